@@ -1,0 +1,216 @@
+"""The interfaces that every front satisfies: embedded, over TCP, and later over other stores.
+
+There are two, one above the other:
+
+    Database, Transaction        what Python code holds: str keys, Python values, mapping access, errors
+         |  one implementation, mvcc_kv/database.py, serves every front
+    Store, StoreTransaction      the same work in the form it has everywhere below: keys are UTF-8 `bytes`,
+                                 values are JSON text as `bytes`. The engine is one, the TCP client another.
+
+The server's sessions speak to a `Store`, so a value goes from the socket to the log without being parsed twice.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from typing import Any, Literal, NamedTuple, Protocol, TypeVar
+
+__all__ = [
+    "Database",
+    "Isolation",
+    "Keeper",
+    "KeyRange",
+    "Page",
+    "Store",
+    "StoreTransaction",
+    "Transaction",
+    "TransactionOptions",
+]
+
+T = TypeVar("T")
+Isolation = Literal["snapshot", "serializable"]
+
+
+@dataclass(frozen=True, slots=True)
+class TransactionOptions:
+    """How a transaction is to run. `at` reads an older timestamp; `label` names it in others' conflict reports."""
+
+    isolation: Isolation = "snapshot"
+    read_only: bool = False
+    at: int | None = None
+    label: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class KeyRange:
+    """Keys that begin with `prefix` and satisfy `start <= key < end` (half-open), in byte order."""
+
+    prefix: bytes = b""
+    start: bytes = b""
+    end: bytes | None = None
+    low: bytes = field(init=False, repr=False, compare=False)
+    high: bytes | None = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        after = _successor_of_prefix(self.prefix)
+        high = self.end if after is None else after if self.end is None else min(self.end, after)
+        object.__setattr__(self, "low", max(self.prefix, self.start))
+        object.__setattr__(self, "high", high)
+
+    def __contains__(self, key: bytes) -> bool:
+        return key >= self.low and (self.high is None or key < self.high)
+
+    def resumed(self, at: bytes, *, reverse: bool) -> KeyRange:
+        """What is left of this range after a page whose `next` was `at`."""
+        if reverse:
+            return KeyRange(self.prefix, self.start, at)
+        return KeyRange(self.prefix, at, self.end)
+
+
+def _successor_of_prefix(prefix: bytes) -> bytes | None:
+    """The least byte string above every string that begins with `prefix`; None if there is none."""
+    kept = prefix.rstrip(b"\xff")
+    return kept[:-1] + bytes([kept[-1] + 1]) if kept else None
+
+
+class Page(NamedTuple):
+    """Part of a scan, in the order asked for.
+
+    `next` is None when the range is exhausted; else where the rest begins: the first key not yet
+    looked at (forward), or the last one that was, which is the rest's exclusive end (reverse).
+    A page may hold fewer items than the limit, even none, and still have a `next`.
+    """
+
+    items: list[tuple[bytes, bytes]]
+    next: bytes | None
+
+
+class StoreTransaction(Protocol):
+    """An open transaction: reads see the snapshot at `start_ts` and its own writes; it belongs to one thread."""
+
+    @property
+    def start_ts(self) -> int: ...
+    @property
+    def commit_ts(self) -> int | None: ...
+
+    def get(self, key: bytes) -> bytes | None:
+        """The value's JSON text, or None if the key has none."""
+        ...
+
+    def put(self, key: bytes, value: bytes) -> None:
+        """Buffer a write. Raises `ReadOnlyError` in a read-only transaction."""
+        ...
+
+    def delete(self, key: bytes) -> bool:
+        """Buffer a deletion; whether the key was there. Raises `ReadOnlyError` in a read-only transaction."""
+        ...
+
+    def scan(self, keys: KeyRange, *, limit: int, reverse: bool = False) -> Page:
+        """Up to `limit` items of the range, merged with this transaction's own writes."""
+        ...
+
+    def commit(self) -> int:
+        """Apply all writes at once and return their commit_ts (start_ts if there were none). Raises `ConflictError`."""
+        ...
+
+    def rollback(self) -> None:
+        """Forget all writes. A transaction that is over is left alone."""
+        ...
+
+
+class Store(Protocol):
+    """A transactional store in wire form. Outside `begin`, every call is a transaction of its own and never conflicts."""
+
+    def get(self, key: bytes) -> bytes | None: ...
+    def put(self, key: bytes, value: bytes) -> None: ...
+    def delete(self, key: bytes) -> bool: ...
+    def scan(self, keys: KeyRange, *, limit: int, reverse: bool = False) -> Page: ...
+    def begin(self, options: TransactionOptions) -> StoreTransaction: ...
+    def stats(self) -> dict[str, Any]:
+        """Counters and sizes by the names of the contract's STATS."""
+        ...
+
+
+class Keeper(Protocol):
+    """Who looks after a store's files or connections."""
+
+    def checkpoint(self) -> int:
+        """Write a checkpoint and return its commit_ts when it is on disk."""
+        ...
+
+    def close(self) -> None:
+        """Put everything away. Calling it again does nothing."""
+        ...
+
+
+class Transaction(Protocol):
+    """A transaction in Python's terms: a mapping of one snapshot plus its own writes.
+
+    As a context manager it commits at the end and rolls back on an exception.
+    """
+
+    @property
+    def start_ts(self) -> int: ...
+    @property
+    def commit_ts(self) -> int | None: ...
+
+    def __getitem__(self, key: str) -> Any: ...
+    def __setitem__(self, key: str, value: Any) -> None: ...
+    def __delitem__(self, key: str) -> None: ...
+    def __contains__(self, key: object) -> bool: ...
+    def __iter__(self) -> Iterator[str]: ...
+    def get(self, key: str, default: Any = None) -> Any: ...
+    def put(self, key: str, value: Any) -> None: ...
+    def delete(self, key: str) -> bool: ...
+    def scan(
+        self,
+        *,
+        prefix: str = "",
+        start: str = "",
+        end: str | None = None,
+        limit: int | None = None,
+        reverse: bool = False,
+    ) -> Iterator[tuple[str, Any]]: ...
+    def commit(self) -> int: ...
+    def rollback(self) -> None: ...
+    def __enter__(self) -> Transaction: ...
+    def __exit__(self, *exc_info: object) -> None: ...
+
+
+class Database(Protocol):
+    """A database in Python's terms: autocommitting mapping access, transactions, and retries."""
+
+    def __getitem__(self, key: str) -> Any: ...
+    def __setitem__(self, key: str, value: Any) -> None: ...
+    def __delitem__(self, key: str) -> None: ...
+    def __contains__(self, key: object) -> bool: ...
+    def __iter__(self) -> Iterator[str]: ...
+    def get(self, key: str, default: Any = None) -> Any: ...
+    def put(self, key: str, value: Any) -> None: ...
+    def delete(self, key: str) -> bool: ...
+    def scan(
+        self,
+        *,
+        prefix: str = "",
+        start: str = "",
+        end: str | None = None,
+        limit: int | None = None,
+        reverse: bool = False,
+    ) -> Iterator[tuple[str, Any]]: ...
+    def transaction(
+        self,
+        *,
+        isolation: Isolation = "snapshot",
+        read_only: bool = False,
+        at: int | None = None,
+        label: str | None = None,
+    ) -> Transaction: ...
+    def run(self, fn: Callable[..., T], /, *args: Any, **kwargs: Any) -> T: ...
+    def attempts(self) -> Iterator[AbstractContextManager[Transaction]]: ...
+    def stats(self) -> dict[str, Any]: ...
+    def checkpoint(self) -> int: ...
+    def close(self) -> None: ...
+    def __enter__(self) -> Database: ...
+    def __exit__(self, *exc_info: object) -> None: ...

@@ -1,0 +1,60 @@
+"""Between Python objects and what the store holds: keys as UTF-8 bytes, values as JSON text.
+
+Every decode makes a new object, so what a read returns is the caller's own copy.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import msgspec
+
+from mvcc_kv.errors import BadRequestError
+
+__all__ = ["decode_key", "decode_value", "encode_key", "encode_value"]
+
+_encode = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode
+_decode = msgspec.json.Decoder().decode
+
+
+def encode_key(key: str) -> bytes:
+    """The key's UTF-8 bytes. Raises `BadRequestError` for anything but a `str` that UTF-8 can hold."""
+    if not isinstance(key, str):
+        raise BadRequestError(f"a key is a str, not {type(key).__name__}: {key!r}")
+    try:
+        return key.encode()
+    except UnicodeEncodeError:
+        raise BadRequestError(f"the key {key!r} holds a lone surrogate, which UTF-8 can't encode") from None
+
+
+def decode_key(key: bytes) -> str:
+    """The key as the `str` it was given as."""
+    return key.decode()
+
+
+def encode_value(value: Any) -> bytes:
+    r"""The value as JSON text, non-ASCII characters as themselves.
+
+    Takes what `json.dumps` takes, less NaN and the infinities, which JSON has no text for. Tuples become
+    arrays and a dict's numeric keys become strings, as with `json.dumps`. Raises `BadRequestError`.
+
+    >>> encode_value({"name": "Zoë", "n": 10**30})
+    b'{"name":"Zo\xc3\xab","n":1000000000000000000000000000000}'
+    """
+    try:
+        return _encode(value).encode()
+    except (TypeError, ValueError, RecursionError) as error:
+        raise BadRequestError(f"a value is anything JSON can hold: {error}") from None
+
+
+def decode_value(text: bytes) -> Any:
+    """The Python object that the JSON text stands for, newly made.
+
+    >>> decode_value(b'[1.0, 1e400, "x"]')
+    [1.0, inf, 'x']
+    """
+    try:
+        return _decode(text)
+    except (msgspec.MsgspecError, RecursionError):
+        return json.loads(text)  # slower, but takes numbers past a double's range
