@@ -1,0 +1,1 @@
+"""mvcc-kv: a transactional key-value store."""
