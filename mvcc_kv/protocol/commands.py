@@ -1,0 +1,316 @@
+"""The grammar of the line protocol: a line -> a command, or an error that says what the verb takes.
+
+Every verb has a plain form, a JSON form, or both. A JSON argument is cut, not parsed: `msgspec.Raw`
+checks a value's JSON and keeps its text to the letter, which is what the store holds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from difflib import get_close_matches
+from typing import Any, Literal, TypeAlias
+
+import msgspec
+
+from mvcc_kv.api import KeyRange, TransactionOptions
+from mvcc_kv.errors import BadRequestError, UnknownCommandError
+from mvcc_kv.protocol.text import json_string
+
+__all__ = [
+    "SCAN_ITEMS_MAX",
+    "USAGE",
+    "Auth",
+    "Checkpoint",
+    "Command",
+    "Commit",
+    "Delete",
+    "Get",
+    "Help",
+    "Ping",
+    "Put",
+    "Quit",
+    "Rollback",
+    "Scan",
+    "Start",
+    "Stats",
+    "parse",
+    "verb_of",
+]
+
+# A SCAN's reply holds at most this many items; its `next` says where the rest begins.
+SCAN_ITEMS_MAX = 1_000
+LABEL_CHARACTERS_MAX = 128
+
+USAGE = {
+    "PUT": 'PUT key value | PUT {"key": "k", "value": <any JSON>}: set a key; in the plain form the value is the '
+    "rest of the line, a string",
+    "GET": 'GET key | GET {"key": "k"}: read a key',
+    "DEL": 'DEL key | DEL {"key": "k"}: delete a key',
+    "SCAN": 'SCAN {"prefix": "p", "start": "a", "end": "z", "limit": 100, "reverse": false, "keys_only": false}: '
+    "list keys in order, start <= key < end; continue at `next` (as `start`, or as `end` in reverse)",
+    "START": 'START | START {"isolation": "snapshot", "read_only": false, "label": "nightly"}: begin a transaction',
+    "COMMIT": "COMMIT | COMMIT {}: apply the transaction; with {} the reply holds its commit_ts",
+    "ROLLBACK": "ROLLBACK: forget the transaction",
+    "STATS": "STATS: counters and sizes",
+    "CHECKPOINT": "CHECKPOINT: write checkpoint.json now; answered when it is on disk",
+    "PING": "PING: is somebody there?",
+    "AUTH": 'AUTH password | AUTH {"password": "p"}: log in, where the server has a password',
+    "HELP": "HELP: this list",
+    "QUIT": "QUIT: close the connection; an open transaction is rolled back",
+}
+_LATER = {"ADD", "HISTORY", "CHANGES", "TRANSACTIONS", "KILL"}
+
+
+class Get(msgspec.Struct, frozen=True, gc=False):
+    key: bytes
+
+
+class Put(msgspec.Struct, frozen=True, gc=False):
+    key: bytes
+    value: bytes
+
+
+class Delete(msgspec.Struct, frozen=True, gc=False):
+    key: bytes
+
+
+class Scan(msgspec.Struct, frozen=True):
+    keys: KeyRange
+    limit: int
+    reverse: bool
+    keys_only: bool
+
+
+class Start(msgspec.Struct, frozen=True):
+    options: TransactionOptions
+    wants_object: bool
+
+
+class Commit(msgspec.Struct, frozen=True):
+    wants_object: bool
+
+
+class Rollback(msgspec.Struct, frozen=True):
+    pass
+
+
+class Stats(msgspec.Struct, frozen=True):
+    pass
+
+
+class Checkpoint(msgspec.Struct, frozen=True):
+    pass
+
+
+class Ping(msgspec.Struct, frozen=True):
+    pass
+
+
+class Help(msgspec.Struct, frozen=True):
+    pass
+
+
+class Quit(msgspec.Struct, frozen=True):
+    pass
+
+
+class Auth(msgspec.Struct, frozen=True):
+    password: str
+
+
+Command: TypeAlias = (
+    Get | Put | Delete | Scan | Start | Commit | Rollback | Stats | Checkpoint | Ping | Help | Quit | Auth
+)
+
+
+def verb_of(line: bytes) -> str:
+    """The line's verb in capitals.
+
+    >>> verb_of(b"  get key1")
+    'GET'
+    """
+    return line.split(maxsplit=1)[0].decode(errors="replace").upper() if line.strip() else ""
+
+
+def parse(line: bytes) -> Command:
+    """The command that the line asks for.
+
+    Raises `UnknownCommandError` or `BadRequestError`; both messages say what to send instead.
+    """
+    if not line.isascii():
+        _check_utf8(line)
+    verb, _, argument = line.partition(b" ")
+    parser = _PARSERS.get(verb)
+    if parser is None:
+        verb, _, argument = line.lstrip().partition(b" ")
+        parser = _PARSERS.get(verb.upper().rstrip())
+        if parser is None:
+            raise _unknown(line)
+    return parser(argument)
+
+
+def _check_utf8(line: bytes) -> None:
+    try:
+        line.decode()
+    except UnicodeDecodeError as error:
+        raise BadRequestError(f"commands are UTF-8, and byte {error.start} of this one is not") from None
+
+
+def _unknown(line: bytes) -> UnknownCommandError:
+    verb = verb_of(line)
+    if verb in _LATER:
+        return UnknownCommandError(f"{verb} is not supported by this version yet; HELP lists what is")
+    near = get_close_matches(verb[:32], USAGE, n=1)
+    hint = f"did you mean {near[0]}?" if near else "HELP lists the commands"
+    return UnknownCommandError(f"unknown command {verb[:32]!r}; {hint}")
+
+
+def _bad(verb: str, why: str) -> BadRequestError:
+    return BadRequestError(f"{verb}: {why}. Usage: {USAGE[verb]}")
+
+
+# JSON arguments, as they are sent
+
+
+class _KeyArgument(msgspec.Struct, forbid_unknown_fields=True):
+    key: str
+
+
+class _PutArgument(msgspec.Struct, forbid_unknown_fields=True):
+    key: str
+    value: msgspec.Raw
+
+
+class _ScanArgument(msgspec.Struct, forbid_unknown_fields=True):
+    prefix: str = ""
+    start: str = ""
+    end: str | None = None
+    limit: int = SCAN_ITEMS_MAX
+    reverse: bool = False
+    keys_only: bool = False
+
+
+class _StartArgument(msgspec.Struct, forbid_unknown_fields=True):
+    isolation: Literal["snapshot", "serializable"] = "snapshot"
+    read_only: bool = False
+    at: int | None = None
+    label: str | None = None
+
+
+class _CommitArgument(msgspec.Struct, forbid_unknown_fields=True):
+    pass
+
+
+class _AuthArgument(msgspec.Struct, forbid_unknown_fields=True):
+    password: str
+
+
+_decode_key = msgspec.json.Decoder(_KeyArgument).decode
+_decode_put = msgspec.json.Decoder(_PutArgument).decode
+_decode_scan = msgspec.json.Decoder(_ScanArgument).decode
+_decode_start = msgspec.json.Decoder(_StartArgument).decode
+_decode_commit = msgspec.json.Decoder(_CommitArgument).decode
+_decode_auth = msgspec.json.Decoder(_AuthArgument).decode
+
+
+def _decoded(verb: str, decode: Callable[[bytes], Any], argument: bytes) -> Any:
+    try:
+        return decode(argument)
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        raise _bad(verb, f"the argument is not as it should be: {error}") from None
+    except RecursionError:
+        raise _bad(verb, "the argument is nested too deeply") from None
+
+
+def _parse_key(verb: str, argument: bytes) -> bytes:
+    key = argument.strip()
+    if key.startswith(b"{"):
+        decoded: _KeyArgument = _decoded(verb, _decode_key, key)
+        return decoded.key.encode()
+    if not key:
+        raise _bad(verb, "a key is missing")
+    if b" " in key or b"\t" in key:
+        raise _bad(verb, "one key is wanted; a key with spaces goes into the JSON form")
+    return key
+
+
+def _parse_get(argument: bytes) -> Get:
+    return Get(_parse_key("GET", argument))
+
+
+def _parse_delete(argument: bytes) -> Delete:
+    return Delete(_parse_key("DEL", argument))
+
+
+def _parse_put(argument: bytes) -> Put:
+    argument = argument.lstrip()
+    if argument.startswith(b"{"):
+        decoded: _PutArgument = _decoded("PUT", _decode_put, argument)
+        value = bytes(decoded.value)
+        if b"\r" in value:  # white space between tokens; a string can't hold it raw
+            value = value.replace(b"\r", b" ")
+        return Put(decoded.key.encode(), value)
+    key, space, value = argument.partition(b" ")
+    if not space:
+        raise _bad("PUT", "a value is missing" if key else "a key and a value are missing")
+    return Put(key, json_string(value))
+
+
+def _parse_scan(argument: bytes) -> Scan:
+    wanted = _decoded("SCAN", _decode_scan, argument) if argument.strip() else _ScanArgument()
+    if wanted.limit < 1:
+        raise _bad("SCAN", f"a limit is at least 1, not {wanted.limit}")
+    end = None if wanted.end is None else wanted.end.encode()
+    keys = KeyRange(wanted.prefix.encode(), wanted.start.encode(), end)
+    return Scan(keys, min(wanted.limit, SCAN_ITEMS_MAX), wanted.reverse, wanted.keys_only)
+
+
+def _parse_start(argument: bytes) -> Start:
+    if not argument.strip():
+        return Start(TransactionOptions(), wants_object=False)
+    wanted: _StartArgument = _decoded("START", _decode_start, argument)
+    if wanted.label is not None and len(wanted.label) > LABEL_CHARACTERS_MAX:
+        raise _bad("START", f"a label has at most {LABEL_CHARACTERS_MAX} characters, not {len(wanted.label)}")
+    return Start(TransactionOptions(wanted.isolation, wanted.read_only, wanted.at, wanted.label), wants_object=True)
+
+
+def _parse_commit(argument: bytes) -> Commit:
+    if not argument.strip():
+        return Commit(wants_object=False)
+    _decoded("COMMIT", _decode_commit, argument)
+    return Commit(wants_object=True)
+
+
+def _parse_auth(argument: bytes) -> Auth:
+    if argument.lstrip().startswith(b"{"):
+        decoded: _AuthArgument = _decoded("AUTH", _decode_auth, argument)
+        return Auth(decoded.password)
+    if not argument:
+        raise _bad("AUTH", "a password is missing")
+    return Auth(argument.decode())
+
+
+def _without_argument(verb: str, command: Command) -> Callable[[bytes], Command]:
+    def parse_nothing(argument: bytes) -> Command:
+        if argument.strip():
+            raise _bad(verb, "it takes no argument")
+        return command
+
+    return parse_nothing
+
+
+_PARSERS: dict[bytes, Callable[[bytes], Command]] = {
+    b"GET": _parse_get,
+    b"PUT": _parse_put,
+    b"DEL": _parse_delete,
+    b"SCAN": _parse_scan,
+    b"START": _parse_start,
+    b"COMMIT": _parse_commit,
+    b"ROLLBACK": _without_argument("ROLLBACK", Rollback()),
+    b"STATS": _without_argument("STATS", Stats()),
+    b"CHECKPOINT": _without_argument("CHECKPOINT", Checkpoint()),
+    b"PING": _without_argument("PING", Ping()),
+    b"AUTH": _parse_auth,
+    b"HELP": _without_argument("HELP", Help()),
+    b"QUIT": _without_argument("QUIT", Quit()),
+}

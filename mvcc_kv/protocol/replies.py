@@ -1,0 +1,76 @@
+"""Replies, byte for byte in the original's spacing: one line each, `status` first.
+
+    {"status": "Ok", "result": {"key": "key1", "value": "value1"}}
+    {"status": "Error", "result": {"code": "KEY_NOT_FOUND", "retryable": false}, "message": "Key not found"}
+
+Keys and values are laid in as the text that the store holds; only what is rare goes through an encoder.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from mvcc_kv.api import Page
+from mvcc_kv.errors import Error
+from mvcc_kv.protocol.text import json_string
+
+__all__ = [
+    "COMMITTED",
+    "PONG",
+    "ROLLED_BACK",
+    "STARTED",
+    "error_reply",
+    "key_reply",
+    "page_reply",
+    "pair_reply",
+    "result_reply",
+]
+
+_encode = json.JSONEncoder(ensure_ascii=False).encode  # its default spacing is the original's
+
+
+def result_reply(result: Any) -> bytes:
+    """The reply whose result is any JSON value.
+
+    >>> result_reply({"commit_ts": 42})
+    b'{"status": "Ok", "result": {"commit_ts": 42}}\\n'
+    """
+    return b'{"status": "Ok", "result": %b}\n' % _encode(result).encode()
+
+
+STARTED = result_reply("Transaction started")
+COMMITTED = result_reply("Transaction commited")  # spelt so in the original; frozen
+ROLLED_BACK = result_reply("Transaction rolled back")
+PONG = result_reply("PONG")
+
+
+def pair_reply(key: bytes, value: bytes) -> bytes:
+    """The reply to PUT and GET.
+
+    >>> pair_reply(b"key1", b'"value1"')
+    b'{"status": "Ok", "result": {"key": "key1", "value": "value1"}}\\n'
+    """
+    return b'{"status": "Ok", "result": {"key": %b, "value": %b}}\n' % (json_string(key), value)
+
+
+def key_reply(key: bytes) -> bytes:
+    """The reply to DEL."""
+    return b'{"status": "Ok", "result": {"key": %b}}\n' % json_string(key)
+
+
+def page_reply(page: Page, *, keys_only: bool) -> bytes:
+    """The reply to SCAN."""
+    if keys_only:
+        items = b", ".join(b'{"key": %b}' % json_string(key) for key, _ in page.items)
+    else:
+        items = b", ".join(b'{"key": %b, "value": %b}' % (json_string(key), value) for key, value in page.items)
+    following = b"null" if page.next is None else json_string(page.next)
+    return b'{"status": "Ok", "result": {"items": [%b], "next": %b}}\n' % (items, following)
+
+
+def error_reply(error: Error) -> bytes:
+    """The reply that tells of an error: its code, whether to retry, the evidence, and the message for people."""
+    result, message = _encode(error.to_result()), _encode(error.message)
+    # A message may quote what was sent; half a character of it must not make the reply unsendable.
+    return f'{{"status": "Error", "result": {result}, "message": {message}}}\n'.encode(errors="replace")
