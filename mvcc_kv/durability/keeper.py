@@ -1,0 +1,105 @@
+"""Who looks after an embedded store's directory.
+
+Embedded users write `db = mvcc_kv.open("data")` and often nothing more: no `with`, no `close()`. So the keeper puts
+the store away by itself when it is collected or when the interpreter exits in good order, whichever is first. A process
+that is killed loses what was committed since the last checkpoint.
+
+A transaction must keep its keeper alive, directly or through its database: what it would commit after the store was put
+away would be lost. And a fork of the process inherits the keeper but not the directory, so there it writes nothing.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import weakref
+from collections.abc import Callable, Iterable
+from typing import Protocol, TypeVar
+
+from mvcc_kv.api import Store, TransactionOptions
+from mvcc_kv.durability.directory import DataDirectory
+from mvcc_kv.durability.files import FileSystem
+
+__all__ = ["DirectoryKeeper", "KeptStore", "open_directory"]
+
+
+class KeptStore(Store, Protocol):
+    """A store whose content can be loaded from a checkpoint."""
+
+    @property
+    def commit_ts(self) -> int:
+        """The newest commit's timestamp."""
+        ...
+
+    def restore(self, commit_ts: int, items: Iterable[tuple[bytes, bytes]]) -> None:
+        """Fill an empty store with `items`, ascending by key, as of `commit_ts`."""
+        ...
+
+
+S = TypeVar("S", bound=KeptStore)
+
+
+def open_directory(
+    path: str | os.PathLike[str], make_store: Callable[[], S], *, files: FileSystem | None = None
+) -> tuple[S, DirectoryKeeper]:
+    """A new store with the directory's content, and its keeper. Raises `DataDirectoryError`, having changed no file."""
+    directory = DataDirectory.open(path, files)
+    try:
+        checkpoint = directory.load()
+        store = make_store()
+        store.restore(checkpoint.commit_ts, checkpoint.items)
+    except BaseException:
+        directory.close()
+        raise
+    return store, DirectoryKeeper(directory, store)
+
+
+class DirectoryKeeper:
+    """The keeper of a store whose content is in `directory`. Safe to call from any thread."""
+
+    def __init__(self, directory: DataDirectory, store: KeptStore) -> None:
+        self._custody = _Custody(directory, store)
+        self._finalizer = weakref.finalize(self, self._custody.close_at_last)
+
+    def checkpoint(self) -> int:
+        """Write a checkpoint and return its commit_ts when it is on disk. Raises `UnavailableError`."""
+        return self._custody.checkpoint()
+
+    def close(self) -> None:
+        """Write a checkpoint if there is anything new, and give the directory back. Calling it again does nothing.
+
+        Raises `UnavailableError` if the checkpoint can't be written. The directory is still open then, and
+        nothing is lost: see to the disk and call it again.
+        """
+        self._custody.close()
+        self._finalizer.detach()
+
+
+class _Custody:
+    """What the keeper does, apart from the keeper, so that the finalizer doesn't keep that alive."""
+
+    def __init__(self, directory: DataDirectory, store: KeptStore) -> None:
+        self._directory = directory
+        self._store = store
+        self._turn = threading.Lock()
+
+    def checkpoint(self) -> int:
+        with self._turn:
+            return self._write()
+
+    def close(self) -> None:
+        with self._turn:
+            if self._directory.is_owned and self._store.commit_ts != self._directory.checkpoint_ts:
+                self._write()
+            self._directory.close()
+
+    def close_at_last(self) -> None:
+        """As `close`, when there is nobody left to try again."""
+        try:
+            self.close()
+        finally:
+            self._directory.close()
+
+    def _write(self) -> int:
+        snapshot = self._store.begin(TransactionOptions(read_only=True))
+        return self._directory.begin_checkpoint(snapshot).run()
