@@ -1,1 +1,119 @@
-"""mvcc-kv: a transactional key-value store."""
+"""mvcc-kv: a transactional key-value store, embedded or over the network, behind one API.
+
+>>> import mvcc_kv
+>>> db = mvcc_kv.open(":memory:")            # or a directory, or mvcc_kv.connect("127.0.0.1:8080")
+>>> db["alice"], db["bob"] = 100, 0          # each its own transaction
+>>> with db.transaction() as tx:             # one snapshot, one commit; nothing at all on an exception
+...     tx["alice"] = tx["alice"] - 10
+...     tx["bob"] = tx["bob"] + 10
+>>> dict(db.scan())
+{'alice': 90, 'bob': 10}
+>>> @mvcc_kv.transactional                   # the same, run again when another transaction was quicker
+... def transfer(tx, source, target, amount):
+...     tx[source] = tx[source] - amount
+...     tx[target] = tx[target] + amount
+>>> transfer(db, "bob", "alice", 10)
+>>> db.close()
+"""
+
+from __future__ import annotations
+
+import os
+
+from mvcc_kv.api import Database, Transaction
+from mvcc_kv.database import MemoryKeeper, StoreDatabase
+from mvcc_kv.errors import (
+    AuthRequiredError,
+    BadRequestError,
+    CommitUnknownError,
+    ConflictError,
+    DataDirectoryError,
+    Error,
+    KeyNotFoundError,
+    LimitExceededError,
+    NoTransactionError,
+    ReadOnlyError,
+    SnapshotGoneError,
+    TransactionDoomedError,
+    TransactionOpenError,
+    TransactionTimeoutError,
+    UnavailableError,
+    UnknownCommandError,
+    Winner,
+)
+from mvcc_kv.retry import RetryPolicy, transactional
+from mvcc_kv.version import __version__
+
+__all__ = [
+    "AuthRequiredError",
+    "BadRequestError",
+    "CommitUnknownError",
+    "ConflictError",
+    "DataDirectoryError",
+    "Database",
+    "Error",
+    "KeyNotFoundError",
+    "LimitExceededError",
+    "NoTransactionError",
+    "ReadOnlyError",
+    "RetryPolicy",
+    "SnapshotGoneError",
+    "Transaction",
+    "TransactionDoomedError",
+    "TransactionOpenError",
+    "TransactionTimeoutError",
+    "UnavailableError",
+    "UnknownCommandError",
+    "Winner",
+    "__version__",
+    "connect",
+    "open",
+    "transactional",
+]
+
+# The fronts are imported when they are asked for: a program that connects needs no engine, and the other way round.
+
+
+def open(path: str | os.PathLike[str] = ":memory:") -> StoreDatabase:
+    """The embedded database in the directory `path`, made if there is none; ":memory:" keeps nothing.
+
+    One process can have a directory open at a time. Raises `DataDirectoryError` if it can't be used.
+
+    >>> with open() as db:
+    ...     db["greeting"] = "hello"
+    ...     db["greeting"]
+    'hello'
+    """
+    from mvcc_kv.engine import VersionedStore
+
+    if path == ":memory:":
+        return StoreDatabase(VersionedStore(), MemoryKeeper())
+    from mvcc_kv.durability import open_directory
+
+    return StoreDatabase(*open_directory(path, VersionedStore))
+
+
+def connect(
+    address: str = "127.0.0.1:8080",
+    *,
+    password: str | None = None,
+    connect_timeout_s: float = 5.0,
+    timeout_s: float = 30.0,
+    connections_max: int = 16,
+) -> StoreDatabase:
+    """The database of the server at `address`: "host", "host:port" or "[IPv6]:port".
+
+    It keeps up to `connections_max` connections; an open transaction holds one. `connect_timeout_s` bounds the
+    wait for one of them, `timeout_s` each request with its answer. One connection is made at once, so that a
+    server that is not there or wants a password is known now: raises `UnavailableError`, `AuthRequiredError`.
+    """
+    from mvcc_kv.client import RemoteStore
+
+    store = RemoteStore.connect(
+        address,
+        password=password,
+        connect_timeout_s=connect_timeout_s,
+        timeout_s=timeout_s,
+        connections_max=connections_max,
+    )
+    return StoreDatabase(store, store)

@@ -1,0 +1,13 @@
+"""The client side of the line protocol: a store over TCP.
+
+    core.py         bytes only: commands out, replies in. No socket, no clock
+    connection.py   one socket and its deadlines around a core
+    pool.py         connections kept for the next use, at most so many at once
+    store.py        `RemoteStore` and `RemoteTransaction`: what a lost connection means at each point
+
+`mvcc_kv.connect` puts a `Database` over it.
+"""
+
+from mvcc_kv.client.store import RemoteStore
+
+__all__ = ["RemoteStore"]

@@ -1,0 +1,300 @@
+"""Retries: run a transaction again until it commits, within bounds.
+
+Optimistic transactions lose races by design: the first committer wins, and the loser learns it from an
+error that says `retryable`, with nothing applied. The answer is always the same, so it lives here once:
+
+    attempt 1        attempt 2                attempt 3
+    |----- lost      |----- lost              |----- committed
+           |~ pause ~|      |~~~~~ pause ~~~~~|
+    |<-------------- at most deadline_s ------------->|
+
+A pause is drawn evenly from nought up to a ceiling that doubles with each attempt ("full jitter", Marc
+Brooker, "Exponential Backoff And Jitter", 2015): two that clashed are unlikely to meet again, and a
+crowd spreads out. No pause is begun that would end after the deadline.
+
+Rules:
+- Retried are exactly the errors with `retryable`, from the beginning, the block or its commit. A
+  `CommitUnknownError` is not one of them: to run it again could apply it twice. Nor is anything
+  retried once the block has committed by itself.
+- When the bounds are reached the last error is raised as it is, with a note of what was tried.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import random
+import time
+import warnings
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any, Concatenate, ParamSpec, TypeVar, cast, overload
+
+from mvcc_kv.api import Database, Isolation, Transaction, TransactionOptions
+from mvcc_kv.errors import BadRequestError, Error
+
+__all__ = ["Attempt", "RetryPolicy", "Timing", "attempts", "run", "transactional"]
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RetryPolicy:
+    """How often, how long and how patiently a transaction is run again.
+
+    >>> [RetryPolicy().pause_s(failed, jitter=1.0) for failed in (1, 2, 3, 20)]
+    [0.002, 0.004, 0.008, 0.25]
+    """
+
+    attempts_max: int = 20
+    deadline_s: float = 10.0
+    backoff_base_s: float = 0.002
+    backoff_cap_s: float = 0.25
+
+    def __post_init__(self) -> None:
+        if self.attempts_max < 1:
+            raise BadRequestError(f"attempts_max is at least 1, not {self.attempts_max}")
+        if min(self.deadline_s, self.backoff_base_s, self.backoff_cap_s) < 0:
+            raise BadRequestError(f"deadline_s and the backoff are not negative: {self}")
+
+    def pause_s(self, failed: int, jitter: float) -> float:
+        """The pause after `failed` attempts, for a `jitter` drawn evenly from 0 to 1."""
+        doublings = min(failed - 1, 64)  # enough for any cap, and no overflow
+        return jitter * min(self.backoff_cap_s, self.backoff_base_s * 2.0**doublings)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Timing:
+    """Where retries get their time and their chance from; tests hand in their own."""
+
+    now: Callable[[], float] = time.monotonic
+    sleep: Callable[[float], None] = time.sleep
+    random: Callable[[], float] = random.random
+
+
+DEFAULT_POLICY = RetryPolicy()
+REAL_TIMING = Timing()
+DEFAULT_OPTIONS = TransactionOptions()
+
+
+class _Budget:
+    """What one transaction, over all of its attempts, has spent of its policy."""
+
+    def __init__(self, policy: RetryPolicy, timing: Timing) -> None:
+        self._policy = policy
+        self._timing = timing
+        self._started_s = timing.now()
+        self._failed = 0
+        self._pause_s = 0.0
+
+    def allows_another(self, error: BaseException) -> bool:
+        """Whether another attempt may answer `error`. Counts it; if only the bounds say no, a note on it says so."""
+        if not (isinstance(error, Error) and error.retryable):
+            return False
+        self._failed += 1
+        self._pause_s = self._policy.pause_s(self._failed, self._timing.random())
+        spent_s = self._timing.now() - self._started_s
+        if self._failed < self._policy.attempts_max and spent_s + self._pause_s <= self._policy.deadline_s:
+            return True
+        error.add_note(self._note(spent_s))
+        return False
+
+    def pause(self) -> None:
+        self._timing.sleep(self._pause_s)
+
+    def _note(self, spent_s: float) -> str:
+        tries = "1 attempt" if self._failed == 1 else f"{self._failed} attempts"
+        bounds = f"attempts_max={self._policy.attempts_max}, deadline_s={self._policy.deadline_s:g}"
+        return f"gave up after {tries} over {spent_s:.3f} s ({bounds})"
+
+
+class Attempt:
+    """One try of a transaction: a context manager, entered once, that keeps a retryable loss to itself."""
+
+    def __init__(self, tx: Transaction, budget: _Budget) -> None:
+        self._tx = tx
+        self._budget = budget
+        self.entered = False
+        self.lost: BaseException | None = None
+
+    def __enter__(self) -> Transaction:
+        if self.entered:
+            raise BadRequestError("an attempt can be entered once only; the loop hands out the next one")
+        self.entered = True
+        return self._tx.__enter__()
+
+    def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> bool:
+        try:
+            self._tx.__exit__(kind, error, traceback)
+        except Error as refused:
+            if not self._swallows(refused):
+                raise
+            return True
+        return error is not None and self._swallows(error)
+
+    def _swallows(self, error: BaseException) -> bool:
+        if self._tx.commit_ts is not None or not self._budget.allows_another(error):
+            return False
+        self.lost = error
+        return True
+
+    def discard(self) -> None:
+        """For an attempt that was not entered: end its transaction."""
+        self._tx.rollback()
+
+
+def attempts(
+    db: Database,
+    *,
+    policy: RetryPolicy = DEFAULT_POLICY,
+    timing: Timing = REAL_TIMING,
+    options: TransactionOptions = DEFAULT_OPTIONS,
+) -> Iterator[Attempt]:
+    """Attempts at one transaction, ending with the one that commits.
+
+    Each has its own new snapshot. Raises the last error when the policy is exhausted, and
+    `BadRequestError` for a loop that does not enter its attempts.
+
+    Leave the block at its end. Python gives a block no way to stop a `return` or `break` in it, should
+    the commit then be lost: so commit first (`tx.commit(); return total`), or let `run` pass the value
+    on. A loss that nobody retried because of that is reported as a `RuntimeWarning`.
+
+    >>> import mvcc_kv
+    >>> db = mvcc_kv.open(":memory:")
+    >>> for attempt in attempts(db):
+    ...     with attempt as tx:
+    ...         tx["visits"] = tx.get("visits", 0) + 1
+    >>> db["visits"]
+    1
+    """
+    budget = _Budget(policy, timing)
+    while True:
+        attempt = Attempt(_begin(db, options, budget), budget)
+        try:
+            yield attempt
+        except GeneratorExit:
+            _warn_if_lost(attempt)
+            raise
+        if not attempt.entered:
+            attempt.discard()
+            raise BadRequestError("the loop did not enter its attempt: write `with attempt as tx:` inside it")
+        if attempt.lost is None:
+            return
+        budget.pause()
+
+
+def _begin(db: Database, options: TransactionOptions, budget: _Budget) -> Transaction:
+    while True:
+        try:
+            return db.transaction(
+                isolation=options.isolation, read_only=options.read_only, at=options.at, label=options.label
+            )
+        except Error as error:
+            if not budget.allows_another(error):
+                raise
+        budget.pause()
+
+
+def _warn_if_lost(attempt: Attempt) -> None:
+    if attempt.lost is not None:
+        warnings.warn(
+            f"a transaction was lost and not retried, because `break` or `return` left its block: {attempt.lost} "
+            "(call tx.commit() before leaving)",
+            RuntimeWarning,
+            stacklevel=3,
+        )
+
+
+def run(db: Database, fn: Callable[Concatenate[Transaction, P], R], /, *args: P.args, **kwargs: P.kwargs) -> R:
+    """What `fn(tx, *args, **kwargs)` returned in the transaction that committed.
+
+    `fn` may run several times, so what it does besides `tx` should bear repeating.
+
+    >>> import mvcc_kv
+    >>> db = mvcc_kv.open(":memory:")
+    >>> run(db, lambda tx, key: tx.get(key, "nothing yet"), "greeting")
+    'nothing yet'
+    """
+    return _run(attempts(db), fn, args, kwargs)
+
+
+def _run(tries: Iterator[Attempt], fn: Callable[..., R], args: tuple[Any, ...], kwargs: dict[str, Any]) -> R:
+    for attempt in tries:
+        with attempt as tx:
+            result = fn(tx, *args, **kwargs)
+    return result
+
+
+@overload
+def transactional(
+    fn: Callable[Concatenate[Transaction, P], R], /
+) -> Callable[Concatenate[Database | Transaction, P], R]: ...
+@overload
+def transactional(
+    *,
+    policy: RetryPolicy = ...,
+    timing: Timing = ...,
+    isolation: Isolation = ...,
+    read_only: bool = ...,
+    label: str | None = ...,
+) -> Callable[[Callable[Concatenate[Transaction, P], R]], Callable[Concatenate[Database | Transaction, P], R]]: ...
+def transactional(
+    fn: Callable[..., Any] | None = None,
+    /,
+    *,
+    policy: RetryPolicy = DEFAULT_POLICY,
+    timing: Timing = REAL_TIMING,
+    isolation: Isolation = "snapshot",
+    read_only: bool = False,
+    label: str | None = None,
+) -> Callable[..., Any]:
+    """A function whose first argument is a transaction, made to be called with a database as well.
+
+    Called with a database it opens a transaction, commits it, and retries; called with a transaction it
+    joins that one, whose opener commits and retries (the options given here are not used then).
+
+    >>> import mvcc_kv
+    >>> @transactional(label="transfer")
+    ... def transfer(tx, source, target, amount):
+    ...     tx[source] = tx[source] - amount
+    ...     tx[target] = tx[target] + amount
+    >>> db = mvcc_kv.open(":memory:")
+    >>> db["alice"], db["bob"] = 100, 0
+    >>> transfer(db, "alice", "bob", 30)
+    >>> with db.transaction() as tx:
+    ...     transfer(tx, "alice", "bob", 20)
+    ...     transfer(tx, "bob", "alice", 5)
+    >>> db["alice"], db["bob"]
+    (55, 45)
+    """
+    options = TransactionOptions(isolation=isolation, read_only=read_only, label=label)
+
+    def decorate(fn: Callable[..., R]) -> Callable[..., R]:
+        _refuse_unfinished(fn)
+
+        @functools.wraps(fn)
+        def call(target: Database | Transaction, /, *args: Any, **kwargs: Any) -> R:
+            if _is_transaction(target, fn):
+                return fn(target, *args, **kwargs)
+            tries = attempts(cast(Database, target), policy=policy, timing=timing, options=options)
+            return _run(tries, fn, args, kwargs)
+
+        return call
+
+    return decorate if fn is None else decorate(fn)
+
+
+def _refuse_unfinished(fn: Callable[..., object]) -> None:
+    """Calling these only makes an object that would run later, after the commit."""
+    if inspect.iscoroutinefunction(fn) or inspect.isgeneratorfunction(fn) or inspect.isasyncgenfunction(fn):
+        raise TypeError(f"{fn.__qualname__} can't be transactional: it is a generator or coroutine function")
+
+
+def _is_transaction(target: object, fn: Callable[..., object]) -> bool:
+    if hasattr(target, "transaction"):
+        return False
+    if hasattr(target, "rollback"):
+        return True
+    name = getattr(fn, "__qualname__", "a transactional function")
+    raise TypeError(f"{name} takes a Database or a Transaction first, not {type(target).__name__}")
