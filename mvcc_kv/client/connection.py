@@ -150,28 +150,23 @@ class Connection:
         is_alive = self.is_alive()  # known before the first byte goes: then nothing can have been committed
         conversation.ask(commands)
         if not is_alive:
-            raise self._ended_meanwhile()
+            raise self._ended(ConnectionError(self._closed_because or "the server closed it, or spoke unasked"))
         deadline_s = time.monotonic() + self._timeout_s
         try:
             while not conversation.is_answered:
                 self._turn(deadline_s)
         except (OSError, GarbageError) as error:
-            lost = self._lost(error)
-            _raise_first(conversation.take_replies())
-            raise lost from error
+            raise self._ended(error) from error
         finally:
             if not conversation.is_answered:
                 self.close("its last request was cut short")
         return conversation.take_replies()
 
-    def _ended_meanwhile(self) -> ConnectionLostError:
-        """For a server that hung up, or spoke, before it was asked. Raises its last word, if that is an error."""
-        error: Exception = ConnectionError(self._closed_because or "the server spoke unasked")
-        if self._closed_because is None:
-            try:
+    def _ended(self, error: Exception) -> ConnectionLostError:
+        """The loss, for raising. Raises the server's last word instead, if it left one and that is an error."""
+        if isinstance(error, OSError) and self._closed_because is None:
+            with suppress(OSError, GarbageError):
                 self._receive()
-            except (OSError, GarbageError) as found:
-                error = found
         lost = self._lost(error)
         _raise_first(self._conversation.take_replies())
         return lost

@@ -1,0 +1,47 @@
+"""The fronts that the contract holds for. A test that asks for `db` runs once over each."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+
+import pytest
+
+import mvcc_kv
+from mvcc_kv.database import StoreDatabase
+
+from .serving import serving
+
+
+@contextmanager
+def in_memory(_: Path) -> Iterator[StoreDatabase]:
+    with mvcc_kv.open(":memory:") as db:
+        yield db
+
+
+@contextmanager
+def in_a_directory(path: Path) -> Iterator[StoreDatabase]:
+    with mvcc_kv.open(path / "data") as db:
+        yield db
+
+
+@contextmanager
+def over_tcp(_: Path) -> Iterator[StoreDatabase]:
+    with serving(max_transaction_bytes=16 * 1024 * 1024) as address, mvcc_kv.connect(address) as db:
+        yield db
+
+
+Front = Callable[[Path], AbstractContextManager[StoreDatabase]]
+
+
+@pytest.fixture(params=[in_memory, in_a_directory, over_tcp])
+def front(request: pytest.FixtureRequest) -> Front:
+    chosen: Front = request.param
+    return chosen
+
+
+@pytest.fixture
+def db(front: Front, tmp_path: Path) -> Iterator[StoreDatabase]:
+    with front(tmp_path) as db:
+        yield db
