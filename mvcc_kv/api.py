@@ -121,7 +121,7 @@ class StoreTransaction(Protocol):
 
 
 class Store(Protocol):
-    """A transactional store in wire form. Outside `begin`, every call is a transaction of its own and never conflicts."""
+    """A transactional store in wire form. Outside `begin`, each call is its own transaction and never conflicts."""
 
     def get(self, key: bytes) -> bytes | None: ...
     def put(self, key: bytes, value: bytes) -> None: ...

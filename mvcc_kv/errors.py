@@ -143,7 +143,7 @@ class ReadOnlyError(Error):
 
 
 class SnapshotGoneError(Error):
-    """The versions that this snapshot would read are no longer kept. `evidence`: `oldest_ts`, the oldest readable one."""
+    """The versions that this snapshot would read are kept no more. `evidence`: `oldest_ts`, the oldest readable one."""
 
     code = "SNAPSHOT_GONE"
 

@@ -12,10 +12,11 @@ import msgspec
 
 from mvcc_kv.errors import BadRequestError
 
-__all__ = ["decode_key", "decode_value", "encode_key", "encode_value"]
+__all__ = ["decode_key", "decode_value", "encode_key", "encode_value", "json_string"]
 
 _encode = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode
 _decode = msgspec.json.Decoder().decode
+_encode_string = msgspec.json.Encoder().encode
 
 
 def encode_key(key: str) -> bytes:
@@ -58,3 +59,12 @@ def decode_value(text: bytes) -> Any:
         return _decode(text)
     except (msgspec.MsgspecError, RecursionError):
         return json.loads(text)  # slower, but takes numbers past a double's range
+
+
+def json_string(text: bytes) -> bytes:
+    r"""UTF-8 `text` as a JSON string, non-ASCII characters as themselves: how a key is written into JSON.
+
+    >>> json_string(b'say "hi"')
+    b'"say \\"hi\\""'
+    """
+    return _encode_string(text.decode())

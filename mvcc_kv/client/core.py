@@ -21,7 +21,7 @@ import msgspec
 
 from mvcc_kv.api import KeyRange, Page, TransactionOptions
 from mvcc_kv.errors import BadRequestError, Error, error_from_result
-from mvcc_kv.protocol.text import json_string
+from mvcc_kv.values import json_string
 
 __all__ = [
     "Conversation",

@@ -38,7 +38,7 @@ import msgspec
 
 from mvcc_kv.api import KeyRange, StoreTransaction
 from mvcc_kv.errors import DataDirectoryError
-from mvcc_kv.protocol.text import json_string
+from mvcc_kv.values import json_string
 
 __all__ = ["Checkpoint", "CheckpointChunks", "decode_checkpoint", "encode_checkpoint", "ends_checkpoint"]
 

@@ -36,6 +36,8 @@ __all__ = ["CommitLog", "VersionedStore"]
 # How many versions a commit or the end of a snapshot may collect before others get their turn: about 2 ms of work.
 COLLECT_STEPS = 1_000
 
+LABEL_CHARACTERS_MAX = 128
+
 # Overwriting is dict's own business; only a new key costs SortedDict's ordered insert.
 _overwrite = cast("Callable[[SortedDict[bytes, Version], bytes, Version], None]", dict.__setitem__)
 
@@ -138,6 +140,8 @@ class VersionedStore:
             raise BadRequestError(f'isolation {options.isolation!r} is not supported yet; use "snapshot"')
         if options.at is not None:
             raise BadRequestError('reading at an older timestamp ("at") is not supported yet')
+        if options.label is not None and len(options.label) > LABEL_CHARACTERS_MAX:
+            raise BadRequestError(f"a label has at most {LABEL_CHARACTERS_MAX} characters, not {len(options.label)}")
         with self._lock:
             self._reap()
             start_ts = self._visible_ts

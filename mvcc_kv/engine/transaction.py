@@ -47,9 +47,9 @@ class Transaction:
 
     def get(self, key: bytes) -> bytes | None:
         """The key's value here: our own write, or what the snapshot holds; None if there is none."""
+        self._must_be_open()
         if key in self.writes:
             return self.writes[key]
-        self._must_be_open()
         return self._store.get_at(self.start_ts, key)
 
     def put(self, key: bytes, value: bytes) -> None:

@@ -4,7 +4,6 @@
     guard.py      is this a browser that was tricked into talking to us?
     commands.py   a line -> a command: the grammar of every verb
     replies.py    an answer -> its reply line, byte for byte
-    text.py       quoting keys
 
 Nothing in here knows about sockets, sessions or stores.
 """

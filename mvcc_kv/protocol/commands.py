@@ -14,7 +14,7 @@ import msgspec
 
 from mvcc_kv.api import KeyRange, TransactionOptions
 from mvcc_kv.errors import BadRequestError, UnknownCommandError
-from mvcc_kv.protocol.text import json_string
+from mvcc_kv.values import json_string
 
 __all__ = [
     "SCAN_ITEMS_MAX",
@@ -39,7 +39,6 @@ __all__ = [
 
 # A SCAN's reply holds at most this many items; its `next` says where the rest begins.
 SCAN_ITEMS_MAX = 1_000
-LABEL_CHARACTERS_MAX = 128
 
 USAGE = {
     "PUT": 'PUT key value | PUT {"key": "k", "value": <any JSON>}: set a key; in the plain form the value is the '
@@ -269,8 +268,6 @@ def _parse_start(argument: bytes) -> Start:
     if not argument.strip():
         return Start(TransactionOptions(), wants_object=False)
     wanted: _StartArgument = _decoded("START", _decode_start, argument)
-    if wanted.label is not None and len(wanted.label) > LABEL_CHARACTERS_MAX:
-        raise _bad("START", f"a label has at most {LABEL_CHARACTERS_MAX} characters, not {len(wanted.label)}")
     return Start(TransactionOptions(wanted.isolation, wanted.read_only, wanted.at, wanted.label), wants_object=True)
 
 

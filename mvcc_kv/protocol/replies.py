@@ -13,7 +13,7 @@ from typing import Any
 
 from mvcc_kv.api import Page
 from mvcc_kv.errors import Error
-from mvcc_kv.protocol.text import json_string
+from mvcc_kv.values import json_string
 
 __all__ = [
     "COMMITTED",

@@ -1,0 +1,211 @@
+"""`mvcc-kv serve`: put the listeners, a store, its data directory and the loop together, and run them."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import resource
+import signal
+import sys
+from collections.abc import Callable
+from typing import Annotated, Any, Literal
+
+import typer
+
+from mvcc_kv.api import TransactionOptions
+from mvcc_kv.durability import DataDirectory
+from mvcc_kv.engine import VersionedStore
+from mvcc_kv.errors import Error
+from mvcc_kv.server import Listeners, Server, Settings
+from mvcc_kv.server.checkpoints import CheckpointJob
+from mvcc_kv.server.logs import LogFormat, configure, event
+
+__all__ = ["run", "serve"]
+
+_DESCRIPTORS_BESIDE_CONNECTIONS = 64
+_DEFAULTS = Settings()
+
+
+def _option(name: str, help_text: str, panel: str, **more: Any) -> Any:
+    """An option of `serve`, which the environment can set too."""
+    variable = "MVCC_KV_" + name.removeprefix("--").replace("-", "_").upper()
+    return typer.Option(name, help=help_text, rich_help_panel=panel, envvar=variable, **more)
+
+
+_WHERE, _ASK, _HOLD, _DISK, _LOG = "Where", "What a client may ask for", "What a client may hold", "Disk", "Logs"
+
+
+def serve(
+    host: Annotated[str, _option("--host", "Address or name to listen on.", _WHERE)] = _DEFAULTS.host,
+    port: Annotated[
+        int, _option("--port", "Port to listen on; 0 picks a free one.", _WHERE, min=0, max=65535)
+    ] = _DEFAULTS.port,
+    data_dir: Annotated[
+        str | None,
+        _option("--data-dir", "Directory that keeps the data; made if missing.", _DISK, show_default="data"),
+    ] = None,
+    in_memory: Annotated[bool, _option("--in-memory", "Keep nothing on disk.", _DISK)] = False,
+    checkpoint_interval_s: Annotated[
+        float,
+        _option(
+            "--checkpoint-interval-s", "Write checkpoint.json this often if anything changed; 0: never.", _DISK, min=0
+        ),
+    ] = _DEFAULTS.checkpoint_interval_s,
+    fsync: Annotated[
+        Literal["always", "interval", "never"],
+        _option(
+            "--fsync",
+            "When a commit is forced to disk. Reserved for the write-ahead log, which this version doesn't have: "
+            "a crash loses what was committed since the last checkpoint.",
+            _DISK,
+        ),
+    ] = "always",
+    max_transaction_bytes: Annotated[
+        int,
+        _option("--max-transaction-bytes", "A transaction's commands, or a single command, in bytes.", _ASK, min=16),
+    ] = _DEFAULTS.max_transaction_bytes,
+    line_quiet_ms: Annotated[
+        int, _option("--line-quiet-ms", "A last line without a newline is complete after this silence.", _ASK, min=1)
+    ] = _DEFAULTS.line_quiet_ms,
+    strict_lines: Annotated[
+        bool, _option("--strict-lines", "Only a newline ends a command.", _ASK)
+    ] = _DEFAULTS.strict_lines,
+    password: Annotated[
+        str | None,
+        _option(
+            "--password",
+            "Clients must AUTH with it. Better set in the environment, where ps doesn't show it.",
+            _WHERE,
+            show_default=False,
+        ),
+    ] = None,
+    insecure: Annotated[
+        bool, _option("--insecure", "Allow other machines to connect without a password.", _WHERE)
+    ] = False,
+    max_connections: Annotated[
+        int, _option("--max-connections", "Connections served at once.", _HOLD, min=1)
+    ] = _DEFAULTS.max_connections,
+    idle_timeout_s: Annotated[
+        float, _option("--idle-timeout-s", "Close a connection that sent nothing for so long; 0: never.", _HOLD, min=0)
+    ] = _DEFAULTS.idle_timeout_s,
+    transaction_timeout_s: Annotated[
+        float, _option("--transaction-timeout-s", "Roll back a transaction open for longer; 0: never.", _HOLD, min=0)
+    ] = _DEFAULTS.transaction_timeout_s,
+    receive_bytes: Annotated[
+        int, _option("--receive-bytes", "Taken from a connection in one turn of the loop.", _HOLD, min=512)
+    ] = _DEFAULTS.receive_bytes,
+    commands_per_turn: Annotated[
+        int, _option("--commands-per-turn", "Commands run for a connection in one turn of the loop.", _HOLD, min=1)
+    ] = _DEFAULTS.commands_per_turn,
+    output_high_bytes: Annotated[
+        int,
+        _option(
+            "--output-high-bytes",
+            "A client that leaves more replies unread is not served until it reads.",
+            _HOLD,
+            min=1,
+        ),
+    ] = _DEFAULTS.output_high_bytes,
+    output_max_bytes: Annotated[
+        int, _option("--output-max-bytes", "A client that leaves more replies unread is disconnected.", _HOLD, min=1)
+    ] = _DEFAULTS.output_max_bytes,
+    stop_grace_s: Annotated[
+        float, _option("--stop-grace-s", "How long a stop waits for clients to read their replies.", _HOLD, min=0)
+    ] = _DEFAULTS.stop_grace_s,
+    log_format: Annotated[LogFormat, _option("--log-format", "For people or for programs.", _LOG)] = "text",
+    log_level: Annotated[
+        Literal["debug", "info", "warning", "error"],
+        _option("--log-level", "The least that is logged, on standard error.", _LOG),
+    ] = "info",
+) -> None:
+    """Start the server.
+
+    It prints one line, `listening on 127.0.0.1:8080`, when it accepts connections. SIGTERM or Ctrl-C stops it:
+    what was received is finished and checkpoint.json is written. A second signal ends it at once.
+    """
+    configure(log_format, log_level)
+    if in_memory and data_dir is not None:
+        raise typer.BadParameter("--data-dir and --in-memory exclude each other: keep the data, or don't")
+    settings = Settings(
+        host=host,
+        port=port,
+        password=password,
+        insecure=insecure,
+        max_transaction_bytes=max_transaction_bytes,
+        line_quiet_ms=line_quiet_ms,
+        strict_lines=strict_lines,
+        max_connections=max_connections,
+        idle_timeout_s=idle_timeout_s,
+        transaction_timeout_s=transaction_timeout_s,
+        receive_bytes=receive_bytes,
+        commands_per_turn=commands_per_turn,
+        output_high_bytes=output_high_bytes,
+        output_max_bytes=output_max_bytes,
+        checkpoint_interval_s=checkpoint_interval_s,
+        stop_grace_s=stop_grace_s,
+    )
+    sys.exit(run(settings, None if in_memory else data_dir or "data"))
+
+
+def run(settings: Settings, data_dir: str | None) -> int:
+    """Serve until a signal says stop; the exit status. With no `data_dir` nothing is kept on disk.
+
+    The order is such that a start that can't succeed has changed nothing: first the port, then the directory's
+    lock, then its content.
+    """
+    with contextlib.ExitStack() as resources:
+        try:
+            listeners = Listeners(settings)
+            resources.callback(listeners.close)
+            store = VersionedStore()
+            kept: dict[str, Any] = {}
+            if data_dir is not None:
+                directory = DataDirectory.open(data_dir)
+                resources.callback(directory.close)
+                kept = {"begin_checkpoint": _load(directory, store), "checkpoint_ts": directory.checkpoint_ts}
+            listeners.listen()
+        except Error as error:
+            print(f"mvcc-kv: {error}", file=sys.stderr)
+            return 1
+        _raise_descriptor_limit(settings.max_connections)
+        server = Server(store, settings, listeners, **kept)
+        _stop_on_signals(server)
+        print(f"listening on {listeners.address}", flush=True)
+        return 0 if server.serve() else 1
+
+
+def _load(directory: DataDirectory, store: VersionedStore) -> Callable[[], CheckpointJob]:
+    """Fill the store with the directory's content; what begins a checkpoint of it from then on."""
+    checkpoint = directory.load()
+    store.restore(checkpoint.commit_ts, checkpoint.items)
+    event(logging.INFO, "loaded", path=directory.path, keys=len(checkpoint.items), commit_ts=checkpoint.commit_ts)
+    return lambda: directory.begin_checkpoint(store.begin(TransactionOptions(read_only=True)))
+
+
+def _stop_on_signals(server: Server) -> None:
+    """The first SIGTERM or SIGINT winds the server down, the second ends the process at once."""
+    asked = False
+
+    def on_signal(number: int, _: object) -> None:
+        nonlocal asked
+        if asked:
+            os._exit(128 + number)
+        asked = True
+        server.stop()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, on_signal)
+
+
+def _raise_descriptor_limit(max_connections: int) -> None:
+    """Make room for every connection, as far as the system lets us."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = max_connections + _DESCRIPTORS_BESIDE_CONNECTIONS
+    if soft == resource.RLIM_INFINITY or soft >= wanted:
+        return
+    limit = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+    with contextlib.suppress(ValueError, OSError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (limit, hard))
+    if limit < wanted:
+        event(logging.WARNING, "few open files allowed", open_files_max=limit, max_connections=max_connections)

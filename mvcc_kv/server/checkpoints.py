@@ -1,0 +1,114 @@
+"""Checkpoints written while clients are served.
+
+    loop's thread   slice | ... turn ... | slice | ... turn ... | slice |  ... turns ...  | answer CHECKPOINT
+    worker                  write          write                   write  fsync, rename
+
+A checkpoint's text is made from a snapshot, in slices of a few hundred keys between the loop's turns: made
+in a thread it would fight the loop for the interpreter, and every client would feel that. The disk is waited
+for in the worker. A few slices may be on their way to it; the loop makes no more until it keeps up.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import Protocol, TypeAlias
+
+from mvcc_kv.errors import Error, UnavailableError
+from mvcc_kv.server.logs import event
+from mvcc_kv.server.worker import Worker
+
+__all__ = ["CheckpointJob", "Checkpoints"]
+
+_SLICES_IN_FLIGHT_MAX = 8
+_Answer: TypeAlias = "Callable[[int | Error], None]"
+
+
+class _Chunks(Iterator[bytes], Protocol):
+    def close(self) -> None: ...
+
+
+class CheckpointJob(Protocol):
+    """A checkpoint being written: its text on one side, its file on the other. One that fails abandons itself."""
+
+    @property
+    def commit_ts(self) -> int: ...
+    @property
+    def chunks(self) -> _Chunks: ...
+    def write(self, chunk: bytes) -> None: ...
+    def finish(self) -> object: ...
+
+
+class Checkpoints:
+    """One checkpoint at a time; who asks while one is written is answered by the next, which has their commits."""
+
+    def __init__(self, begin: Callable[[], CheckpointJob] | None, worker: Worker, checkpoint_ts: int | None) -> None:
+        self.checkpoint_ts = checkpoint_ts
+        self._begin = begin
+        self._worker = worker
+        self._job: CheckpointJob | None = None
+        self._is_text_whole = False
+        self._in_flight = 0
+        self._failure: BaseException | None = None
+        self._answers: list[_Answer] = []
+        self._waiting: list[_Answer] = []
+
+    def request(self, answer: _Answer) -> None:
+        """Have a checkpoint written of everything that is visible now; `answer` gets its commit_ts or the error."""
+        if self._begin is None:
+            answer(UnavailableError("this server keeps nothing on disk; start it with --data-dir, not --in-memory"))
+            return
+        self._waiting.append(answer)
+        if self._job is None:
+            self._start(self._begin)
+
+    @property
+    def has_slice(self) -> bool:
+        """Whether `step` has work to do now."""
+        return self._job is not None and not self._is_text_whole and self._in_flight < _SLICES_IN_FLIGHT_MAX
+
+    def step(self) -> None:
+        """Make one slice of the text and hand it to the worker."""
+        job = self._job
+        if job is None or not self.has_slice:
+            return
+        chunk = next(job.chunks, None)
+        self._in_flight += 1
+        if chunk is None:
+            self._is_text_whole = True
+            self._worker.submit(job.finish, self._written)
+        else:
+            self._worker.submit(partial(job.write, chunk), self._written)
+
+    def _start(self, begin: Callable[[], CheckpointJob]) -> None:
+        self._answers, self._waiting = self._waiting, []
+        self._is_text_whole, self._failure = False, None
+        try:
+            self._job = begin()
+        except Error as error:
+            self._end(error)
+
+    def _written(self, error: BaseException | None) -> None:
+        self._in_flight -= 1
+        if error is not None and self._failure is None and self._job is not None:
+            self._failure = error
+            self._is_text_whole = True
+            self._job.chunks.close()
+        if self._is_text_whole and self._in_flight == 0:
+            self._end(self._failure)
+
+    def _end(self, failure: BaseException | None) -> None:
+        job, self._job = self._job, None
+        answers, self._answers = self._answers, []
+        outcome: int | Error
+        if failure is None and job is not None:
+            outcome = self.checkpoint_ts = job.commit_ts
+            event(logging.INFO, "checkpoint written", commit_ts=outcome)
+        else:
+            outcome = failure if isinstance(failure, Error) else UnavailableError(f"the checkpoint failed: {failure}")
+            event(logging.ERROR, "checkpoint failed", reason=str(failure))
+        for answer in answers:
+            answer(outcome)
+        if self._waiting and self._begin is not None and self._job is None:
+            self._start(self._begin)

@@ -1,0 +1,157 @@
+"""A connection without its socket: bytes in, replies out, both bounded.
+
+    receive() -> framer -> lines waiting -> run(): session -> output, which the loop sends
+
+`run` executes a bounded number of commands, so that nobody starves, and stops at a command whose reply comes
+later, or while the client leaves too much of its output unread. As long as lines wait, the loop reads no more:
+so what a connection holds is what one `receive` brought, an unfinished line, and its output up to the high mark.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+
+from mvcc_kv.protocol.framing import Line, LineFramer
+from mvcc_kv.protocol.guard import may_hold_host_header, speaks_http
+from mvcc_kv.server.session import Services, Session
+from mvcc_kv.server.settings import Settings
+
+__all__ = ["Connection"]
+
+
+class Connection:
+    """One client, as the loop drives it."""
+
+    __slots__ = (
+        "_commands_per_turn",
+        "_framer",
+        "_has_ended",
+        "_is_answer_awaited",
+        "_is_fresh",
+        "_lines",
+        "_output",
+        "_output_high_bytes",
+        "on_answer",
+        "output_bytes",
+        "session",
+    )
+
+    def __init__(self, services: Services, settings: Settings) -> None:
+        self.on_answer: Callable[[], None] = lambda: None  # called when a reply that was to come later has come
+        self.session = Session(services, self._answer)
+        self._framer = LineFramer(line_bytes_max=settings.max_transaction_bytes, strict=settings.strict_lines)
+        self._commands_per_turn = settings.commands_per_turn
+        self._output_high_bytes = settings.output_high_bytes
+        self._lines: deque[Line] = deque()
+        self._output: list[bytes] = []
+        self.output_bytes = 0
+        self._is_answer_awaited = False
+        self._is_fresh = True  # nothing of its first line has come yet
+        self._has_ended = False
+
+    # In
+
+    def receive(self, data: bytes, *, is_burst_end: bool) -> None:
+        """Take in what the client sent; `is_burst_end` as in `LineFramer.receive`."""
+        self._take(self._framer.receive(data, is_burst_end=is_burst_end), data)
+
+    def quiet(self) -> None:
+        """Nothing has come for a while: that ends the last line of a client that sends no newline behind it."""
+        self._take(self._framer.quiet())
+
+    def end(self) -> None:
+        """The client will send no more; it may still read."""
+        self._take(self._framer.end())
+        self._has_ended = True
+
+    def _take(self, lines: list[Line], data: bytes = b"") -> None:
+        if not lines:
+            return
+        if (self._is_fresh or may_hold_host_header(data)) and speaks_http(lines, from_the_first=self._is_fresh):
+            self._refuse_http()
+            return
+        self._is_fresh = False
+        self._lines.extend(lines)
+
+    def _refuse_http(self) -> None:
+        self.session.speaks_http = True
+        self._lines.clear()
+
+    # Running
+
+    @property
+    def wants_quiet(self) -> bool:
+        """Whether a line waits for its end, which may be silence."""
+        return self._framer.is_unfinished
+
+    @property
+    def has_lines(self) -> bool:
+        """Whether commands wait to be executed."""
+        return bool(self._lines)
+
+    @property
+    def can_run(self) -> bool:
+        """Whether `run` would execute something now."""
+        return bool(self._lines) and not self._is_answer_awaited and self.output_bytes < self._output_high_bytes
+
+    @property
+    def can_receive(self) -> bool:
+        """Whether there is room for more from the client."""
+        return not self._lines and not self._has_ended and self.output_bytes < self._output_high_bytes
+
+    @property
+    def is_done(self) -> bool:
+        """Whether the socket can be closed: everything that will be said has been said."""
+        if self.session.speaks_http:
+            return True
+        ended = self.session.wants_to_close or (self._has_ended and not self._lines)
+        return ended and not self.output_bytes and not self._is_answer_awaited
+
+    def run(self) -> None:
+        """Execute waiting commands: one turn's worth."""
+        lines, output = self._lines, self._output
+        execute = self.session.execute
+        for _ in range(min(len(lines), self._commands_per_turn)):
+            if self._is_answer_awaited or self.output_bytes >= self._output_high_bytes:
+                return
+            line = lines.popleft()
+            self._is_answer_awaited = True  # a reply that comes later may come while the command is executed
+            reply = execute(line)
+            if reply is None:
+                continue
+            self._is_answer_awaited = False
+            output.append(reply)
+            self.output_bytes += len(reply)
+            if self.session.wants_to_close:
+                lines.clear()
+                return
+
+    def _answer(self, reply: bytes) -> None:
+        """The reply that was to come later."""
+        self._is_answer_awaited = False
+        self._output.append(reply)
+        self.output_bytes += len(reply)
+        self.on_answer()
+
+    # Out
+
+    def take_output(self) -> bytes:
+        """What to send now; what could not be sent is given back with `put_back`."""
+        data = self._output[0] if len(self._output) == 1 else b"".join(self._output)
+        self._output.clear()
+        self.output_bytes = 0
+        return data
+
+    def put_back(self, unsent: bytes) -> None:
+        """The end of what `take_output` gave, which the client has no room for yet."""
+        if unsent:
+            self._output.insert(0, unsent)
+            self.output_bytes += len(unsent)
+
+    def close(self) -> None:
+        """The socket is gone: roll back, forget what waits."""
+        self._lines.clear()
+        self._output.clear()
+        self.output_bytes = 0
+        self.session.close()

@@ -1,0 +1,443 @@
+"""The loop: one thread, all sockets, none of which is ever waited for.
+
+A turn:  select -> what finished on the worker -> each ready connection: receive, run its commands, send
+                -> connections that still have commands from earlier turns: one more helping each
+                -> a slice of a checkpoint, if one is being written
+                -> timers
+
+What a connection may do in a turn is bounded (bytes received, commands run), and so is what it may leave
+unread; so one that floods, dawdles or vanishes costs the others nothing but its share of a turn.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import logging
+import selectors
+import socket
+import time
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+from mvcc_kv.api import Store
+from mvcc_kv.errors import Error, UnavailableError
+from mvcc_kv.protocol.replies import error_reply
+from mvcc_kv.server.checkpoints import CheckpointJob, Checkpoints
+from mvcc_kv.server.connection import Connection
+from mvcc_kv.server.deadlines import Deadlines
+from mvcc_kv.server.listeners import Listeners, address_name
+from mvcc_kv.server.logs import event
+from mvcc_kv.server.session import Services
+from mvcc_kv.server.settings import Settings
+from mvcc_kv.server.worker import Worker
+from mvcc_kv.version import __version__
+
+__all__ = ["Server"]
+
+_READ, _WRITE = selectors.EVENT_READ, selectors.EVENT_WRITE
+_ACCEPTS_PER_TURN = 64
+_ACCEPT_PAUSE_S = 0.1
+_RECEIVES_AT_STOP = 16
+
+
+class _Peer:
+    """A socket and its connection."""
+
+    __slots__ = (
+        "active_at",
+        "connection",
+        "events",
+        "has_ended",
+        "has_quiet_timer",
+        "has_transaction_timer",
+        "is_open",
+        "name",
+        "received_at",
+        "socket",
+    )
+
+    def __init__(self, sock: socket.socket, name: str, connection: Connection, now: float) -> None:
+        self.socket = sock
+        self.name = name
+        self.connection = connection
+        self.events = _READ
+        self.is_open = True
+        self.has_ended = False
+        self.has_quiet_timer = False
+        self.has_transaction_timer = False
+        self.received_at = self.active_at = now
+
+
+class Server:
+    """Serves a store over TCP until it is told to stop.
+
+    `begin_checkpoint` starts a checkpoint of the store; None means that nothing is kept on disk.
+    `clock` gives seconds and never goes back.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        settings: Settings,
+        listeners: Listeners,
+        *,
+        begin_checkpoint: Callable[[], CheckpointJob] | None = None,
+        checkpoint_ts: int | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._store = store
+        self._settings = settings
+        self._clock = clock
+        self._selector = selectors.DefaultSelector()
+        self._deadlines = Deadlines()
+        self._listeners = listeners
+        self._peers: dict[_Peer, None] = {}
+        self._runnable: dict[_Peer, None] = {}
+        self._stops_asked = 0
+        self._wake_receiver, self._wake_sender = socket.socketpair()
+        for sock in (self._wake_receiver, self._wake_sender):
+            sock.setblocking(False)
+        self._selector.register(self._wake_receiver, _READ, self._woken)
+        self._worker = Worker("mvcc-kv-disk", self.wake)
+        self._keeps_on_disk = begin_checkpoint is not None
+        self._checkpoints = Checkpoints(begin_checkpoint, self._worker, checkpoint_ts)
+        self._services = Services(
+            store=store,
+            stats=self.stats,
+            checkpoint=self._checkpoints.request,
+            clock=clock,
+            max_transaction_bytes=settings.max_transaction_bytes,
+            password=settings.password,
+        )
+        self._now = self._started_at = clock()
+
+    # From outside
+
+    def stop(self) -> None:
+        """Ask the loop to stop; from any thread, or from a signal's handler."""
+        self._stops_asked += 1
+        self.wake()
+
+    def wake(self) -> None:
+        """Make the loop turn; from any thread."""
+        with contextlib.suppress(BlockingIOError, OSError):  # full: it will wake anyway; closed: it is over
+            self._wake_sender.send(b"\0")
+
+    def serve(self) -> bool:
+        """Run until `stop` is called, then wind down; whether the last checkpoint, if any, was written."""
+        for sock in self._listeners.sockets:
+            self._selector.register(sock, _READ, partial(self._accept, sock))
+        self._arm_checkpoints()
+        try:
+            while not self._stops_asked:
+                self._turn()
+            return self._wind_down()
+        finally:
+            self._close()
+
+    def stats(self) -> dict[str, Any]:
+        """What STATS answers."""
+        return {
+            **self._store.stats(),
+            "connections": len(self._peers),
+            "checkpoint_ts": self._checkpoints.checkpoint_ts or 0,
+            "wal_bytes": 0,
+            "uptime_s": round(self._clock() - self._started_at, 3),
+            "version": __version__,
+        }
+
+    # A turn
+
+    def _turn(self) -> None:
+        now = self._clock()
+        busy = self._runnable or self._checkpoints.has_slice
+        events = self._selector.select(0 if busy else self._deadlines.wait_s(now))
+        self._now = self._clock()
+        leftover, self._runnable = self._runnable, {}
+        for key, mask in events:
+            if type(key.data) is _Peer:
+                leftover.pop(key.data, None)
+                self._on_event(key.data, mask)
+            else:
+                key.data(mask)
+        for peer in leftover:
+            self._advance(peer)
+        self._checkpoints.step()
+        for action in self._deadlines.due(self._now):
+            action(self._now)
+
+    def _woken(self, _: int) -> None:
+        with contextlib.suppress(BlockingIOError):
+            while self._wake_receiver.recv(4096):
+                pass
+        self._worker.deliver()
+
+    # Connections
+
+    def _accept(self, listener: socket.socket, _: int) -> None:
+        for _ in range(_ACCEPTS_PER_TURN):
+            try:
+                sock, address = listener.accept()
+            except BlockingIOError:
+                return
+            except OSError as error:
+                self._accept_failed(listener, error)
+                return
+            self._welcome(sock, address_name(address))
+
+    def _accept_failed(self, listener: socket.socket, error: OSError) -> None:
+        """Out of descriptors, most likely: let clients wait in the backlog for a moment."""
+        if error.errno not in (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM):
+            return
+        event(logging.ERROR, "cannot accept", reason=str(error), hint="raise the limit of open files (ulimit -n)")
+        self._selector.unregister(listener)
+
+        def resume(_: float) -> None:
+            if listener in self._listeners.sockets:
+                self._selector.register(listener, _READ, partial(self._accept, listener))
+
+        self._deadlines.add(self._now + _ACCEPT_PAUSE_S, resume)
+
+    def _welcome(self, sock: socket.socket, name: str) -> None:
+        sock.setblocking(False)
+        connections_max = self._settings.max_connections
+        if len(self._peers) >= connections_max:
+            event(logging.WARNING, "connection refused", peer=name, max_connections=connections_max)
+            error = UnavailableError(
+                f"this server serves {connections_max} connections at most (--max-connections); try again later",
+                retryable=True,
+            )
+            with contextlib.suppress(OSError):
+                sock.send(error_reply(error))
+            sock.close()
+            return
+        with contextlib.suppress(OSError):
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        peer = _Peer(sock, name, Connection(self._services, self._settings), self._now)
+        peer.connection.on_answer = partial(self._answered, peer)
+        self._peers[peer] = None
+        self._selector.register(sock, _READ, peer)
+        event(logging.DEBUG, "connected", peer=name)
+        if self._settings.idle_timeout_s:
+            self._deadlines.add(self._now + self._settings.idle_timeout_s, partial(self._check_idle, peer))
+
+    def _on_event(self, peer: _Peer, mask: int) -> None:
+        if not peer.is_open:
+            return
+        if mask & _READ and peer.connection.can_receive:
+            self._receive(peer)
+        self._advance(peer)
+
+    def _receive(self, peer: _Peer) -> bool:
+        """Take in what the client sent, a bounded helping; whether there may be more."""
+        size = self._settings.receive_bytes
+        try:
+            data = peer.socket.recv(size)
+        except BlockingIOError:
+            return False
+        except OSError as error:
+            self._drop(peer, "lost", reason=str(error))
+            return False
+        peer.received_at = peer.active_at = self._now
+        if not data:
+            peer.has_ended = True
+            peer.connection.end()
+            return False
+        peer.connection.receive(data, is_burst_end=len(data) < size)
+        return len(data) == size
+
+    def _advance(self, peer: _Peer) -> None:
+        """Run what the client asked for, send what there is to say, and see what is to be waited for next."""
+        if not peer.is_open:
+            return
+        connection = peer.connection
+        if connection.can_run:
+            try:
+                connection.run()
+            except Exception:  # noqa: BLE001 (the loop's edge: a bug in one command must not end the others)
+                event(logging.ERROR, "internal error", peer=peer.name, exc_info=True)
+                self._drop(peer, "closed after an internal error")
+                return
+        if connection.output_bytes and not self._send(peer):
+            return
+        if connection.is_done:
+            self._finish(peer)
+            return
+        if connection.can_run:
+            self._runnable[peer] = None
+        self._arm_timers(peer)
+        self._watch(peer)
+
+    def _answered(self, peer: _Peer) -> None:
+        """A reply came that this connection was waiting for: it goes on in the next turn."""
+        if peer.is_open:
+            self._runnable[peer] = None
+
+    def _send(self, peer: _Peer) -> bool:
+        """Send as much as the client has room for; whether the connection is still there."""
+        connection = peer.connection
+        data = connection.take_output()
+        try:
+            sent = peer.socket.send(data)
+        except BlockingIOError:
+            sent = 0
+        except OSError as error:
+            self._drop(peer, "lost", reason=str(error))
+            return False
+        if sent < len(data):
+            connection.put_back(data[sent:])
+        if connection.output_bytes > self._settings.output_max_bytes:
+            facts = {"output_bytes": connection.output_bytes, "max_bytes": self._settings.output_max_bytes}
+            self._drop(peer, "closed: it leaves too much unread", level=logging.WARNING, **facts)
+            return False
+        return True
+
+    def _watch(self, peer: _Peer) -> None:
+        """Ask the selector for what this connection can use now."""
+        connection = peer.connection
+        events = (_READ if connection.can_receive else 0) | (_WRITE if connection.output_bytes else 0)
+        if events == peer.events:
+            return
+        if not events:
+            self._selector.unregister(peer.socket)
+        elif peer.events:
+            self._selector.modify(peer.socket, events, peer)
+        else:
+            self._selector.register(peer.socket, events, peer)
+        peer.events = events
+
+    def _finish(self, peer: _Peer) -> None:
+        """Close a connection that has said everything."""
+        if peer.connection.session.speaks_http:
+            self._drop(peer, "closed: it speaks HTTP", level=logging.WARNING)
+        else:
+            self._drop(peer, "closed")
+
+    def _drop(self, peer: _Peer, why: str, *, level: int = logging.DEBUG, **facts: Any) -> None:
+        if not peer.is_open:
+            return
+        peer.is_open = False
+        self._peers.pop(peer, None)
+        self._runnable.pop(peer, None)
+        if peer.events:
+            self._selector.unregister(peer.socket)
+        peer.socket.close()
+        peer.connection.close()
+        event(level, f"connection {why}", peer=peer.name, **facts)
+
+    # Timers
+
+    def _arm_timers(self, peer: _Peer) -> None:
+        settings = self._settings
+        if peer.connection.wants_quiet and not peer.has_quiet_timer:
+            peer.has_quiet_timer = True
+            self._deadlines.add(self._now + settings.line_quiet_ms / 1000, partial(self._check_quiet, peer))
+        if settings.transaction_timeout_s and not peer.has_transaction_timer:
+            begun_at = peer.connection.session.begun_at
+            if begun_at is not None:
+                peer.has_transaction_timer = True
+                at = begun_at + settings.transaction_timeout_s
+                self._deadlines.add(at, partial(self._check_transaction, peer))
+
+    def _check_quiet(self, peer: _Peer, now: float) -> None:
+        peer.has_quiet_timer = False
+        if not peer.is_open or not peer.connection.wants_quiet:
+            return
+        quiet_at = peer.received_at + self._settings.line_quiet_ms / 1000
+        if quiet_at > now:
+            peer.has_quiet_timer = True
+            self._deadlines.add(quiet_at, partial(self._check_quiet, peer))
+            return
+        peer.connection.quiet()
+        if peer.connection.has_lines:
+            self._advance(peer)
+
+    def _check_transaction(self, peer: _Peer, now: float) -> None:
+        peer.has_transaction_timer = False
+        begun_at = peer.connection.session.begun_at
+        if not peer.is_open or begun_at is None:
+            return
+        timeout_s = self._settings.transaction_timeout_s
+        if begun_at + timeout_s > now:
+            self._arm_timers(peer)
+            return
+        peer.connection.session.expire(timeout_s)
+        event(logging.WARNING, "transaction timed out", peer=peer.name, timeout_s=timeout_s)
+
+    def _check_idle(self, peer: _Peer, now: float) -> None:
+        if not peer.is_open:
+            return
+        idle_at = peer.active_at + self._settings.idle_timeout_s
+        if idle_at > now:
+            self._deadlines.add(idle_at, partial(self._check_idle, peer))
+        else:
+            self._drop(peer, "closed: idle", level=logging.INFO, idle_timeout_s=self._settings.idle_timeout_s)
+
+    def _arm_checkpoints(self) -> None:
+        interval_s = self._settings.checkpoint_interval_s
+        if self._keeps_on_disk and interval_s:
+            self._deadlines.add(self._clock() + interval_s, self._checkpoint_by_time)
+
+    def _checkpoint_by_time(self, _: float) -> None:
+        self._arm_checkpoints()
+        if self._has_news:
+            self._checkpoints.request(lambda _: None)
+
+    @property
+    def _has_news(self) -> bool:
+        """Whether the checkpoint on disk, if any, is older than the store."""
+        return bool(self._checkpoints.checkpoint_ts != self._store.stats()["commit_ts"])
+
+    # The end
+
+    def _wind_down(self) -> bool:
+        """Stop accepting, finish what was received, write a checkpoint. A second `stop` cuts it short."""
+        event(logging.INFO, "stopping", connections=len(self._peers))
+        self._close_listeners()
+        grace_until = self._clock() + self._settings.stop_grace_s
+        for peer in list(self._peers):
+            self._take_leave(peer)
+        while self._stops_asked == 1 and self._clock() < grace_until and any(map(self._is_busy, self._peers)):
+            self._deadlines.add(grace_until, lambda _: None)
+            self._turn()
+        for peer in list(self._peers):
+            self._drop(peer, "closed: the server stops")
+        return not self._keeps_on_disk or not self._has_news or self._checkpoint_at_last()
+
+    def _take_leave(self, peer: _Peer) -> None:
+        """Take in what this client has sent so far, and no more after that."""
+        for _ in range(_RECEIVES_AT_STOP):
+            if not peer.is_open or peer.has_ended or not self._receive(peer):
+                break
+        if peer.is_open:
+            peer.connection.end()
+            self._advance(peer)
+
+    def _is_busy(self, peer: _Peer) -> bool:
+        return not peer.connection.is_done
+
+    def _checkpoint_at_last(self) -> bool:
+        outcomes: list[int | Error] = []
+        self._checkpoints.request(outcomes.append)
+        while not outcomes and self._stops_asked == 1:
+            self._turn()
+        return bool(outcomes) and isinstance(outcomes[0], int)
+
+    def _close_listeners(self) -> None:
+        for sock in self._listeners.sockets:
+            with contextlib.suppress(KeyError):  # paused
+                self._selector.unregister(sock)
+        self._listeners.close()
+
+    def _close(self) -> None:
+        for peer in list(self._peers):
+            self._drop(peer, "closed: the server stops")
+        self._close_listeners()
+        self._worker.close()
+        self._selector.close()
+        self._wake_receiver.close()
+        self._wake_sender.close()
+        event(logging.INFO, "stopped")

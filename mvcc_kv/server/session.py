@@ -1,0 +1,291 @@
+"""A session: one client's commands become replies.
+
+    no transaction --START--> open --COMMIT, ROLLBACK--> no transaction
+                               |
+                               +--refused command---> doomed --COMMIT, ROLLBACK--> no transaction
+                               +--timeout-----------> ended  --its next command is told, then as doomed
+
+Outside a transaction every command is one of its own. A *doomed* transaction has had a command refused:
+it answers TRANSACTION_DOOMED until the client ends it, so that a batch sent in one go is all or nothing.
+One that the server *ended* behaves the same after its next command was told why; were it simply over,
+the rest of a batch would be executed outside any transaction. Either way its snapshot is let go at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from hmac import compare_digest
+from typing import Any
+
+from mvcc_kv.api import Store, StoreTransaction
+from mvcc_kv.errors import (
+    AuthRequiredError,
+    BadRequestError,
+    Error,
+    KeyNotFoundError,
+    LimitExceededError,
+    NoTransactionError,
+    ReadOnlyError,
+    TransactionDoomedError,
+    TransactionOpenError,
+    TransactionTimeoutError,
+    UnknownCommandError,
+)
+from mvcc_kv.protocol import commands, replies
+from mvcc_kv.protocol.commands import USAGE, parse, verb_of
+from mvcc_kv.protocol.framing import Line
+from mvcc_kv.protocol.guard import is_host_header
+from mvcc_kv.server.scans import bounded_page
+
+__all__ = ["Services", "Session"]
+
+_DOOMING = (BadRequestError, UnknownCommandError, LimitExceededError, ReadOnlyError)
+_WITHOUT_LOGIN = (commands.Auth, commands.Ping, commands.Help, commands.Quit)
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """What every session of a server shares.
+
+    `checkpoint` starts one and calls back with its commit_ts or the error, later; `clock` gives seconds.
+    """
+
+    store: Store
+    stats: Callable[[], dict[str, Any]]
+    checkpoint: Callable[[Callable[[int | Error], None]], None]
+    clock: Callable[[], float]
+    max_transaction_bytes: int = 1024
+    password: str | None = None
+
+
+@dataclass(slots=True)
+class _Opened:
+    """The open transaction. `cause` is set when it is doomed, or was ended by the server."""
+
+    transaction: StoreTransaction
+    begun_at: float
+    spent_bytes: int
+    cause: Error | None = None
+    untold: bool = False
+    ended_by_server: bool = False
+
+
+class Session:
+    """Executes a client's commands one after the other.
+
+    `execute` returns a command's reply, or None if it comes later, through `answer_later`; until then
+    no other command may be executed.
+    """
+
+    __slots__ = ("_answer_later", "_locked", "_opened", "_services", "_spent_bytes", "speaks_http", "wants_to_close")
+
+    def __init__(self, services: Services, answer_later: Callable[[bytes], None]) -> None:
+        self._services = services
+        self._answer_later = answer_later
+        self._opened: _Opened | None = None
+        self._locked = services.password is not None
+        self._spent_bytes = 0  # by the command at hand and those before it in its transaction
+        self.wants_to_close = False
+        self.speaks_http = False
+
+    @property
+    def begun_at(self) -> float | None:
+        """When the open transaction was begun, by the clock; None if there is none that could time out."""
+        opened = self._opened
+        return None if opened is None or opened.cause is not None else opened.begun_at
+
+    def execute(self, line: Line) -> bytes | None:
+        """The reply to a command line, or None if it comes later."""
+        opened = self._opened
+        try:
+            if opened is not None and opened.cause is not None:
+                return self._answer_when_over(opened, opened.cause, line)
+            text = self._spend(line)
+            command = parse(text)
+            if self._locked and not isinstance(command, _WITHOUT_LOGIN):
+                raise AuthRequiredError("this server wants a password: send AUTH first")
+            return _HANDLERS[type(command)](self, command)
+        except _DOOMING as error:
+            if isinstance(error, UnknownCommandError) and is_host_header(_text(line)):
+                self.speaks_http = self.wants_to_close = True
+                return b""
+            self._doom(error, verb_of(_text(line)))
+            return replies.error_reply(error)
+        except Error as error:
+            return replies.error_reply(error)
+
+    def expire(self, after_s: float) -> None:
+        """Roll the open transaction back because it took too long; the client is told at its next command."""
+        self._end(
+            TransactionTimeoutError(
+                f"the transaction was open for more than {after_s:g} s and was rolled back; run it again",
+                limit_s=after_s,
+                setting="--transaction-timeout-s",
+            )
+        )
+
+    def close(self) -> None:
+        """The client is gone: roll its transaction back."""
+        if self._opened is not None:
+            self._opened.transaction.rollback()
+            self._opened = None
+
+    # The transaction's state
+
+    def _spend(self, line: Line) -> bytes:
+        """Count the command against the limit; returns its text. Raises `LimitExceededError`."""
+        limit = self._services.max_transaction_bytes
+        length = len(line) if isinstance(line, bytes) else line.actual_bytes
+        opened = self._opened
+        actual = self._spent_bytes = length if opened is None else opened.spent_bytes + length
+        if actual > limit and not (isinstance(line, bytes) and verb_of(line) == "ROLLBACK"):
+            what = "a command" if opened is None else "a transaction's commands"
+            raise LimitExceededError(
+                f"{what} may have {limit} bytes in all, not {actual}; start the server with a larger "
+                f"--max-transaction-bytes",
+                limit=limit,
+                actual=actual,
+                setting="--max-transaction-bytes",
+            )
+        if opened is not None:
+            opened.spent_bytes = actual
+        assert isinstance(line, bytes), "an overlong line is over the limit"
+        return line
+
+    def _doom(self, cause: Error, verb: str) -> None:
+        opened = self._opened
+        if opened is None:
+            return
+        opened.transaction.rollback()
+        opened.cause = cause
+        if verb in ("COMMIT", "ROLLBACK"):
+            self._opened = None
+
+    def _end(self, cause: Error) -> None:
+        opened = self._opened
+        if opened is not None and opened.cause is None:
+            opened.transaction.rollback()
+            opened.cause = cause
+            opened.untold = opened.ended_by_server = True
+
+    def _answer_when_over(self, opened: _Opened, cause: Error, line: Line) -> bytes | None:
+        verb = verb_of(_text(line))
+        if verb == "QUIT":
+            return self._quit(commands.Quit())
+        if opened.ended_by_server and not opened.untold and verb == "START":
+            self._opened = None
+            return self.execute(line)
+        if verb in ("COMMIT", "ROLLBACK"):
+            self._opened = None
+        if opened.untold:
+            opened.untold = False
+            return replies.error_reply(cause)
+        if verb == "ROLLBACK":
+            return replies.ROLLED_BACK
+        raise TransactionDoomedError(
+            f"an earlier command of this transaction was refused ({cause.code}), so nothing of it is applied: "
+            f"ROLLBACK, and run it again",
+            retryable=cause.retryable,
+            cause={"code": cause.code, "message": cause.message},
+        )
+
+    # The commands
+
+    def _get(self, command: commands.Get) -> bytes:
+        value = (self._opened.transaction if self._opened else self._services.store).get(command.key)
+        if value is None:
+            raise KeyNotFoundError(key=command.key.decode())
+        return replies.pair_reply(command.key, value)
+
+    def _put(self, command: commands.Put) -> bytes:
+        (self._opened.transaction if self._opened else self._services.store).put(command.key, command.value)
+        return replies.pair_reply(command.key, command.value)
+
+    def _delete(self, command: commands.Delete) -> bytes:
+        if not (self._opened.transaction if self._opened else self._services.store).delete(command.key):
+            raise KeyNotFoundError(key=command.key.decode())
+        return replies.key_reply(command.key)
+
+    def _scan(self, command: commands.Scan) -> bytes:
+        source = self._opened.transaction if self._opened else self._services.store
+        page = bounded_page(source, command.keys, limit=command.limit, reverse=command.reverse)
+        return replies.page_reply(page, keys_only=command.keys_only)
+
+    def _start(self, command: commands.Start) -> bytes:
+        if self._opened is not None:
+            raise TransactionOpenError(
+                "a transaction is open already, and they don't nest; COMMIT or ROLLBACK it first"
+            )
+        transaction = self._services.store.begin(command.options)
+        self._opened = _Opened(transaction, self._services.clock(), self._spent_bytes)
+        return replies.result_reply({"start_ts": transaction.start_ts}) if command.wants_object else replies.STARTED
+
+    def _commit(self, command: commands.Commit) -> bytes:
+        commit_ts = self._take_opened("COMMIT").commit()
+        return replies.result_reply({"commit_ts": commit_ts}) if command.wants_object else replies.COMMITTED
+
+    def _rollback(self, _: commands.Rollback) -> bytes:
+        self._take_opened("ROLLBACK").rollback()
+        return replies.ROLLED_BACK
+
+    def _take_opened(self, verb: str) -> StoreTransaction:
+        """The open transaction, which is over from here on."""
+        opened = self._opened
+        if opened is None:
+            raise NoTransactionError(f"{verb} without a transaction; START begins one")
+        self._opened = None
+        return opened.transaction
+
+    def _stats(self, _: commands.Stats) -> bytes:
+        return replies.result_reply(self._services.stats())
+
+    def _checkpoint(self, _: commands.Checkpoint) -> None:
+        def answer(outcome: int | Error) -> None:
+            if isinstance(outcome, Error):
+                self._answer_later(replies.error_reply(outcome))
+            else:
+                self._answer_later(replies.result_reply({"checkpoint_ts": outcome}))
+
+        self._services.checkpoint(answer)
+
+    def _ping(self, _: commands.Ping) -> bytes:
+        return replies.PONG
+
+    def _help(self, _: commands.Help) -> bytes:
+        return replies.result_reply(USAGE)
+
+    def _quit(self, _: commands.Quit) -> bytes:
+        self.close()
+        self.wants_to_close = True
+        return replies.result_reply("Bye")
+
+    def _auth(self, command: commands.Auth) -> bytes:
+        password = self._services.password
+        if password is None:
+            raise BadRequestError("this server has no password; go on without AUTH")
+        if not compare_digest(password.encode(), command.password.encode()):
+            raise AuthRequiredError("wrong password")
+        self._locked = False
+        return replies.result_reply("Authenticated")
+
+
+def _text(line: Line) -> bytes:
+    return line if isinstance(line, bytes) else line.beginning
+
+
+_HANDLERS: dict[type[commands.Command], Callable[[Session, Any], bytes | None]] = {
+    commands.Get: Session._get,
+    commands.Put: Session._put,
+    commands.Delete: Session._delete,
+    commands.Scan: Session._scan,
+    commands.Start: Session._start,
+    commands.Commit: Session._commit,
+    commands.Rollback: Session._rollback,
+    commands.Stats: Session._stats,
+    commands.Checkpoint: Session._checkpoint,
+    commands.Ping: Session._ping,
+    commands.Help: Session._help,
+    commands.Quit: Session._quit,
+    commands.Auth: Session._auth,
+}

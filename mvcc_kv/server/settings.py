@@ -1,0 +1,35 @@
+"""Every number of the server that can be turned, with its default. Sizes in bytes, times in seconds, 0 = no limit."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+__all__ = ["Settings"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """How a server behaves. The command line's options have the same names."""
+
+    host: str = "127.0.0.1"
+    port: int = 8080
+    password: str | None = None
+    insecure: bool = False
+
+    # What a client may ask for
+    max_transaction_bytes: int = 1024
+    line_quiet_ms: int = 50
+    strict_lines: bool = False
+
+    # How much a client may hold
+    max_connections: int = 10_000
+    idle_timeout_s: float = 0.0
+    transaction_timeout_s: float = 0.0
+    receive_bytes: int = 64 * 1024
+    commands_per_turn: int = 256
+    output_high_bytes: int = 1024 * 1024
+    output_max_bytes: int = 64 * 1024 * 1024
+
+    # What the server does by itself
+    checkpoint_interval_s: float = 300.0
+    stop_grace_s: float = 5.0
