@@ -2,23 +2,78 @@
 
 from __future__ import annotations
 
+import inspect
+from collections.abc import Callable
+from typing import Annotated, Any
+
 import typer
 
+from mvcc_kv.cli.delete import delete
+from mvcc_kv.cli.dump import dump
+from mvcc_kv.cli.get import get
+from mvcc_kv.cli.load import load
+from mvcc_kv.cli.play import play
+from mvcc_kv.cli.put import put
+from mvcc_kv.cli.reporting import reporting
 from mvcc_kv.cli.serve import serve
+from mvcc_kv.cli.shell import shell
+from mvcc_kv.cli.stats import stats
+from mvcc_kv.version import __version__
 
 __all__ = ["app"]
 
 app = typer.Typer(
     name="mvcc-kv",
-    help="A transactional key-value store: snapshots for readers, first committer wins for writers.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-app.command()(serve)
+
+
+def _help(command: Callable[..., Any]) -> str:
+    """The command's docstring with each paragraph on one line, for the terminal to break; examples stay as they are."""
+    paragraphs = (inspect.getdoc(command) or "").split("\n\n")
+    return "\n\n".join(it if it.startswith("\b") else " ".join(it.split("\n")) for it in paragraphs)
+
+
+_SERVER, _KEYS, _ALL, _LEARN = "Run a server", "Work with keys", "Work with all of them", "See what happens"
+
+for panel, name, command in (
+    (_SERVER, "serve", serve),
+    (_KEYS, "shell", shell),
+    (_KEYS, "get", get),
+    (_KEYS, "put", put),
+    (_KEYS, "del", delete),
+    (_ALL, "dump", dump),
+    (_ALL, "load", load),
+    (_ALL, "stats", stats),
+    (_LEARN, "play", play),
+):
+    app.command(name, help=_help(command), rich_help_panel=panel)(reporting(command))
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"mvcc-kv {__version__}")
+        raise typer.Exit
 
 
 @app.callback()
-def _root() -> None:
-    """A transactional key-value store: snapshots for readers, first committer wins for writers."""
+def _root(
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version.", callback=_print_version, is_eager=True)
+    ] = False,
+) -> None:
+    """A transactional key-value store: snapshots for readers, first committer wins for writers.
+
+    Start a server in one terminal, and look around in another:
+
+    \b
+      mvcc-kv serve
+      mvcc-kv load data/example.json
+      mvcc-kv get greeting
+      mvcc-kv shell
+
+    A command works on the server at --url, or with --data-dir on a directory that no server has open.
+    """

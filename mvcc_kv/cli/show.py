@@ -1,0 +1,97 @@
+"""Replies for people: values laid out, tables for what has rows, errors in red."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+from rich import box
+from rich.console import Group, RenderableType
+from rich.highlighter import JSONHighlighter
+from rich.table import Table
+from rich.text import Text
+
+from mvcc_kv.cli.wire import decode_reply
+from mvcc_kv.errors import Error
+from mvcc_kv.protocol.commands import verb_of
+
+__all__ = ["shown", "table_of"]
+
+_highlighted = JSONHighlighter()
+_LINE_CHARACTERS_MAX = 60  # a value longer than that is laid out over several lines
+
+
+class _Item(msgspec.Struct):
+    key: str
+    value: msgspec.Raw = msgspec.Raw()  # empty where only keys were asked for
+
+
+class _Page(msgspec.Struct):
+    items: list[_Item]
+    next: str | None
+
+
+def shown(line: str, reply: bytes) -> RenderableType:
+    """What to print for the reply to a command line."""
+    decoded = decode_reply(reply)
+    error = decoded.error
+    if error is not None:
+        return _error(error)
+    result = bytes(decoded.result)
+    if not result.startswith(b"{"):
+        return Text(str(msgspec.json.decode(result)), style="green")
+    verb = verb_of(line.encode(errors="replace"))
+    if verb in ("PUT", "DEL"):
+        return Text("Ok", style="green")
+    if verb == "GET":
+        return _value(msgspec.json.decode(result, type=_Item).value)
+    if verb == "SCAN":
+        return _page(msgspec.json.decode(result, type=_Page))
+    return table_of(msgspec.json.decode(result, type=dict[str, msgspec.Raw]))
+
+
+def table_of(members: Mapping[str, Any]) -> Table:
+    """A table of names and what they stand for; numbers to the right."""
+    table = Table(box=None, show_header=False, pad_edge=False, padding=(0, 2, 0, 0))
+    table.add_column(style="bold", no_wrap=True)
+    table.add_column(overflow="fold")
+    for name, member in members.items():
+        table.add_row(Text(name), _plainly(member))
+    return table
+
+
+def _plainly(member: Any) -> Text:
+    if not isinstance(member, msgspec.Raw):
+        return Text("-" if member is None else str(member))
+    text = bytes(member)
+    return Text(str(msgspec.json.decode(text)) if text.startswith(b'"') else "-" if text == b"null" else text.decode())
+
+
+def _error(error: Error) -> Text:
+    return Text.assemble((error.code, "bold red"), " ", (error.message, "red"))
+
+
+def _page(page: _Page) -> RenderableType:
+    if not page.items:
+        return Text("nothing there" if page.next is None else f"nothing there up to {page.next!r}", style="dim")
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    table.add_column("key", style="bold", overflow="fold")
+    if bytes(page.items[0].value):
+        table.add_column("value", overflow="fold")
+    for item in page.items:
+        table.add_row(Text(item.key), *([_highlighted(_text(item.value))] if bytes(item.value) else []))
+    if page.next is None:
+        return table
+    return Group(table, Text(f"more from {page.next!r}", style="dim"))
+
+
+def _value(value: msgspec.Raw) -> Text:
+    text = _text(value)
+    if len(text) > _LINE_CHARACTERS_MAX and text.plain[0] in "{[":
+        text = Text(msgspec.json.format(text.plain, indent=2))  # leaves every number's text alone
+    return _highlighted(text)
+
+
+def _text(value: msgspec.Raw) -> Text:
+    return Text(bytes(value).decode())

@@ -1,0 +1,138 @@
+"""How a session speaks: to a server over TCP, or to a server's own sessions without a socket.
+
+Both are `stress.script.Speak`: a name and a command line in, the reply line out. A session is made when its name
+is first heard, and again after it said QUIT or its connection was lost.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from contextlib import suppress
+
+from mvcc_kv.api import TransactionOptions
+from mvcc_kv.cli.wire import LineConnection
+from mvcc_kv.engine import Transaction, VersionedStore
+from mvcc_kv.errors import Error
+from mvcc_kv.server.session import Services, Session
+from mvcc_kv.server.settings import Settings
+
+__all__ = ["EngineSpeaker", "ServerSpeaker"]
+
+
+class ServerSpeaker:
+    """Each session is a connection to the server at `address`."""
+
+    def __init__(self, address: str, password: str | None = None) -> None:
+        self._address = address
+        self._password = password
+        self._connections: dict[str, LineConnection] = {}
+
+    def __call__(self, name: str, command: str) -> bytes:
+        """The reply line. Raises `UnavailableError` when the connection is lost; the next command makes a new one."""
+        try:
+            reply = self._connection(name).ask(command.encode(errors="surrogateescape"))
+        except Error:
+            self._drop(name)
+            raise
+        if command.strip().upper() == "QUIT":
+            self._drop(name)
+        return reply
+
+    def connect(self, name: str) -> None:
+        """Make the session now, so that a server that isn't there is known. Raises `UnavailableError`."""
+        self._connection(name)
+
+    def close(self) -> None:
+        """Hang up all of them."""
+        for name in list(self._connections):
+            self._drop(name)
+
+    def _connection(self, name: str) -> LineConnection:
+        if name not in self._connections:
+            self._connections[name] = LineConnection.open(self._address, self._password)
+        return self._connections[name]
+
+    def _drop(self, name: str) -> None:
+        connection = self._connections.pop(name, None)
+        if connection is not None:
+            with suppress(OSError):
+                connection.close()
+
+
+class EngineSpeaker:
+    """Each session is one as a server would make it, over a store of this process."""
+
+    def __init__(
+        self,
+        store: VersionedStore,
+        *,
+        checkpoint: Callable[[], int],
+        max_transaction_bytes: int = Settings().max_transaction_bytes,
+    ) -> None:
+        self._store = store
+        self._checkpoint = checkpoint
+        self._max_transaction_bytes = max_transaction_bytes
+        self._sessions: dict[str, Session] = {}
+        self._transactions: dict[str, Transaction] = {}
+        self._late: list[bytes] = []
+
+    def __call__(self, name: str, command: str) -> bytes:
+        """The reply line."""
+        session = self._sessions.get(name) or self._begin(name)
+        reply = session.execute(command.encode(errors="surrogateescape"))
+        if reply is None:
+            reply = self._late.pop()
+        if session.wants_to_close:
+            session.close()
+            del self._sessions[name]
+        return reply.rstrip(b"\n")
+
+    @property
+    def snapshots(self) -> dict[str, int]:
+        """The `start_ts` of each session's open transaction."""
+        return {name: tx.start_ts for name, tx in self._transactions.items() if tx.is_open}
+
+    def close(self) -> None:
+        """Hang up all of them."""
+        for session in self._sessions.values():
+            session.close()
+        self._sessions.clear()
+
+    def _begin(self, name: str) -> Session:
+        def note(transaction: Transaction) -> None:
+            self._transactions[name] = transaction
+
+        services = Services(
+            store=_Noted(self._store, note),
+            stats=self._store.stats,
+            checkpoint=self._answer_with_checkpoint,
+            clock=time.monotonic,
+            max_transaction_bytes=self._max_transaction_bytes,
+        )
+        session = self._sessions[name] = Session(services, self._late.append)
+        return session
+
+    def _answer_with_checkpoint(self, answer: Callable[[int | Error], None]) -> None:
+        try:
+            answer(self._checkpoint())
+        except Error as error:
+            answer(error)
+
+
+class _Noted:
+    """The store as one session sees it, with its transactions noted as they begin."""
+
+    def __init__(self, store: VersionedStore, note: Callable[[Transaction], None]) -> None:
+        self.get = store.get
+        self.put = store.put
+        self.delete = store.delete
+        self.scan = store.scan
+        self.stats = store.stats
+        self._begin = store.begin
+        self._note = note
+
+    def begin(self, options: TransactionOptions) -> Transaction:
+        transaction = self._begin(options)
+        self._note(transaction)
+        return transaction

@@ -1,0 +1,226 @@
+"""Golden scripts: what several sessions say, interleaved, and what they should be told.
+
+    # Lost update: the first committer wins.      comments and blank lines, as you like
+    t1: START                                     a session is made when it is first mentioned;
+    t2: START                                     the rest of the line is a command of the line protocol,
+    t1: PUT a 2                                   to the letter
+    t2: PUT a 3
+    t1: COMMIT
+    t2: COMMIT
+    ---                                           below, in order, each answer that says more than "done"
+    t2: Error CONFLICT a (start_ts 1, won by commit_ts 2)
+
+One line is said and answered before the next, so a script has exactly one outcome, and timestamps can be
+part of it. A script without `---` expects nothing in particular.
+
+An answer is summarized by looking at the command and its reply only:
+
+    Ok to START, PUT, DEL, ...     Ok, or the server's words     not listed below the line
+    GET a                          a = "x"                       the value's JSON text as it came
+    SCAN {"limit": 2}              [a = 1, b = 2], next c
+    START {}, COMMIT {}            start_ts 1, commit_ts 2
+    anything refused               Error CODE evidence
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from difflib import ndiff
+from typing import Any, TypeAlias
+
+import msgspec
+
+from mvcc_kv.errors import BadRequestError
+
+__all__ = ["Answer", "Script", "Speak", "Step", "Turn", "differences", "parse", "play", "rewritten", "summarize"]
+
+Speak: TypeAlias = "Callable[[str, str], bytes]"
+"""Has the session of that name say a command; the reply line."""
+
+_SEPARATOR = "---"
+_STEP = re.compile(r"([A-Za-z_][\w-]*): ?(\s*\S.*)")
+_PLAIN_KEY = re.compile(r"[^\s\"'\[\]{}(),=]+")
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """A command that a session says; `above` are the comments and blank lines before it."""
+
+    session: str
+    command: str
+    above: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Script:
+    """Steps in their order, and the answers expected; None where the script doesn't say."""
+
+    steps: tuple[Step, ...]
+    expected: tuple[str, ...] | None
+
+    @property
+    def sessions(self) -> tuple[str, ...]:
+        """The sessions' names, as they are first mentioned."""
+        return tuple(dict.fromkeys(step.session for step in self.steps))
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A reply in few words. A bare one only acknowledges."""
+
+    text: str
+    is_bare: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """A step that was taken, and its answer."""
+
+    step: Step
+    answer: Answer
+
+    @property
+    def line(self) -> str | None:
+        """The answer as it stands in a script; None if it doesn't, because it is bare."""
+        return None if self.answer.is_bare else f"{self.step.session}: {self.answer.text}"
+
+
+def parse(text: str) -> Script:
+    """The script in `text`. Raises `BadRequestError`, which names the line.
+
+    >>> parse("t1: GET a\\n---\\nt1: Error KEY_NOT_FOUND a").steps
+    (Step(session='t1', command='GET a', above=()),)
+    """
+    said, separator, expected = _halves(text)
+    answers = [line.strip() for line in expected if line.strip() and not line.startswith("#")]
+    return Script(tuple(_steps(said)), tuple(answers) if separator else None)
+
+
+def _halves(text: str) -> tuple[list[str], str, list[str]]:
+    lines = text.splitlines()
+    at = next((at for at, line in enumerate(lines) if line.rstrip() == _SEPARATOR), None)
+    return (lines, "", []) if at is None else (lines[:at], _SEPARATOR, lines[at + 1 :])
+
+
+def _steps(lines: Sequence[str]) -> Iterator[Step]:
+    above: list[str] = []
+    for number, line in enumerate(lines, 1):
+        if not line.strip() or line.startswith("#"):
+            above.append(line.rstrip())
+            continue
+        found = _STEP.fullmatch(line)
+        if found is None:
+            raise BadRequestError(f"line {number} is no step; a step is `session: COMMAND`, not {line!r}")
+        yield Step(found[1], found[2], tuple(above))
+        above = []
+
+
+def play(script: Script, speak: Speak) -> Iterator[Turn]:
+    """Take the steps one after the other, each when its turn is asked for."""
+    for step in script.steps:
+        yield Turn(step, summarize(step.command, speak(step.session, step.command)))
+
+
+def differences(expected: Iterable[str], turns: Iterable[Turn]) -> list[str]:
+    """Where the answers are not those expected: "- " what was expected, "+ " what came; empty if they are."""
+    actual = [turn.line for turn in turns if turn.line is not None]
+    compared = [line for line in ndiff(list(expected), actual) if not line.startswith("?")]
+    return compared if any(not line.startswith(" ") for line in compared) else []
+
+
+def rewritten(text: str, turns: Iterable[Turn]) -> str:
+    """The script's text with these turns' answers as what it expects."""
+    said, _, _ = _halves(text)
+    answers = [turn.line for turn in turns if turn.line is not None]
+    return "\n".join(["\n".join(said).rstrip(), _SEPARATOR, *answers]) + "\n"
+
+
+# Replies in few words
+
+
+class _Reply(msgspec.Struct):
+    status: str
+    result: msgspec.Raw = msgspec.Raw(b"null")
+    message: str = ""
+
+
+class _Item(msgspec.Struct):
+    key: str
+    value: msgspec.Raw = msgspec.Raw()  # empty where only keys were asked for
+
+
+class _Items(msgspec.Struct):
+    items: list[_Item]
+    next: str | None
+
+
+_decode_reply = msgspec.json.Decoder(_Reply).decode
+_decode_evidence = msgspec.json.Decoder(dict[str, Any]).decode
+_decode_members = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
+_decode_items = msgspec.json.Decoder(_Items).decode
+
+
+def summarize(command: str, reply: bytes) -> Answer:
+    """The reply to a command, in few words.
+
+    >>> summarize("GET a", b'{"status": "Ok", "result": {"key": "a", "value": 1.0}}').text
+    'a = 1.0'
+    """
+    decoded = _decode_reply(reply)
+    if decoded.status != "Ok":
+        return Answer(_refusal(_decode_evidence(decoded.result)))
+    if not bytes(decoded.result).startswith(b"{"):
+        return Answer(str(msgspec.json.decode(decoded.result)), is_bare=True)
+    members = _decode_members(decoded.result)
+    if set(members) == {"key"} or command.split(None, 1)[0].upper() == "PUT":
+        return Answer("Ok", is_bare=True)
+    if set(members) == {"key", "value"}:
+        return Answer(f"{_key(msgspec.json.decode(members['key'], type=str))} = {_text(members['value'])}")
+    if set(members) == {"items", "next"}:
+        return Answer(_page(_decode_items(decoded.result)))
+    return Answer(", ".join(f"{name} {_text(value)}" for name, value in members.items()))
+
+
+def _page(page: _Items) -> str:
+    items = (f"{_key(it.key)} = {_text(it.value)}" if bytes(it.value) else _key(it.key) for it in page.items)
+    return f"[{', '.join(items)}]" + ("" if page.next is None else f", next {_key(page.next)}")
+
+
+def _refusal(result: dict[str, Any]) -> str:
+    code = result.pop("code", "ERROR")
+    result.pop("retryable", None)
+    words = _EVIDENCE.get(code, _facts)(result)
+    return f"Error {code} {words}".rstrip()
+
+
+def _conflict(evidence: Mapping[str, Any]) -> str:
+    """Keys that lost to the same commit are told together."""
+    lost: dict[str, list[str]] = {}
+    for key, winner in evidence["winners"].items():
+        label = f" {json.dumps(winner['label'], ensure_ascii=False)}" if "label" in winner else ""
+        lost.setdefault(f"won by commit_ts {winner['commit_ts']}{label}", []).append(_key(key))
+    start = f"start_ts {evidence['start_ts']}"
+    return "; ".join(f"{', '.join(keys)} ({start}, {won})" for won, keys in lost.items())
+
+
+def _facts(evidence: Mapping[str, Any]) -> str:
+    facts = ", ".join(f"{name} {json.dumps(fact, ensure_ascii=False)}" for name, fact in evidence.items())
+    return f"({facts})" if facts else ""
+
+
+_EVIDENCE: dict[str, Callable[[Mapping[str, Any]], str]] = {
+    "CONFLICT": _conflict,
+    "KEY_NOT_FOUND": lambda evidence: _key(evidence["key"]),
+    "TRANSACTION_DOOMED": lambda evidence: f"by {evidence['cause']['code']}",
+}
+
+
+def _key(key: str) -> str:
+    return key if _PLAIN_KEY.fullmatch(key) else json.dumps(key, ensure_ascii=False)
+
+
+def _text(raw: msgspec.Raw) -> str:
+    return bytes(raw).decode()
