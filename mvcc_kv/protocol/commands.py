@@ -141,11 +141,17 @@ def parse(line: bytes) -> Command:
     verb, _, argument = line.partition(b" ")
     parser = _PARSERS.get(verb)
     if parser is None:
-        verb, _, argument = line.lstrip().partition(b" ")
-        parser = _PARSERS.get(verb.upper().rstrip())
+        verb, argument = _cut_verb(line.lstrip())
+        parser = _PARSERS.get(verb.upper())
         if parser is None:
             raise _unknown(line)
     return parser(argument)
+
+
+def _cut_verb(line: bytes) -> tuple[bytes, bytes]:
+    """The verb, and what stands behind the one blank that ends it."""
+    verb = next(iter(line.split(maxsplit=1)), b"")
+    return verb, line[len(verb) + 1 :]
 
 
 def _check_utf8(line: bytes) -> None:
@@ -252,6 +258,8 @@ def _parse_put(argument: bytes) -> Put:
     key, space, value = argument.partition(b" ")
     if not space:
         raise _bad("PUT", "a value is missing" if key else "a key and a value are missing")
+    if b"\t" in key:
+        raise _bad("PUT", "one key is wanted; a key with spaces goes into the JSON form")
     return Put(key, json_string(value))
 
 

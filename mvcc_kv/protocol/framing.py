@@ -21,7 +21,7 @@ from typing import TypeAlias
 
 __all__ = ["Line", "LineFramer", "OverlongLine"]
 
-_ARGUMENT_IS_JSON = re.compile(rb"\s*\S+ +\{")
+_ARGUMENT_IS_JSON = re.compile(rb"\s*\S+\s+\{")
 # A string that is whole or still open, a bracket, or nothing of interest.
 _JSON_TOKEN = re.compile(rb'"(?:[^"\\]|\\.)*("|\\?\Z)|[{}\[\]]', re.DOTALL)
 
@@ -54,6 +54,7 @@ class LineFramer:
         self._strict = strict
         self._tail = bytearray()  # the unfinished line's bytes, or its beginning if it is overlong
         self._dropped_bytes = 0
+        self._dropped_last = b""
         self._extent = _JsonExtent()
 
     @property
@@ -79,7 +80,7 @@ class LineFramer:
             lines += [line for line in whole if line.strip()]
         else:
             for line in whole:
-                lines += self._complete(line, 0)
+                lines += self._complete(line)
         self._extend(last)
         return lines
 
@@ -103,18 +104,21 @@ class LineFramer:
             self._extent.receive(data)
         room = self._line_bytes_max + 1 - len(self._tail)  # one more, for the \r of a line that just fits
         self._tail += data[: max(room, 0)]
-        self._dropped_bytes += max(len(data) - room, 0) if room > 0 else len(data)
+        if len(data) > room:
+            self._dropped_bytes += len(data) - max(room, 0)
+            self._dropped_last = data[-1:]
 
     def _finish(self) -> list[Line]:
-        line, dropped_bytes = bytes(self._tail), self._dropped_bytes
+        line, dropped_bytes, last = bytes(self._tail), self._dropped_bytes, self._dropped_last
         self._tail.clear()
         self._dropped_bytes = 0
+        self._dropped_last = b""
         self._extent = _JsonExtent()
-        return self._complete(line, dropped_bytes)
+        return self._complete(line, dropped_bytes - (last == b"\r"), is_cut=bool(last))
 
-    def _complete(self, line: bytes, dropped_bytes: int) -> list[Line]:
-        if not dropped_bytes and line.endswith(b"\r"):
-            line = line[:-1]
+    def _complete(self, line: bytes, dropped_bytes: int = 0, *, is_cut: bool = False) -> list[Line]:
+        if not is_cut:
+            line = line.removesuffix(b"\r")
         actual_bytes = len(line) + dropped_bytes
         if actual_bytes > self._line_bytes_max:
             return [OverlongLine(line[: self._line_bytes_max], actual_bytes)]

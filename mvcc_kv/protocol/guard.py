@@ -15,6 +15,7 @@ from mvcc_kv.protocol.framing import Line
 __all__ = ["is_host_header", "is_http_request", "may_hold_host_header", "speaks_http"]
 
 _REQUEST_LINE = re.compile(rb"\s*[A-Za-z]+ +\S+ +HTTP/\d+(\.\d+)?\s*\Z", re.IGNORECASE)
+_LONG_REQUEST = re.compile(rb"\s*[A-Za-z]+ +(/|https?:)\S*( +(H|HT|HTT|HTTP(/[\d.]*)?)?\s*)?\Z", re.IGNORECASE)
 _HOST_HEADER = re.compile(rb"\s*host\s*:", re.IGNORECASE)
 
 
@@ -52,5 +53,5 @@ def speaks_http(lines: Iterable[Line], *, from_the_first: bool) -> bool:
 
 
 def _is_long_request(line: Line) -> bool:
-    """A request line past the limit has lost its end; its target begins with a slash, as no command's key need."""
-    return not isinstance(line, bytes) and re.match(rb"\s*[A-Z]+ +(/|https?:)", line.beginning) is not None
+    """A request line past the limit has lost its end; there is no blank in its target, as there is in a PUT."""
+    return not isinstance(line, bytes) and _LONG_REQUEST.match(line.beginning) is not None

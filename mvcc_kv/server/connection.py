@@ -65,8 +65,12 @@ class Connection:
         self._take(self._framer.end())
         self._has_ended = True
 
+    def stop(self) -> None:
+        """We will take in no more: what has come whole is finished, half a line is not for us to end."""
+        self._has_ended = True
+
     def _take(self, lines: list[Line], data: bytes = b"") -> None:
-        if not lines:
+        if not lines or self.session.wants_to_close:
             return
         if (self._is_fresh or may_hold_host_header(data)) and speaks_http(lines, from_the_first=self._is_fresh):
             self._refuse_http()
@@ -75,7 +79,7 @@ class Connection:
         self._lines.extend(lines)
 
     def _refuse_http(self) -> None:
-        self.session.speaks_http = True
+        self.session.speaks_http = self.session.wants_to_close = True
         self._lines.clear()
 
     # Running
@@ -83,12 +87,12 @@ class Connection:
     @property
     def wants_quiet(self) -> bool:
         """Whether a line waits for its end, which may be silence."""
-        return self._framer.is_unfinished
+        return self._framer.is_unfinished and self.can_receive
 
     @property
-    def has_lines(self) -> bool:
-        """Whether commands wait to be executed."""
-        return bool(self._lines)
+    def is_served(self) -> bool:
+        """Whether it is the server's turn: a command is under way, or waits for nothing but its own turn."""
+        return self._is_answer_awaited or self.can_run
 
     @property
     def can_run(self) -> bool:
@@ -98,15 +102,19 @@ class Connection:
     @property
     def can_receive(self) -> bool:
         """Whether there is room for more from the client."""
-        return not self._lines and not self._has_ended and self.output_bytes < self._output_high_bytes
+        return not self._lines and not self._is_over and self.output_bytes < self._output_high_bytes
 
     @property
     def is_done(self) -> bool:
         """Whether the socket can be closed: everything that will be said has been said."""
         if self.session.speaks_http:
             return True
-        ended = self.session.wants_to_close or (self._has_ended and not self._lines)
-        return ended and not self.output_bytes and not self._is_answer_awaited
+        return self._is_over and not self._lines and not self.output_bytes and not self._is_answer_awaited
+
+    @property
+    def _is_over(self) -> bool:
+        """Whether nothing more is taken in, because of either side."""
+        return self._has_ended or self.session.wants_to_close
 
     def run(self) -> None:
         """Execute waiting commands: one turn's worth."""
@@ -151,6 +159,7 @@ class Connection:
 
     def close(self) -> None:
         """The socket is gone: roll back, forget what waits."""
+        self.on_answer = lambda: None
         self._lines.clear()
         self._output.clear()
         self.output_bytes = 0

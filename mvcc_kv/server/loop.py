@@ -26,7 +26,7 @@ from mvcc_kv.errors import Error, UnavailableError
 from mvcc_kv.protocol.replies import error_reply
 from mvcc_kv.server.checkpoints import CheckpointJob, Checkpoints
 from mvcc_kv.server.connection import Connection
-from mvcc_kv.server.deadlines import Deadlines
+from mvcc_kv.server.deadlines import Deadlines, Timer
 from mvcc_kv.server.listeners import Listeners, address_name
 from mvcc_kv.server.logs import event
 from mvcc_kv.server.session import Services
@@ -51,11 +51,12 @@ class _Peer:
         "events",
         "has_ended",
         "has_quiet_timer",
-        "has_transaction_timer",
+        "idle_timer",
         "is_open",
+        "listens_since",
         "name",
-        "received_at",
         "socket",
+        "transaction_timer",
     )
 
     def __init__(self, sock: socket.socket, name: str, connection: Connection, now: float) -> None:
@@ -66,8 +67,10 @@ class _Peer:
         self.is_open = True
         self.has_ended = False
         self.has_quiet_timer = False
-        self.has_transaction_timer = False
-        self.received_at = self.active_at = now
+        self.idle_timer: Timer | None = None
+        self.transaction_timer: Timer | None = None
+        self.active_at = now  # when it last sent something, or took something that we had for it
+        self.listens_since = now  # when it last sent something, or we began to listen again
 
 
 class Server:
@@ -222,7 +225,7 @@ class Server:
         self._selector.register(sock, _READ, peer)
         event(logging.DEBUG, "connected", peer=name)
         if self._settings.idle_timeout_s:
-            self._deadlines.add(self._now + self._settings.idle_timeout_s, partial(self._check_idle, peer))
+            self._arm_idle(peer)
 
     def _on_event(self, peer: _Peer, mask: int) -> None:
         if not peer.is_open:
@@ -241,7 +244,7 @@ class Server:
         except OSError as error:
             self._drop(peer, "lost", reason=str(error))
             return False
-        peer.received_at = peer.active_at = self._now
+        peer.listens_since = peer.active_at = self._now
         if not data:
             peer.has_ended = True
             peer.connection.end()
@@ -287,6 +290,8 @@ class Server:
         except OSError as error:
             self._drop(peer, "lost", reason=str(error))
             return False
+        if sent:
+            peer.active_at = self._now
         if sent < len(data):
             connection.put_back(data[sent:])
         if connection.output_bytes > self._settings.output_max_bytes:
@@ -301,6 +306,8 @@ class Server:
         events = (_READ if connection.can_receive else 0) | (_WRITE if connection.output_bytes else 0)
         if events == peer.events:
             return
+        if events & _READ and not peer.events & _READ:
+            peer.listens_since = self._now
         if not events:
             self._selector.unregister(peer.socket)
         elif peer.events:
@@ -322,6 +329,9 @@ class Server:
         peer.is_open = False
         self._peers.pop(peer, None)
         self._runnable.pop(peer, None)
+        for timer in (peer.idle_timer, peer.transaction_timer):
+            if timer is not None:
+                self._deadlines.cancel(timer)
         if peer.events:
             self._selector.unregister(peer.socket)
         peer.socket.close()
@@ -335,28 +345,27 @@ class Server:
         if peer.connection.wants_quiet and not peer.has_quiet_timer:
             peer.has_quiet_timer = True
             self._deadlines.add(self._now + settings.line_quiet_ms / 1000, partial(self._check_quiet, peer))
-        if settings.transaction_timeout_s and not peer.has_transaction_timer:
+        if settings.transaction_timeout_s and peer.transaction_timer is None:
             begun_at = peer.connection.session.begun_at
             if begun_at is not None:
-                peer.has_transaction_timer = True
                 at = begun_at + settings.transaction_timeout_s
-                self._deadlines.add(at, partial(self._check_transaction, peer))
+                peer.transaction_timer = self._deadlines.add(at, partial(self._check_transaction, peer))
 
     def _check_quiet(self, peer: _Peer, now: float) -> None:
         peer.has_quiet_timer = False
         if not peer.is_open or not peer.connection.wants_quiet:
             return
-        quiet_at = peer.received_at + self._settings.line_quiet_ms / 1000
+        quiet_at = peer.listens_since + self._settings.line_quiet_ms / 1000
         if quiet_at > now:
             peer.has_quiet_timer = True
             self._deadlines.add(quiet_at, partial(self._check_quiet, peer))
             return
         peer.connection.quiet()
-        if peer.connection.has_lines:
+        if not peer.connection.can_receive:
             self._advance(peer)
 
     def _check_transaction(self, peer: _Peer, now: float) -> None:
-        peer.has_transaction_timer = False
+        peer.transaction_timer = None
         begun_at = peer.connection.session.begun_at
         if not peer.is_open or begun_at is None:
             return
@@ -367,12 +376,16 @@ class Server:
         peer.connection.session.expire(timeout_s)
         event(logging.WARNING, "transaction timed out", peer=peer.name, timeout_s=timeout_s)
 
-    def _check_idle(self, peer: _Peer, now: float) -> None:
-        if not peer.is_open:
-            return
+    def _arm_idle(self, peer: _Peer) -> None:
         idle_at = peer.active_at + self._settings.idle_timeout_s
-        if idle_at > now:
-            self._deadlines.add(idle_at, partial(self._check_idle, peer))
+        peer.idle_timer = self._deadlines.add(idle_at, partial(self._check_idle, peer))
+
+    def _check_idle(self, peer: _Peer, now: float) -> None:
+        peer.idle_timer = None
+        if peer.connection.is_served:
+            peer.active_at = now
+        if peer.active_at + self._settings.idle_timeout_s > now:
+            self._arm_idle(peer)
         else:
             self._drop(peer, "closed: idle", level=logging.INFO, idle_timeout_s=self._settings.idle_timeout_s)
 
@@ -397,12 +410,14 @@ class Server:
         """Stop accepting, finish what was received, write a checkpoint. A second `stop` cuts it short."""
         event(logging.INFO, "stopping", connections=len(self._peers))
         self._close_listeners()
-        grace_until = self._clock() + self._settings.stop_grace_s
+        settings = self._settings
+        self.wake()
+        self._turn()  # whatever has come is taken in
+        # A line whose end silence must tell gets that silence; twice, as it may begin to count only now.
+        self._turn_while(self._is_unsettled, for_s=min(2 * settings.line_quiet_ms / 1000, settings.stop_grace_s))
         for peer in list(self._peers):
             self._take_leave(peer)
-        while self._stops_asked == 1 and self._clock() < grace_until and any(map(self._is_busy, self._peers)):
-            self._deadlines.add(grace_until, lambda _: None)
-            self._turn()
+        self._turn_while(self._is_busy, for_s=settings.stop_grace_s)
         for peer in list(self._peers):
             self._drop(peer, "closed: the server stops")
         return not self._keeps_on_disk or not self._has_news or self._checkpoint_at_last()
@@ -413,8 +428,18 @@ class Server:
             if not peer.is_open or peer.has_ended or not self._receive(peer):
                 break
         if peer.is_open:
-            peer.connection.end()
+            peer.connection.stop()
             self._advance(peer)
+
+    def _turn_while(self, condition: Callable[[_Peer], bool], *, for_s: float) -> None:
+        """Serve on while the condition holds for any connection: for so long at most, or until a second `stop`."""
+        until = self._clock() + for_s
+        self._deadlines.add(until, lambda _: None)
+        while self._stops_asked == 1 and self._clock() < until and any(map(condition, self._peers)):
+            self._turn()
+
+    def _is_unsettled(self, peer: _Peer) -> bool:
+        return peer.has_quiet_timer or peer.connection.is_served
 
     def _is_busy(self, peer: _Peer) -> bool:
         return not peer.connection.is_done

@@ -106,13 +106,12 @@ class Session:
             if self._locked and not isinstance(command, _WITHOUT_LOGIN):
                 raise AuthRequiredError("this server wants a password: send AUTH first")
             return _HANDLERS[type(command)](self, command)
-        except _DOOMING as error:
-            if isinstance(error, UnknownCommandError) and is_host_header(_text(line)):
+        except Error as error:
+            if is_host_header(_text(line)):
                 self.speaks_http = self.wants_to_close = True
                 return b""
-            self._doom(error, verb_of(_text(line)))
-            return replies.error_reply(error)
-        except Error as error:
+            if isinstance(error, _DOOMING):
+                self._doom(error, verb_of(_text(line)))
             return replies.error_reply(error)
 
     def expire(self, after_s: float) -> None:
@@ -180,7 +179,7 @@ class Session:
             self._opened = None
         if opened.untold:
             opened.untold = False
-            return replies.error_reply(cause)
+            raise cause
         if verb == "ROLLBACK":
             return replies.ROLLED_BACK
         raise TransactionDoomedError(
