@@ -3,6 +3,7 @@
     data/
       checkpoint.json        the latest whole checkpoint
       checkpoint.json.tmp    the one being written, or what a crash left of one; never read
+      log-...42.wal          the log's segments, each named after the first commit it may hold
 
 A checkpoint's work has two sides, which two threads may do: `CheckpointJob.chunks` reads the snapshot and takes only
 CPU time; `write`, `finish` and `abandon` take only the disk's. Each side belongs to one thread at a time.
@@ -16,16 +17,30 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
 
 from mvcc_kv.api import StoreTransaction
 from mvcc_kv.durability.checkpoint import Checkpoint, decode_checkpoint, encode_checkpoint, ends_checkpoint
 from mvcc_kv.durability.files import FileSystem, OsFileSystem
+from mvcc_kv.durability.log import Log
+from mvcc_kv.durability.records import Commit
+from mvcc_kv.durability.recovery import Recovery, read_log
 from mvcc_kv.errors import DataDirectoryError, UnavailableError
 
-__all__ = ["CHECKPOINT_NAME", "CheckpointJob", "DataDirectory"]
+__all__ = ["CHECKPOINT_NAME", "CheckpointJob", "DataDirectory", "Recovered"]
 
 CHECKPOINT_NAME = "checkpoint.json"
+_PROGRESS_COMMITS = 100_000
+
+
+class Recovered(NamedTuple):
+    """A directory's newest state: everything up to `commit_ts`, in the order of the keys."""
+
+    commit_ts: int
+    items: list[tuple[bytes, bytes]]
+    recovery: Recovery
 
 
 class DataDirectory:
@@ -83,6 +98,39 @@ class DataDirectory:
         checkpoint = decode_checkpoint(text, repr(self.checkpoint_path))
         self.checkpoint_ts = checkpoint.commit_ts
         return checkpoint
+
+    def recover(self, progress: Callable[[int], None] = lambda commits: None) -> Recovered:
+        """The newest state that the directory holds: the checkpoint and the log after it. Changes nothing.
+
+        `progress` is called now and then with the number of commits replayed. Raises `DataDirectoryError`.
+        """
+        checkpoint = self.load()
+        items = dict(checkpoint.items)
+
+        def replay(commit_ts: int, commit: Commit) -> None:
+            for key, value in commit.writes:
+                if value is None:
+                    items.pop(key, None)
+                else:
+                    items[key] = value
+            if commit_ts % _PROGRESS_COMMITS == 0:
+                progress(commit_ts - checkpoint.commit_ts)
+
+        recovery = read_log(self.path, checkpoint.commit_ts, replay, files=self.files)
+        return Recovered(recovery.end.ts, sorted(items.items()), recovery)
+
+    def begin_log(self, recovered: Recovered, time_us: Callable[[], int] = lambda: time.time_ns() // 1000) -> Log:
+        """The log, ready to go on where `recovered` ends, in a new segment. Raises `UnavailableError`."""
+        log = Log(self.path, recovered.recovery.end, files=self.files, time_us=time_us)
+        try:
+            log.rotate(recovered.recovery.tokens.items())
+            log.drop(self.checkpoint_ts or 0)
+        except OSError as error:
+            log.close()
+            raise UnavailableError(
+                f"no log can be begun in {self.path!r}: {_reason(error)}; see to the disk"
+            ) from error
+        return log
 
     def begin_checkpoint(self, snapshot: StoreTransaction) -> CheckpointJob:
         """The work of writing a checkpoint of what `snapshot` reads. Touches no file; the job ends the snapshot.

@@ -7,6 +7,7 @@ the `OSError`s of the operating system; what they mean is decided above.
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 from typing import Protocol
@@ -47,6 +48,26 @@ class FileSystem(Protocol):
 
     def write(self, file: int, data: bytes) -> None:
         """Write all of `data`."""
+        ...
+
+    def write_at(self, file: int, data: bytes, offset: int) -> None:
+        """Write all of `data` from `offset` on."""
+        ...
+
+    def allocate(self, file: int, size: int) -> None:
+        """Set space aside, so that the file has `size` bytes; new ones read as zeros."""
+        ...
+
+    def truncate(self, path: str, size: int) -> None:
+        """Cut the file to `size` bytes."""
+        ...
+
+    def list(self, path: str) -> list[str]:
+        """The names in the directory, in order."""
+        ...
+
+    def sync_data(self, file: int) -> None:
+        """As `sync`, less what reading the data back doesn't need, such as its time of change."""
         ...
 
     def sync(self, file: int) -> None:
@@ -118,6 +139,29 @@ class OsFileSystem:
         left = memoryview(data)
         while left:
             left = left[os.write(file, left) :]
+
+    def write_at(self, file: int, data: bytes, offset: int) -> None:
+        left = memoryview(data)
+        while left:
+            written = os.pwrite(file, left, offset)
+            left, offset = left[written:], offset + written
+
+    def allocate(self, file: int, size: int) -> None:
+        try:
+            os.posix_fallocate(file, 0, size)
+        except OSError as error:
+            if error.errno not in (errno.EOPNOTSUPP, errno.EINVAL, errno.ENOSYS):
+                raise
+            os.truncate(file, size)  # this file system sets nothing aside; zeros are all that is needed
+
+    def truncate(self, path: str, size: int) -> None:
+        os.truncate(path, size)
+
+    def list(self, path: str) -> list[str]:
+        return sorted(os.listdir(path))
+
+    def sync_data(self, file: int) -> None:
+        os.fdatasync(file)
 
     def sync(self, file: int) -> None:
         os.fsync(file)

@@ -13,12 +13,14 @@ from __future__ import annotations
 import os
 import threading
 import weakref
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Protocol, TypeVar
 
 from mvcc_kv.api import Store, TransactionOptions
 from mvcc_kv.durability.directory import DataDirectory
 from mvcc_kv.durability.files import FileSystem
+from mvcc_kv.durability.flushing import Fsync, SettlingLog
+from mvcc_kv.engine import CommitLog
 
 __all__ = ["DirectoryKeeper", "KeptStore", "open_directory"]
 
@@ -27,12 +29,27 @@ class KeptStore(Store, Protocol):
     """A store whose content can be loaded from a checkpoint."""
 
     @property
-    def commit_ts(self) -> int:
-        """The newest commit's timestamp."""
+    def visible_ts(self) -> int:
+        """The newest commit that new snapshots see."""
         ...
 
-    def restore(self, commit_ts: int, items: Iterable[tuple[bytes, bytes]]) -> None:
+    @property
+    def outcomes(self) -> Iterable[tuple[str, int]]:
+        """The tokens of commits that are remembered, with their commit_ts."""
+        ...
+
+    def restore(
+        self, commit_ts: int, items: Iterable[tuple[bytes, bytes]], tokens: Mapping[str, int] | None = None
+    ) -> None:
         """Fill an empty store with `items`, ascending by key, as of `commit_ts`."""
+        ...
+
+    def attach(self, log: CommitLog) -> None:
+        """Hand every commit from now on to this log."""
+        ...
+
+    def publish(self, ts: int) -> None:
+        """Let commits up to `ts` be seen."""
         ...
 
 
@@ -40,25 +57,31 @@ S = TypeVar("S", bound=KeptStore)
 
 
 def open_directory(
-    path: str | os.PathLike[str], make_store: Callable[[], S], *, files: FileSystem | None = None
+    path: str | os.PathLike[str],
+    make_store: Callable[[], S],
+    *,
+    fsync: Fsync = "always",
+    files: FileSystem | None = None,
 ) -> tuple[S, DirectoryKeeper]:
     """A new store with the directory's content, and its keeper. Raises `DataDirectoryError`, having changed no file."""
     directory = DataDirectory.open(path, files)
     try:
-        checkpoint = directory.load()
+        recovered = directory.recover()
         store = make_store()
-        store.restore(checkpoint.commit_ts, checkpoint.items)
+        store.restore(recovered.commit_ts, recovered.items, recovered.recovery.tokens)
+        log = SettlingLog(directory.begin_log(recovered), store.publish, fsync)
+        store.attach(log)
     except BaseException:
         directory.close()
         raise
-    return store, DirectoryKeeper(directory, store)
+    return store, DirectoryKeeper(directory, store, log)
 
 
 class DirectoryKeeper:
     """The keeper of a store whose content is in `directory`. Safe to call from any thread."""
 
-    def __init__(self, directory: DataDirectory, store: KeptStore) -> None:
-        self._custody = _Custody(directory, store)
+    def __init__(self, directory: DataDirectory, store: KeptStore, log: SettlingLog) -> None:
+        self._custody = _Custody(directory, store, log)
         self._finalizer = weakref.finalize(self, self._custody.close_at_last)
 
     def checkpoint(self) -> int:
@@ -78,9 +101,10 @@ class DirectoryKeeper:
 class _Custody:
     """What the keeper does, apart from the keeper, so that the finalizer doesn't keep that alive."""
 
-    def __init__(self, directory: DataDirectory, store: KeptStore) -> None:
+    def __init__(self, directory: DataDirectory, store: KeptStore, log: SettlingLog) -> None:
         self._directory = directory
         self._store = store
+        self._log = log
         self._turn = threading.Lock()
 
     def checkpoint(self) -> int:
@@ -89,8 +113,10 @@ class _Custody:
 
     def close(self) -> None:
         with self._turn:
-            if self._directory.is_owned and self._store.commit_ts != self._directory.checkpoint_ts:
+            if self._directory.is_owned and self._store.visible_ts != self._directory.checkpoint_ts:
                 self._write()
+            if self._directory.is_owned:
+                self._log.close()
             self._directory.close()
 
     def close_at_last(self) -> None:
@@ -101,5 +127,8 @@ class _Custody:
             self._directory.close()
 
     def _write(self) -> int:
+        self._log.rotate(lambda: self._store.outcomes)
         snapshot = self._store.begin(TransactionOptions(read_only=True))
-        return self._directory.begin_checkpoint(snapshot).run()
+        checkpoint_ts = self._directory.begin_checkpoint(snapshot).run()
+        self._log.drop(checkpoint_ts)
+        return checkpoint_ts

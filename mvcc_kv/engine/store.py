@@ -27,9 +27,10 @@ from sortedcontainers import SortedDict
 
 from mvcc_kv.api import KeyRange, Page, TransactionOptions
 from mvcc_kv.engine.chains import Version, versions, visible, without
+from mvcc_kv.engine.outcomes import CommitOutcomes
 from mvcc_kv.engine.snapshots import LiveSnapshots, TimestampCounts
 from mvcc_kv.engine.transaction import Transaction
-from mvcc_kv.errors import BadRequestError, ConflictError, Winner
+from mvcc_kv.errors import BadRequestError, ConflictError, UnavailableError, Winner
 
 __all__ = ["CommitLog", "VersionedStore"]
 
@@ -45,10 +46,25 @@ _overwrite = cast("Callable[[SortedDict[bytes, Version], bytes, Version], None]"
 class CommitLog(Protocol):
     """Where commits hand their record before anyone can see them."""
 
-    def append(self, commit_ts: int, writes: Mapping[bytes, bytes | None], label: str | None) -> bool:
+    @property
+    def failure(self) -> UnavailableError | None:
+        """Why no commit is taken any more; None as long as they are."""
+        ...
+
+    def append(
+        self, commit_ts: int, writes: Mapping[bytes, bytes | None], label: str | None, token: str | None
+    ) -> bool:
         """Take the record; whether the commit may be seen at once. If not, `publish` is called when it may.
 
-        A write of None is a deletion. Raising `UnavailableError` refuses the commit: nothing of it is applied.
+        A write of None is a deletion. Called in the commit section, so it must not wait. Raising
+        `UnavailableError` refuses the commit: nothing of it is applied.
+        """
+        ...
+
+    def settle(self, commit_ts: int) -> None:
+        """Called outside the commit section before the committer is told; may wait until the record is safe.
+
+        Raises `UnavailableError` if that can't be: the commit is not seen, and may or may not be found by a restart.
         """
         ...
 
@@ -75,6 +91,7 @@ class VersionedStore:
         self._superseded: deque[tuple[int, int, bytes]] = deque()  # (by commit_ts, version's commit_ts, key)
         self._tombstones: deque[tuple[int, bytes]] = deque()  # by commit_ts, until no writer can clash with them
         self._labels: OrderedDict[int, str] = OrderedDict()  # by commit_ts, until no conflict can name them
+        self._outcomes = CommitOutcomes()
         self._abandoned: deque[Transaction] = deque()  # collected by Python while open; appending needs no lock
         self._keys = 0
         self._versions = 0
@@ -95,12 +112,15 @@ class VersionedStore:
         """The newest commit that new snapshots see."""
         return self._visible_ts
 
-    def get(self, key: bytes) -> bytes | None:
-        """The newest visible value of the key, or None. Takes no lock."""
+    def get(self, key: bytes, seen_ts: int = 0) -> bytes | None:
+        """The newest visible value of the key, or None. Takes no lock.
+
+        Here and below, somebody who has seen the commit at `seen_ts`, such as his own, doesn't read behind it.
+        """
         head = self._heads.get(
             key
         )  # before visible_ts: what is visible now was linked when the head was taken, or later
-        version = visible(head, self._visible_ts)
+        version = visible(head, max(self._visible_ts, seen_ts))
         return None if version is None else version[1]
 
     def get_at(self, ts: int, key: bytes) -> bytes | None:
@@ -108,10 +128,10 @@ class VersionedStore:
         version = visible(self._heads.get(key), ts)
         return None if version is None else version[1]
 
-    def scan(self, keys: KeyRange, *, limit: int, reverse: bool = False) -> Page:
+    def scan(self, keys: KeyRange, *, limit: int, reverse: bool = False, seen_ts: int = 0) -> Page:
         """One page of the newest visible state, consistent in itself; see `api.Page`."""
         with self._lock:
-            return self._page(self._visible_ts, keys, limit, reverse)
+            return self._page(max(self._visible_ts, seen_ts), keys, limit, reverse)
 
     def scan_at(self, ts: int, keys: KeyRange, *, limit: int, reverse: bool = False) -> Page:
         """One page of a live snapshot at `ts`; looks at up to `limit` keys of the index."""
@@ -134,7 +154,11 @@ class VersionedStore:
 
     # Transactions
 
-    def begin(self, options: TransactionOptions = TransactionOptions()) -> Transaction:  # noqa: B008 (immutable)
+    def begin(
+        self,
+        options: TransactionOptions = TransactionOptions(),  # noqa: B008 (immutable)
+        seen_ts: int = 0,
+    ) -> Transaction:
         """Open a transaction at the newest visible state. Raises `BadRequestError` for what is not there yet."""
         if options.isolation != "snapshot":
             raise BadRequestError(f'isolation {options.isolation!r} is not supported yet; use "snapshot"')
@@ -144,7 +168,7 @@ class VersionedStore:
             raise BadRequestError(f"a label has at most {LABEL_CHARACTERS_MAX} characters, not {len(options.label)}")
         with self._lock:
             self._reap()
-            start_ts = self._visible_ts
+            start_ts = max(self._visible_ts, seen_ts)
             self._live.begin(start_ts)
             if not options.read_only:
                 self._writers.add(start_ts)
@@ -153,15 +177,33 @@ class VersionedStore:
 
     def commit(self, transaction: Transaction) -> int:
         """Validate and apply the transaction's writes; it is over, whatever comes of it. Called by `Transaction`."""
+        token = transaction.token
         with self._lock:
             try:
-                self._validate(transaction)
+                known_ts = None if token is None else self._outcomes.applied(token)
+                if known_ts is None:
+                    self._validate(transaction)
             finally:
                 self._release(transaction)
-            if not transaction.writes:
+            if known_ts is not None:
+                commit_ts = known_ts  # this commit came before, and its answer was lost
+            elif transaction.writes:
+                commit_ts = self._apply(transaction.writes, transaction.label, token)
+            else:
                 self._commits_total += 1
                 return transaction.start_ts
-            return self._apply(transaction.writes, transaction.label)
+        return self._settled(commit_ts)
+
+    def outcome(self, token: str) -> int | None:
+        """The commit_ts of the commit with this token; None if it was not applied, and then it never will be."""
+        with self._lock:
+            commit_ts = self._outcomes.find(token)
+        return None if commit_ts is None else self._settled(commit_ts)
+
+    @property
+    def outcomes(self) -> CommitOutcomes:
+        """What became of the last commits that carried a token."""
+        return self._outcomes
 
     def rollback(self, transaction: Transaction) -> None:
         """Close the transaction; its writes were never anywhere but in its buffer. Called by `Transaction`."""
@@ -176,29 +218,43 @@ class VersionedStore:
     def put(self, key: bytes, value: bytes) -> None:
         """Write one key in a transaction of its own; never conflicts."""
         with self._lock:
-            self._apply({key: value}, None)
+            commit_ts = self._apply({key: value})
+        self._settled(commit_ts)
 
     def delete(self, key: bytes) -> bool:
         """Delete one key in a transaction of its own; whether it was there."""
         with self._lock:
             head = self._heads.get(key)
-            if head is None or head[1] is None:
-                return False
-            self._apply({key: None}, None)
-            return True
+            is_there = head is not None and head[1] is not None
+            commit_ts = self._apply({key: None}) if is_there else self._commit_ts
+        self._settled(commit_ts)
+        return is_there
+
+    def _settled(self, commit_ts: int) -> int:
+        """The commit_ts, when its record is where the log wants it before anybody is told."""
+        if self._log is not None:
+            self._log.settle(commit_ts)
+        return commit_ts
 
     def publish(self, ts: int) -> None:
         """Let new snapshots see every commit up to `ts`: their records are where they have to be."""
         with self._lock:
             self._publish(ts)
 
-    def restore(self, commit_ts: int, items: Iterable[tuple[bytes, bytes]]) -> None:
-        """Fill this empty store with the state at `commit_ts`, as read from a checkpoint."""
+    def restore(
+        self, commit_ts: int, items: Iterable[tuple[bytes, bytes]], tokens: Mapping[str, int] | None = None
+    ) -> None:
+        """Fill this empty store with the state at `commit_ts`, and the outcomes of commits before it."""
         with self._lock:
             assert not self._heads and not self._commit_ts, "restore is for a new store"
             self._heads.update((key, (commit_ts, value, None)) for key, value in items)
             self._keys = self._versions = len(self._heads)
             self._commit_ts = self._visible_ts = commit_ts
+            self._outcomes.restore(tokens or {})
+
+    def attach(self, log: CommitLog) -> None:
+        """Hand every commit from now on to this log."""
+        self._log = log
 
     # The commit section: everything below runs under the lock
 
@@ -217,6 +273,8 @@ class VersionedStore:
 
     def _validate(self, transaction: Transaction) -> None:
         """First committer wins: no key of the write set may have a version after our snapshot."""
+        if self._log is not None and self._log.failure is not None and transaction.writes:
+            raise self._log.failure
         start_ts = transaction.start_ts
         heads = self._heads
         clashes = [key for key in transaction.writes if (head := heads.get(key)) is not None and head[0] > start_ts]
@@ -225,16 +283,18 @@ class VersionedStore:
             winners = ((key.decode(), heads[key][0]) for key in clashes)
             raise ConflictError.lost_to(start_ts, {key: Winner(ts, self._labels.get(ts)) for key, ts in winners})
 
-    def _apply(self, writes: Mapping[bytes, bytes | None], label: str | None) -> int:
+    def _apply(self, writes: Mapping[bytes, bytes | None], label: str | None = None, token: str | None = None) -> int:
         """Take the next timestamp, log, link and, unless the log says to wait, publish."""
         if self._abandoned:
             self._reap()
         commit_ts = self._commit_ts + 1
-        visible_at_once = self._log is None or self._log.append(commit_ts, writes, label)
+        visible_at_once = self._log is None or self._log.append(commit_ts, writes, label, token)
         self._commit_ts = commit_ts
         self._commits_total += 1
         if label is not None:
             self._labels[commit_ts] = label
+        if token is not None:
+            self._outcomes.keep(token, commit_ts)
         for key, value in writes.items():
             self._link(commit_ts, key, value)
         if visible_at_once:

@@ -28,7 +28,7 @@ class _Home(Protocol):
 class Transaction:
     """An open transaction on a `VersionedStore`; satisfies `api.StoreTransaction`. Belongs to one thread."""
 
-    __slots__ = ("_open", "_sorted", "_store", "commit_ts", "label", "read_only", "start_ts", "writes")
+    __slots__ = ("_open", "_sorted", "_store", "commit_ts", "label", "read_only", "start_ts", "token", "writes")
 
     def __init__(self, store: _Home, start_ts: int, options: TransactionOptions) -> None:
         self._store = store
@@ -38,6 +38,7 @@ class Transaction:
         self.commit_ts: int | None = None
         self.read_only = options.read_only
         self.label = options.label
+        self.token: str | None = None
         self.writes: dict[bytes, bytes | None] = {}  # None: deleted
 
     @property
@@ -111,13 +112,15 @@ class Transaction:
         high = len(self._sorted) if seen.high is None else bisect_left(self._sorted, seen.high)
         return self._sorted[low:high]
 
-    def commit(self) -> int:
+    def commit(self, token: str | None = None) -> int:
         """Apply every write at once; the commit_ts, or start_ts if there was nothing to write.
 
+        A commit whose `token` was applied before is not applied again; it returns what that one did.
         Raises `ConflictError` if another transaction won a key that this one wrote. Over in any case.
         """
         self._must_be_open()
         self._open = False
+        self.token = token
         self.commit_ts = self._store.commit(self)
         return self.commit_ts
 

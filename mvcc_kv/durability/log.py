@@ -1,0 +1,205 @@
+"""The write-ahead log: commits become records, batches of records become durable, segments come and go.
+
+    engine's commit section      append()   into memory, in order
+                                    |
+    one flush at a time          batch()    frames all that has gathered             (CPU)
+                                 write()    one write into the segment               (disk)
+                                 sync()     fdatasync                                (disk)
+                                 settled()  durable_ts moves on                      (CPU)
+
+    when a checkpoint begins     rotate()   a new segment, which keeps the tokens    (disk)
+    when it is on disk           drop()     the segments that it made superfluous    (disk)
+
+Whoever owns the log drives it, one step at a time, each step of the disk in whatever thread: see `server/commits.py`
+for the loop and `durability/keeper.py` for embedded use. `append` alone may be called at any time.
+
+Rules:
+  - A segment's space is set aside in advance: forcing data to disk is cheaper then, and the rest reads as zeros.
+  - A failure is final. The operating system may have thrown away what it could not write, so no later sync of the file
+    proves anything (see Rebello et al., "Can Applications Recover from fsync Failures?", USENIX ATC 2020): the
+    log takes no more commits; what is on disk is found out by the next start.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import deque
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from mvcc_kv.durability.files import FileSystem
+from mvcc_kv.durability.records import (
+    HEADER_BYTES,
+    SegmentHeader,
+    encode_commit,
+    encode_header,
+    encode_record,
+    encode_tokens,
+    segment_name,
+)
+from mvcc_kv.errors import UnavailableError
+
+__all__ = ["Batch", "Log", "LogEnd", "Segment"]
+
+ALLOCATE_BYTES = 16 * 1024 * 1024
+
+
+class Segment(NamedTuple):
+    """A segment on disk: the commit before it, and how many of its bytes are in use."""
+
+    base_ts: int
+    used_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class LogEnd:
+    """Where a log ends, and so where it goes on: its last commit, that record's crc, and the segments there are."""
+
+    ts: int = 0
+    crc: int = 0
+    segments: tuple[Segment, ...] = ()
+
+
+class Batch(NamedTuple):
+    """Records that are written together."""
+
+    data: bytes
+    last_ts: int
+    last_crc: int
+
+
+class Log:
+    """The log of one data directory. Satisfies the engine's `CommitLog`."""
+
+    def __init__(self, path: str, end: LogEnd, *, files: FileSystem, time_us: Callable[[], int]) -> None:
+        self.failure: UnavailableError | None = None
+        self.durable_ts = end.ts
+        self._path = path
+        self._files = files
+        self._time_us = time_us
+        self._pending: deque[tuple[int, Mapping[bytes, bytes | None], str | None, str | None, int]] = deque()
+        self._end_ts, self._end_crc = end.ts, end.crc  # of what has been framed
+        self._old = list(end.segments)
+        self._file: int | None = None
+        self._base_ts = end.ts
+        self._used_bytes = 0
+        self._allocated_bytes = 0
+
+    @property
+    def has_pending(self) -> bool:
+        """Whether there are commits that no batch has yet."""
+        return bool(self._pending)
+
+    @property
+    def used_bytes(self) -> int:
+        """What the log's records take on disk."""
+        return self._used_bytes + sum(segment.used_bytes for segment in self._old)
+
+    def append(
+        self, commit_ts: int, writes: Mapping[bytes, bytes | None], label: str | None, token: str | None
+    ) -> bool:
+        """Take a commit in; it may be seen when a batch that holds it is durable. Raises `UnavailableError`."""
+        if self.failure is not None:
+            raise self.failure
+        self._pending.append((commit_ts, writes, label, token, self._time_us()))
+        return False
+
+    def settle(self, commit_ts: int) -> None:
+        """Waits for nothing: who drives the log tells the committer when its record is durable."""
+
+    def refuse(self, error: BaseException) -> None:
+        """A step has failed: take no more commits, ever."""
+        if self.failure is None:
+            self.failure = UnavailableError(
+                f"the log can't be written ({error}), so nothing is committed any more; reads go on. "
+                f"See to the disk, then start anew",
+                retryable=False,
+            )
+        self._pending.clear()
+
+    def batch(self) -> Batch | None:
+        """Frame every pending commit; None if there is none. The batch has to be written before the next is taken."""
+        parts = []
+        pending = self._pending
+        while pending:
+            commit_ts, writes, label, token, time_us = pending.popleft()
+            body = encode_commit(writes, label, token, time_us)
+            record, self._end_crc = encode_record(body, commit_ts, self.durable_ts, self._end_crc)
+            self._end_ts = commit_ts
+            parts.append(record)
+        return Batch(b"".join(parts), self._end_ts, self._end_crc) if parts else None
+
+    def write(self, batch: Batch) -> None:
+        """Write the batch into the segment. Raises `OSError`."""
+        assert self._file is not None, "a log is begun by `rotate`"
+        end = self._used_bytes + len(batch.data)
+        if end > self._allocated_bytes:
+            self._allocate(end)
+        self._files.write_at(self._file, batch.data, self._used_bytes)
+        self._used_bytes = end
+
+    def sync(self) -> None:
+        """Return when everything written is on disk. Raises `OSError`."""
+        assert self._file is not None, "a log is begun by `rotate`"
+        self._files.sync_data(self._file)
+
+    def settled(self, ts: int) -> None:
+        """Everything up to `ts` is on disk: records framed from now on bear witness to it."""
+        self.durable_ts = max(self.durable_ts, ts)
+
+    def rotate(self, tokens: Iterable[tuple[str, int]] = ()) -> None:
+        """Go on in a new segment, which begins with `tokens`; does nothing if the current one holds no commit.
+
+        Everything framed has to be written; it is durable when this returns. Raises `OSError`.
+        """
+        if self._file is not None:
+            if self._base_ts == self._end_ts:
+                return
+            self.sync()
+        header = encode_header(SegmentHeader(self._end_ts, self._end_crc))
+        body = encode_tokens((token, ts) for token, ts in tokens if ts <= self._end_ts)
+        kept, crc = encode_record(body, self._end_ts, self._end_ts, self._end_crc)
+        path = os.path.join(self._path, segment_name(self._end_ts))
+        self._files.remove(path)
+        file = self._files.create(path)
+        try:
+            self._files.allocate(file, ALLOCATE_BYTES)
+            self._files.write_at(file, header + kept, 0)
+            self._files.sync(file)
+            self._files.sync_directory(self._path)
+        except BaseException:
+            self._files.close(file)
+            raise
+        self._retire()
+        self._file, self._base_ts, self._end_crc = file, self._end_ts, crc
+        self._used_bytes, self._allocated_bytes = HEADER_BYTES + len(kept), ALLOCATE_BYTES
+
+    def _retire(self) -> None:
+        """Close the current segment and give back the space that it didn't need."""
+        self._old = [segment for segment in self._old if segment.base_ts != self._end_ts]
+        if self._file is not None:
+            self._files.close(self._file)
+            self._old.append(Segment(self._base_ts, self._used_bytes))
+        if self._old and self._old[-1].used_bytes:
+            base_ts, used_bytes = self._old[-1]
+            self._files.truncate(os.path.join(self._path, segment_name(base_ts)), used_bytes)
+
+    def _allocate(self, needed_bytes: int) -> None:
+        assert self._file is not None
+        size = -(-needed_bytes // ALLOCATE_BYTES) * ALLOCATE_BYTES
+        self._files.allocate(self._file, size)
+        self._allocated_bytes = size
+
+    def drop(self, checkpoint_ts: int) -> None:
+        """Remove the segments that a checkpoint at `checkpoint_ts`, which is on disk, made superfluous."""
+        bases = [segment.base_ts for segment in self._old[1:]] + [self._base_ts]
+        while self._old and bases[0] <= checkpoint_ts:
+            self._files.remove(os.path.join(self._path, segment_name(self._old[0].base_ts)))
+            del self._old[0], bases[0]
+
+    def close(self) -> None:
+        """Close the segment. What was not written is lost."""
+        if self._file is not None:
+            file, self._file = self._file, None
+            self._files.close(file)

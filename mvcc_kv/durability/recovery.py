@@ -1,0 +1,213 @@
+"""Recovery: what the log's segments say happened after a checkpoint, and whether they can be believed.
+
+    checkpoint at 40        log-..1.wal  [1 ... 40]   log-..41.wal  [41 ... 57 58 ?????? 0000]
+                            superfluous               replayed: 41 to 58; then whatever this is
+
+A crash leaves the last writes half done: a *torn tail*. It is cut at the last whole commit, since nobody was told
+of anything behind it. Damage is something else: bytes that were on disk and are not what they were. Cutting there
+would silently take commits away that clients were told of, so damage refuses the start.
+
+Behind the last whole record, in the last segment, the two are told apart so:
+
+    no whole record follows                              torn
+    one follows that says the missing ones were durable  damage
+    others follow, and a sector of zeros lies between    torn: of one write, later sectors reached the disk, earlier not
+    others follow, and there's none                      damage
+
+In an earlier segment anything amiss is damage, unless the next segment continues exactly there: then a tail was cut
+there before.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from itertools import zip_longest
+from typing import NoReturn
+
+from mvcc_kv.durability.files import FileSystem
+from mvcc_kv.durability.log import LogEnd, Segment
+from mvcc_kv.durability.records import (
+    HEADER_BYTES,
+    Commit,
+    Record,
+    SegmentHeader,
+    decode_commit,
+    decode_header,
+    decode_tokens,
+    find_records,
+    read_record,
+    segment_ts,
+)
+from mvcc_kv.errors import DataDirectoryError
+
+__all__ = ["Fault", "Recovery", "read_log"]
+
+_SECTOR_BYTES = 512
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """Where a segment stops making sense, and what that is. `commits` is the range of commit_ts concerned."""
+
+    file: str
+    offset: int
+    reason: str
+    commits: tuple[int, int]
+    dropped_bytes: int = 0
+
+    def __str__(self) -> str:
+        first, last = self.commits
+        return f"{self.file} at byte {self.offset}: {self.reason} (commits {first} to {last})"
+
+
+@dataclass(slots=True)
+class Recovery:
+    """What was read: where the log ends, the tokens it keeps, and the tail that was cut, if one was."""
+
+    end: LogEnd
+    tokens: dict[str, int] = field(default_factory=dict)
+    commits_replayed: int = 0
+    torn: Fault | None = None
+
+
+def read_log(path: str, checkpoint_ts: int, replay: Callable[[int, Commit], None], *, files: FileSystem) -> Recovery:
+    """Call `replay(commit_ts, commit)` for every commit after the checkpoint, in order. Reads, changes nothing.
+
+    Raises `DataDirectoryError` for damage, naming file, offset and commits. Memory: one segment at a time.
+    """
+    return _Reader(path, checkpoint_ts, replay, files).read()
+
+
+class _Reader:
+    """Reads segments in order; two at a time, since whether one's end is right is for the next one to say."""
+
+    def __init__(self, path: str, checkpoint_ts: int, replay: Callable[[int, Commit], None], files: FileSystem) -> None:
+        self._path = path
+        self._checkpoint_ts = checkpoint_ts
+        self._replay = replay
+        self._files = files
+        self._recovery = Recovery(LogEnd(checkpoint_ts))
+        self._end = SegmentHeader(checkpoint_ts, 0)  # of what was read so far
+        self._has_begun = False
+        self._segments: list[Segment] = []
+
+    def read(self) -> Recovery:
+        names = [name for name in self._files.list(self._path) if segment_ts(name) is not None]
+        first = max(sum(_base_ts(name) <= self._checkpoint_ts for name in names) - 1, 0)
+        self._segments = [Segment(_base_ts(name), 0) for name in names[:first]]  # they only wait to be removed
+        data = self._load(names[first]) if names else b""
+        for name, following in zip_longest(names[first:], names[first + 1 :]):
+            data = self._read_segment(name, data, following)
+        self._recovery.end = LogEnd(
+            max(self._end.base_ts, self._checkpoint_ts), self._end.base_crc, tuple(self._segments)
+        )
+        return self._recovery
+
+    def _load(self, name: str) -> bytes:
+        path = os.path.join(self._path, name)
+        try:
+            return self._files.read(path)
+        except OSError as error:
+            raise DataDirectoryError(f"{path!r} can't be read: {error.strerror or error}; check the disk") from error
+
+    def _read_segment(self, name: str, data: bytes, following: str | None) -> bytes:
+        """Replay one segment and judge its end; returns the next one's bytes."""
+        next_data = b"" if following is None else self._load(following)
+        header = self._header(name, data)
+        if header is None:
+            if following is not None or any(record.is_commit for record in find_records(data, 0)):
+                self._refuse(name, 0, "its header is damaged", (_base_ts(name) + 1, _base_ts(name) + 1))
+            return next_data  # the crash came while it was being made: it never held a commit
+        self._continue(name, header)
+        offset = self._read_records(data)
+        self._segments.append(Segment(header.base_ts, offset))
+        if following is None or self._header(following, next_data) is None:
+            self._judge_tail(name, data, offset)
+        elif self._header(following, next_data) != self._end:
+            self._judge_middle(name, offset, following)
+        return next_data
+
+    def _header(self, name: str, data: bytes) -> SegmentHeader | None:
+        try:
+            header = decode_header(data)
+        except ValueError as error:
+            raise DataDirectoryError(
+                f"{os.path.join(self._path, name)!r} is of {error}: upgrade mvcc-kv, or choose another directory"
+            ) from None
+        return header if header is not None and header.base_ts == _base_ts(name) else None
+
+    def _continue(self, name: str, header: SegmentHeader) -> None:
+        """Nothing that is needed may be missing before this segment."""
+        if not self._has_begun and header.base_ts > self._checkpoint_ts:
+            missing = (self._checkpoint_ts + 1, header.base_ts)
+            self._refuse(name, 0, "the log before it, or the checkpoint, is missing", missing)
+        self._has_begun = True
+        self._end = header
+
+    def _read_records(self, data: bytes) -> int:
+        """Replay the records from the start; returns the offset behind the last one that belongs here."""
+        offset = HEADER_BYTES
+        while (record := read_record(data, offset)) is not None:
+            end_ts, end_crc = self._end
+            if record.chain != end_crc or record.commit_ts != (end_ts + 1 if record.is_commit else end_ts):
+                break
+            self._take(record)
+            self._end = SegmentHeader(record.commit_ts, record.crc)
+            offset = record.end
+        return offset
+
+    def _take(self, record: Record) -> None:
+        if not record.is_commit:
+            self._recovery.tokens.update(decode_tokens(record.body))
+            return
+        commit = decode_commit(record.body)
+        if commit.token is not None:
+            self._recovery.tokens[commit.token] = record.commit_ts
+        if record.commit_ts > self._checkpoint_ts:
+            self._replay(record.commit_ts, commit)
+            self._recovery.commits_replayed += 1
+
+    def _judge_middle(self, name: str, offset: int, following: str) -> None:
+        """A segment that the next one doesn't continue: what lies between is lost, unless the checkpoint has it."""
+        first, last = self._end.base_ts + 1, _base_ts(following)
+        if last > self._checkpoint_ts:
+            self._refuse(name, offset, "the log is damaged or cut short, and goes on in the next file", (first, last))
+
+    def _judge_tail(self, name: str, data: bytes, offset: int) -> None:
+        """What follows the last whole record of the log: nothing, a torn tail, or damage."""
+        dropped_bytes = len(data[offset:].rstrip(b"\0"))
+        if not dropped_bytes:
+            return
+        end_ts = self._end.base_ts
+        whole = list(find_records(data, offset))
+        last_ts = max((record.commit_ts for record in whole), default=end_ts + 1)
+        if whole and (
+            any(record.durable_ts > end_ts for record in whole) or not _has_zero_sector(data, offset, whole[0].offset)
+        ):
+            self._refuse(name, offset, "a record is damaged, and whole ones follow it", (end_ts + 1, last_ts))
+        self._recovery.torn = Fault(name, offset, "an unfinished write", (end_ts + 1, last_ts), dropped_bytes)
+
+    def _refuse(self, name: str, offset: int, reason: str, commits: tuple[int, int]) -> NoReturn:
+        fault = Fault(os.path.join(self._path, name), offset, reason, commits)
+        raise DataDirectoryError(
+            f"{fault}; nothing was changed. Put a good copy back, or see what `mvcc-kv verify {self._path}` and "
+            f"`mvcc-kv repair {self._path} --to BACKUP` can do",
+            file=fault.file,
+            offset=offset,
+            commits=list(commits),
+        )
+
+
+def _has_zero_sector(data: bytes, start: int, end: int) -> bool:
+    """Whether a whole sector in this part of the file is zeros, as it was set aside: it never reached the disk."""
+    first = -(-start // _SECTOR_BYTES) * _SECTOR_BYTES
+    zeros = bytes(_SECTOR_BYTES)
+    return any(data[at : at + _SECTOR_BYTES] == zeros for at in range(first, end - _SECTOR_BYTES + 1, _SECTOR_BYTES))
+
+
+def _base_ts(name: str) -> int:
+    ts = segment_ts(name)
+    assert ts is not None
+    return ts - 1

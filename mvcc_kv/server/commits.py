@@ -1,0 +1,193 @@
+"""Group commit beside the loop: a turn's commits go to the log together, and nobody waits for the disk but their replies.
+
+    turn n     commits 7 8 9, their replies are held      flush [7 8 9] -> worker: write, fdatasync
+    turn n+1   reads go on at visible_ts 6; commits 10 11                    |
+    turn n+2   ... 12                                      <- durable -------+   publish 9, send the replies of 7 8 9
+                                                          flush [10 11 12] -> worker
+
+One flush is under way, the next batch gathers meanwhile: the slower the disk, the larger the batches.
+
+With `--fsync interval` and `never` a turn's commits are written at its end, in the loop (into the page cache), their
+replies leave in the same turn, and syncing is done ten times a second on the worker, or left to the system.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable
+from typing import Literal, Protocol, TypeAlias
+
+from mvcc_kv.errors import Error, UnavailableError
+from mvcc_kv.server.logs import event
+from mvcc_kv.server.worker import Worker
+
+__all__ = ["CommitLog", "Commits", "Fsync"]
+
+Fsync = Literal["always", "interval", "never"]
+INTERVAL_S = 0.1
+
+
+class _Batch(Protocol):
+    @property
+    def last_ts(self) -> int: ...
+
+
+class CommitLog(Protocol):
+    """A log in steps: some take only the processor's time, some wait for the disk."""
+
+    @property
+    def failure(self) -> UnavailableError | None: ...
+    @property
+    def has_pending(self) -> bool: ...
+    @property
+    def used_bytes(self) -> int: ...
+    def refuse(self, error: BaseException) -> None: ...
+    def batch(self) -> _Batch | None: ...
+    def settled(self, ts: int) -> None: ...
+    # These wait for the disk
+    def write(self, batch: _Batch) -> None: ...
+    def sync(self) -> None: ...
+    def rotate(self, tokens: Iterable[tuple[str, int]]) -> None: ...
+    def drop(self, checkpoint_ts: int) -> None: ...
+
+
+_Then: TypeAlias = "Callable[[Error | None], None]"
+
+
+class Commits:
+    """Drives a log from the loop. `published(ts)` is called when commits up to `ts` may be seen and told of.
+
+    `failed(error)` is called once, when the log can't be written: nothing is committed from then on.
+    """
+
+    def __init__(
+        self,
+        log: CommitLog,
+        worker: Worker,
+        *,
+        fsync: Fsync,
+        published: Callable[[int], None],
+        failed: Callable[[UnavailableError], None],
+        tokens: Callable[[], Iterable[tuple[str, int]]],
+    ) -> None:
+        self._log = log
+        self._worker = worker
+        self._fsync = fsync
+        self._published = published
+        self._failed = failed
+        self._tokens = tokens
+        self._is_busy = False  # the worker has a step of the log in hand that must be the only one
+        self._written_ts = 0
+        self._synced_ts = 0
+        self._rotations: list[_Then] = []
+
+    @property
+    def used_bytes(self) -> int:
+        """The log's size on disk."""
+        return self._log.used_bytes
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether every commit has reached where it has to be, or failed to."""
+        return not self._is_busy and not self._log.has_pending
+
+    def flush(self) -> None:
+        """Send what has gathered on its way; called once a turn."""
+        if self._is_busy or not self._log.has_pending or self._log.failure is not None:
+            return
+        batch = self._log.batch()
+        if batch is None:
+            return
+        if self._fsync == "always":
+            self._submit(lambda: self._write_and_sync(batch), lambda: self._settle(batch.last_ts))
+        else:
+            self._write_now(batch)
+
+    def sync(self) -> None:
+        """Force to disk what was written since the last time; called every `INTERVAL_S` with `--fsync interval`."""
+        if self._is_busy or self._written_ts == self._synced_ts or self._log.failure is not None:
+            return
+        ts = self._written_ts
+
+        def synced() -> None:
+            self._synced_ts = ts
+            self._log.settled(ts)
+
+        self._submit(self._log.sync, synced)
+
+    def rotate(self, then: _Then) -> None:
+        """Go on in a new segment as soon as no flush is under way; `then` is told how it went."""
+        if self._log.failure is not None:
+            then(self._log.failure)
+            return
+        self._rotations.append(then)
+        self._rotate_if_free()
+
+    def drop(self, checkpoint_ts: int) -> None:
+        """Remove the segments that a checkpoint made superfluous; a failure leaves them to the next one."""
+
+        def done(error: BaseException | None) -> None:
+            if error is not None:
+                event(logging.WARNING, "old log segments stay", reason=str(error))
+
+        self._worker.submit(lambda: self._log.drop(checkpoint_ts), done)
+
+    def _write_and_sync(self, batch: _Batch) -> None:
+        self._log.write(batch)
+        self._log.sync()
+
+    def _settle(self, ts: int) -> None:
+        self._log.settled(ts)
+        self._published(ts)
+
+    def _write_now(self, batch: _Batch) -> None:
+        try:
+            self._log.write(batch)
+        except OSError as error:
+            self._fail(error)
+            return
+        self._written_ts = batch.last_ts
+        self._published(batch.last_ts)
+
+    def _submit(self, step: Callable[[], None], then: Callable[[], None]) -> None:
+        self._is_busy = True
+
+        def done(error: BaseException | None) -> None:
+            self._is_busy = False
+            if error is None:
+                then()
+            else:
+                self._fail(error)
+            self._rotate_if_free()
+
+        self._worker.submit(step, done)
+
+    def _rotate_if_free(self) -> None:
+        if self._is_busy or not self._rotations:
+            return
+        waiting, self._rotations = self._rotations, []
+
+        def tell() -> None:
+            for then in waiting:
+                then(self._log.failure)
+
+        if self._log.failure is not None:
+            tell()
+            return
+        tokens = list(self._tokens())
+        self._is_busy = True
+
+        def done(error: BaseException | None) -> None:
+            self._is_busy = False
+            if error is not None:
+                self._fail(error)
+            tell()
+
+        self._worker.submit(lambda: self._log.rotate(tokens), done)
+
+    def _fail(self, error: BaseException) -> None:
+        first = self._log.failure is None
+        self._log.refuse(error)
+        if first and self._log.failure is not None:
+            event(logging.CRITICAL, "the log failed: no more commits", reason=str(error))
+            self._failed(self._log.failure)
