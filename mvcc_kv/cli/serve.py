@@ -8,7 +8,6 @@ import os
 import resource
 import signal
 import sys
-from collections.abc import Callable
 from typing import Annotated, Any, Literal
 
 import typer
@@ -18,8 +17,8 @@ from mvcc_kv.durability import DataDirectory
 from mvcc_kv.engine import VersionedStore
 from mvcc_kv.errors import Error
 from mvcc_kv.server import Listeners, Server, Settings
-from mvcc_kv.server.checkpoints import CheckpointJob
 from mvcc_kv.server.logs import LogFormat, configure, event
+from mvcc_kv.server.settings import Fsync
 
 __all__ = ["run", "serve"]
 
@@ -52,15 +51,19 @@ def serve(
             "--checkpoint-interval-s", "Write checkpoint.json this often if anything changed; 0: never.", _DISK, min=0
         ),
     ] = _DEFAULTS.checkpoint_interval_s,
+    checkpoint_log_bytes: Annotated[
+        int, _option("--checkpoint-log-bytes", "Write checkpoint.json when the log has grown by so much.", _DISK, min=1)
+    ] = _DEFAULTS.checkpoint_log_bytes,
     fsync: Annotated[
-        Literal["always", "interval", "never"],
+        Fsync,
         _option(
             "--fsync",
-            "When a commit is forced to disk. Reserved for the write-ahead log, which this version doesn't have: "
-            "a crash loses what was committed since the last checkpoint.",
+            "When commits are forced to disk. always: before their reply; a crash loses none that was answered. "
+            "interval: ten times a second; a power loss may take the last 100 ms. never: left to the system. "
+            "A killed process loses nothing in any of them.",
             _DISK,
         ),
-    ] = "always",
+    ] = _DEFAULTS.fsync,
     max_transaction_bytes: Annotated[
         int,
         _option("--max-transaction-bytes", "A transaction's commands, or a single command, in bytes.", _ASK, min=16),
@@ -142,7 +145,9 @@ def serve(
         commands_per_turn=commands_per_turn,
         output_high_bytes=output_high_bytes,
         output_max_bytes=output_max_bytes,
+        fsync=fsync,
         checkpoint_interval_s=checkpoint_interval_s,
+        checkpoint_log_bytes=checkpoint_log_bytes,
         stop_grace_s=stop_grace_s,
     )
     sys.exit(run(settings, None if in_memory else data_dir or "data"))
@@ -163,7 +168,8 @@ def run(settings: Settings, data_dir: str | None) -> int:
             if data_dir is not None:
                 directory = DataDirectory.open(data_dir)
                 resources.callback(directory.close)
-                kept = {"begin_checkpoint": _load(directory, store), "checkpoint_ts": directory.checkpoint_ts}
+                kept = _load(directory, store)
+                resources.callback(kept["log"].close)
             listeners.listen()
         except Error as error:
             print(f"mvcc-kv: {error}", file=sys.stderr)
@@ -175,12 +181,33 @@ def run(settings: Settings, data_dir: str | None) -> int:
         return 0 if server.serve() else 1
 
 
-def _load(directory: DataDirectory, store: VersionedStore) -> Callable[[], CheckpointJob]:
-    """Fill the store with the directory's content; what begins a checkpoint of it from then on."""
-    checkpoint = directory.load()
-    store.restore(checkpoint.commit_ts, checkpoint.items)
-    event(logging.INFO, "loaded", path=directory.path, keys=len(checkpoint.items), commit_ts=checkpoint.commit_ts)
-    return lambda: directory.begin_checkpoint(store.begin(TransactionOptions(read_only=True)))
+def _load(directory: DataDirectory, store: VersionedStore) -> dict[str, Any]:
+    """Fill the store with what the directory holds; what the server needs to keep it there."""
+
+    def progress(commits: int) -> None:
+        event(logging.INFO, "recovering", commits_replayed=commits)
+
+    recovered = directory.recover(progress)
+    recovery = recovered.recovery
+    store.restore(recovered.commit_ts, recovered.items, recovery.tokens)
+    event(
+        logging.INFO,
+        "loaded",
+        path=directory.path,
+        keys=len(recovered.items),
+        commit_ts=recovered.commit_ts,
+        commits_replayed=recovery.commits_replayed,
+    )
+    if recovery.torn is not None:
+        event(logging.WARNING, "dropped an unfinished tail", at=str(recovery.torn), bytes=recovery.torn.dropped_bytes)
+    log = directory.begin_log(recovered)
+    store.attach(log)
+    return {
+        "begin_checkpoint": lambda: directory.begin_checkpoint(store.begin(TransactionOptions(read_only=True))),
+        "checkpoint_ts": directory.checkpoint_ts,
+        "log": log,
+        "tokens": lambda: store.outcomes,
+    }
 
 
 def _stop_on_signals(server: Server) -> None:

@@ -10,9 +10,8 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 
-from mvcc_kv.api import TransactionOptions
 from mvcc_kv.cli.wire import LineConnection
-from mvcc_kv.engine import Transaction, VersionedStore
+from mvcc_kv.engine import VersionedStore
 from mvcc_kv.errors import Error
 from mvcc_kv.server.session import Services, Session
 from mvcc_kv.server.settings import Settings
@@ -74,7 +73,6 @@ class EngineSpeaker:
         self._checkpoint = checkpoint
         self._max_transaction_bytes = max_transaction_bytes
         self._sessions: dict[str, Session] = {}
-        self._transactions: dict[str, Transaction] = {}
         self._late: list[bytes] = []
 
     def __call__(self, name: str, command: str) -> bytes:
@@ -91,7 +89,8 @@ class EngineSpeaker:
     @property
     def snapshots(self) -> dict[str, int]:
         """The `start_ts` of each session's open transaction."""
-        return {name: tx.start_ts for name, tx in self._transactions.items() if tx.is_open}
+        found = {name: session.start_ts for name, session in self._sessions.items()}
+        return {name: start_ts for name, start_ts in found.items() if start_ts is not None}
 
     def close(self) -> None:
         """Hang up all of them."""
@@ -100,11 +99,8 @@ class EngineSpeaker:
         self._sessions.clear()
 
     def _begin(self, name: str) -> Session:
-        def note(transaction: Transaction) -> None:
-            self._transactions[name] = transaction
-
         services = Services(
-            store=_Noted(self._store, note),
+            store=self._store,
             stats=self._store.stats,
             checkpoint=self._answer_with_checkpoint,
             clock=time.monotonic,
@@ -118,21 +114,3 @@ class EngineSpeaker:
             answer(self._checkpoint())
         except Error as error:
             answer(error)
-
-
-class _Noted:
-    """The store as one session sees it, with its transactions noted as they begin."""
-
-    def __init__(self, store: VersionedStore, note: Callable[[Transaction], None]) -> None:
-        self.get = store.get
-        self.put = store.put
-        self.delete = store.delete
-        self.scan = store.scan
-        self.stats = store.stats
-        self._begin = store.begin
-        self._note = note
-
-    def begin(self, options: TransactionOptions) -> Transaction:
-        transaction = self._begin(options)
-        self._note(transaction)
-        return transaction

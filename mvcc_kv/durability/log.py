@@ -96,6 +96,11 @@ class Log:
         """What the log's records take on disk."""
         return self._used_bytes + sum(segment.used_bytes for segment in self._old)
 
+    @property
+    def segment_bytes(self) -> int:
+        """What the current segment takes."""
+        return self._used_bytes
+
     def append(
         self, commit_ts: int, writes: Mapping[bytes, bytes | None], label: str | None, token: str | None
     ) -> bool:

@@ -45,7 +45,7 @@ class CommitOutcomes:
         return self._commit_ts[token]
 
     def applied(self, token: str) -> int | None:
-        """The commit_ts if a commit with this token was applied already. Raises `NoTransactionError` if it is fenced."""
+        """The commit_ts if a commit with this token was applied already. Raises `NoTransactionError` for a fence."""
         commit_ts = self._commit_ts.get(token)
         if commit_ts is None and token in self._commit_ts:
             raise NoTransactionError(

@@ -215,18 +215,20 @@ class VersionedStore:
         """Note that an open transaction became unreachable; takes no lock, so a finalizer may call it anywhere."""
         self._abandoned.append(transaction)
 
-    def put(self, key: bytes, value: bytes) -> None:
-        """Write one key in a transaction of its own; never conflicts."""
+    def put(self, key: bytes, value: bytes, token: str | None = None) -> None:
+        """Write one key in a transaction of its own; never conflicts. With a `token` it is applied once at most."""
         with self._lock:
-            commit_ts = self._apply({key: value})
+            known_ts = None if token is None else self._outcomes.applied(token)
+            commit_ts = self._apply({key: value}, token=token) if known_ts is None else known_ts
         self._settled(commit_ts)
 
-    def delete(self, key: bytes) -> bool:
-        """Delete one key in a transaction of its own; whether it was there."""
+    def delete(self, key: bytes, token: str | None = None) -> bool:
+        """Delete one key in a transaction of its own; whether it was there. With a `token`, once at most."""
         with self._lock:
+            known_ts = None if token is None else self._outcomes.applied(token)
             head = self._heads.get(key)
-            is_there = head is not None and head[1] is not None
-            commit_ts = self._apply({key: None}) if is_there else self._commit_ts
+            is_there = known_ts is not None or (head is not None and head[1] is not None)
+            commit_ts = self._apply({key: None}, token=token) if is_there and known_ts is None else self._commit_ts
         self._settled(commit_ts)
         return is_there
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from difflib import get_close_matches
-from typing import Any, Literal, TypeAlias
+from typing import Annotated, Any, Literal, TypeAlias
 
 import msgspec
 
@@ -67,10 +67,12 @@ class Get(msgspec.Struct, frozen=True, gc=False):
 class Put(msgspec.Struct, frozen=True, gc=False):
     key: bytes
     value: bytes
+    id: str | None = None
 
 
 class Delete(msgspec.Struct, frozen=True, gc=False):
     key: bytes
+    id: str | None = None
 
 
 class Scan(msgspec.Struct, frozen=True):
@@ -86,7 +88,11 @@ class Start(msgspec.Struct, frozen=True):
 
 
 class Commit(msgspec.Struct, frozen=True):
+    """`id` lets the client ask again; `waits`: the reply leaves when the commit is durable."""
+
     wants_object: bool
+    id: str | None = None
+    waits: bool = True
 
 
 class Rollback(msgspec.Struct, frozen=True):
@@ -176,6 +182,8 @@ def _bad(verb: str, why: str) -> BadRequestError:
 
 # JSON arguments, as they are sent
 
+Id = Annotated[str, msgspec.Meta(pattern=r"\A[\x21-\x7e]{1,128}\Z")]  # a token of the client's own making
+
 
 class _KeyArgument(msgspec.Struct, forbid_unknown_fields=True):
     key: str
@@ -184,6 +192,12 @@ class _KeyArgument(msgspec.Struct, forbid_unknown_fields=True):
 class _PutArgument(msgspec.Struct, forbid_unknown_fields=True):
     key: str
     value: msgspec.Raw
+    id: Id | None = None
+
+
+class _DeleteArgument(msgspec.Struct, forbid_unknown_fields=True):
+    key: str
+    id: Id | None = None
 
 
 class _ScanArgument(msgspec.Struct, forbid_unknown_fields=True):
@@ -203,7 +217,8 @@ class _StartArgument(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class _CommitArgument(msgspec.Struct, forbid_unknown_fields=True):
-    pass
+    id: Id | None = None
+    durability: Literal["default", "none"] = "default"
 
 
 class _AuthArgument(msgspec.Struct, forbid_unknown_fields=True):
@@ -211,6 +226,7 @@ class _AuthArgument(msgspec.Struct, forbid_unknown_fields=True):
 
 
 _decode_key = msgspec.json.Decoder(_KeyArgument).decode
+_decode_delete = msgspec.json.Decoder(_DeleteArgument).decode
 _decode_put = msgspec.json.Decoder(_PutArgument).decode
 _decode_scan = msgspec.json.Decoder(_ScanArgument).decode
 _decode_start = msgspec.json.Decoder(_StartArgument).decode
@@ -244,6 +260,9 @@ def _parse_get(argument: bytes) -> Get:
 
 
 def _parse_delete(argument: bytes) -> Delete:
+    if argument.lstrip().startswith(b"{"):
+        decoded: _DeleteArgument = _decoded("DEL", _decode_delete, argument)
+        return Delete(decoded.key.encode(), decoded.id)
     return Delete(_parse_key("DEL", argument))
 
 
@@ -254,7 +273,7 @@ def _parse_put(argument: bytes) -> Put:
         value = bytes(decoded.value)
         if b"\r" in value:  # white space between tokens; a string can't hold it raw
             value = value.replace(b"\r", b" ")
-        return Put(decoded.key.encode(), value)
+        return Put(decoded.key.encode(), value, decoded.id)
     key, space, value = argument.partition(b" ")
     if not space:
         raise _bad("PUT", "a value is missing" if key else "a key and a value are missing")
@@ -282,8 +301,8 @@ def _parse_start(argument: bytes) -> Start:
 def _parse_commit(argument: bytes) -> Commit:
     if not argument.strip():
         return Commit(wants_object=False)
-    _decoded("COMMIT", _decode_commit, argument)
-    return Commit(wants_object=True)
+    wanted: _CommitArgument = _decoded("COMMIT", _decode_commit, argument)
+    return Commit(wants_object=True, id=wanted.id, waits=wanted.durability == "default")
 
 
 def _parse_auth(argument: bytes) -> Auth:

@@ -43,8 +43,20 @@ class CheckpointJob(Protocol):
 class Checkpoints:
     """One checkpoint at a time; who asks while one is written is answered by the next, which has their commits."""
 
-    def __init__(self, begin: Callable[[], CheckpointJob] | None, worker: Worker, checkpoint_ts: int | None) -> None:
+    def __init__(
+        self,
+        begin: Callable[[], CheckpointJob] | None,
+        worker: Worker,
+        checkpoint_ts: int | None,
+        *,
+        prepare: Callable[[Callable[[Error | None], None]], None] = lambda then: then(None),
+        written: Callable[[int], None] = lambda checkpoint_ts: None,
+    ) -> None:
+        """`prepare(then)` is called before a checkpoint begins, and calls `then`; `written` when one is on disk."""
         self.checkpoint_ts = checkpoint_ts
+        self._prepare = prepare
+        self._on_written = written
+        self._is_busy = False
         self._begin = begin
         self._worker = worker
         self._job: CheckpointJob | None = None
@@ -60,8 +72,13 @@ class Checkpoints:
             answer(UnavailableError("this server keeps nothing on disk; start it with --data-dir, not --in-memory"))
             return
         self._waiting.append(answer)
-        if self._job is None:
+        if not self._is_busy:
             self._start(self._begin)
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether a checkpoint is being written."""
+        return self._is_busy
 
     @property
     def has_slice(self) -> bool:
@@ -82,12 +99,17 @@ class Checkpoints:
             self._worker.submit(partial(job.write, chunk), self._written)
 
     def _start(self, begin: Callable[[], CheckpointJob]) -> None:
-        self._answers, self._waiting = self._waiting, []
-        self._is_text_whole, self._failure = False, None
-        try:
-            self._job = begin()
-        except Error as error:
-            self._end(error)
+        self._is_busy = True
+
+        def prepared(_: Error | None) -> None:  # without a log a checkpoint is worth all the more
+            self._answers, self._waiting = self._waiting, []
+            self._is_text_whole, self._failure = False, None
+            try:
+                self._job = begin()
+            except Error as error:
+                self._end(error)
+
+        self._prepare(prepared)
 
     def _written(self, error: BaseException | None) -> None:
         self._in_flight -= 1
@@ -100,15 +122,17 @@ class Checkpoints:
 
     def _end(self, failure: BaseException | None) -> None:
         job, self._job = self._job, None
+        self._is_busy = False
         answers, self._answers = self._answers, []
         outcome: int | Error
         if failure is None and job is not None:
             outcome = self.checkpoint_ts = job.commit_ts
             event(logging.INFO, "checkpoint written", commit_ts=outcome)
+            self._on_written(outcome)
         else:
             outcome = failure if isinstance(failure, Error) else UnavailableError(f"the checkpoint failed: {failure}")
             event(logging.ERROR, "checkpoint failed", reason=str(failure))
         for answer in answers:
             answer(outcome)
-        if self._waiting and self._begin is not None and self._job is None:
+        if self._waiting and self._begin is not None and not self._is_busy:
             self._start(self._begin)

@@ -1,4 +1,4 @@
-"""Group commit beside the loop: a turn's commits go to the log together, and nobody waits for the disk but their replies.
+"""Group commit beside the loop: a turn's commits go to the log together, and only their replies wait for the disk.
 
     turn n     commits 7 8 9, their replies are held      flush [7 8 9] -> worker: write, fdatasync
     turn n+1   reads go on at visible_ts 6; commits 10 11                    |
@@ -15,25 +15,23 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable
-from typing import Literal, Protocol, TypeAlias
+from typing import Any, Protocol, TypeAlias
 
 from mvcc_kv.errors import Error, UnavailableError
 from mvcc_kv.server.logs import event
+from mvcc_kv.server.settings import Fsync
 from mvcc_kv.server.worker import Worker
 
-__all__ = ["CommitLog", "Commits", "Fsync"]
+__all__ = ["CommitLog", "Commits"]
 
-Fsync = Literal["always", "interval", "never"]
 INTERVAL_S = 0.1
 
 
-class _Batch(Protocol):
-    @property
-    def last_ts(self) -> int: ...
-
-
 class CommitLog(Protocol):
-    """A log in steps: some take only the processor's time, some wait for the disk."""
+    """A log in steps: some take only the processor's time, some wait for the disk.
+
+    What `batch` returns, None or something with a `last_ts`, is for `write` alone to understand.
+    """
 
     @property
     def failure(self) -> UnavailableError | None: ...
@@ -41,11 +39,13 @@ class CommitLog(Protocol):
     def has_pending(self) -> bool: ...
     @property
     def used_bytes(self) -> int: ...
+    @property
+    def segment_bytes(self) -> int: ...
     def refuse(self, error: BaseException) -> None: ...
-    def batch(self) -> _Batch | None: ...
+    def batch(self) -> Any: ...
     def settled(self, ts: int) -> None: ...
     # These wait for the disk
-    def write(self, batch: _Batch) -> None: ...
+    def write(self, batch: Any) -> None: ...
     def sync(self) -> None: ...
     def rotate(self, tokens: Iterable[tuple[str, int]]) -> None: ...
     def drop(self, checkpoint_ts: int) -> None: ...
@@ -85,6 +85,16 @@ class Commits:
     def used_bytes(self) -> int:
         """The log's size on disk."""
         return self._log.used_bytes
+
+    @property
+    def segment_bytes(self) -> int:
+        """How much was written since the log went on in a new segment."""
+        return self._log.segment_bytes
+
+    @property
+    def failure(self) -> str | None:
+        """Why nothing is committed any more; None if all is well."""
+        return None if self._log.failure is None else self._log.failure.message
 
     @property
     def is_settled(self) -> bool:
@@ -132,7 +142,7 @@ class Commits:
 
         self._worker.submit(lambda: self._log.drop(checkpoint_ts), done)
 
-    def _write_and_sync(self, batch: _Batch) -> None:
+    def _write_and_sync(self, batch: Any) -> None:
         self._log.write(batch)
         self._log.sync()
 
@@ -140,7 +150,7 @@ class Commits:
         self._log.settled(ts)
         self._published(ts)
 
-    def _write_now(self, batch: _Batch) -> None:
+    def _write_now(self, batch: Any) -> None:
         try:
             self._log.write(batch)
         except OSError as error:

@@ -12,8 +12,10 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable
 
+from mvcc_kv.errors import Error
 from mvcc_kv.protocol.framing import Line, LineFramer
 from mvcc_kv.protocol.guard import may_hold_host_header, speaks_http
+from mvcc_kv.protocol.replies import error_reply
 from mvcc_kv.server.session import Services, Session
 from mvcc_kv.server.settings import Settings
 
@@ -27,11 +29,14 @@ class Connection:
         "_commands_per_turn",
         "_framer",
         "_has_ended",
+        "_held",
+        "_held_bytes",
         "_is_answer_awaited",
         "_is_fresh",
         "_lines",
         "_output",
         "_output_high_bytes",
+        "_store",
         "on_answer",
         "output_bytes",
         "session",
@@ -44,7 +49,10 @@ class Connection:
         self._commands_per_turn = settings.commands_per_turn
         self._output_high_bytes = settings.output_high_bytes
         self._lines: deque[Line] = deque()
+        self._store = services.store
         self._output: list[bytes] = []
+        self._held: deque[tuple[int, bytes]] = deque()  # replies that wait for a commit to become visible
+        self._held_bytes = 0
         self.output_bytes = 0
         self._is_answer_awaited = False
         self._is_fresh = True  # nothing of its first line has come yet
@@ -97,19 +105,29 @@ class Connection:
     @property
     def can_run(self) -> bool:
         """Whether `run` would execute something now."""
-        return bool(self._lines) and not self._is_answer_awaited and self.output_bytes < self._output_high_bytes
+        return bool(self._lines) and not self._is_answer_awaited and self._has_room
 
     @property
     def can_receive(self) -> bool:
         """Whether there is room for more from the client."""
-        return not self._lines and not self._is_over and self.output_bytes < self._output_high_bytes
+        return not self._lines and not self._is_over and self._has_room
+
+    @property
+    def _has_room(self) -> bool:
+        return self.output_bytes + self._held_bytes < self._output_high_bytes
+
+    @property
+    def is_held(self) -> bool:
+        """Whether replies wait for a commit to become visible."""
+        return bool(self._held)
 
     @property
     def is_done(self) -> bool:
         """Whether the socket can be closed: everything that will be said has been said."""
         if self.session.speaks_http:
             return True
-        return self._is_over and not self._lines and not self.output_bytes and not self._is_answer_awaited
+        is_silent = not self._lines and not self.output_bytes and not self._held and not self._is_answer_awaited
+        return self._is_over and is_silent
 
     @property
     def _is_over(self) -> bool:
@@ -118,10 +136,10 @@ class Connection:
 
     def run(self) -> None:
         """Execute waiting commands: one turn's worth."""
-        lines, output = self._lines, self._output
+        lines = self._lines
         execute = self.session.execute
         for _ in range(min(len(lines), self._commands_per_turn)):
-            if self._is_answer_awaited or self.output_bytes >= self._output_high_bytes:
+            if self._is_answer_awaited or not self._has_room:
                 return
             line = lines.popleft()
             self._is_answer_awaited = True  # a reply that comes later may come while the command is executed
@@ -129,8 +147,7 @@ class Connection:
             if reply is None:
                 continue
             self._is_answer_awaited = False
-            output.append(reply)
-            self.output_bytes += len(reply)
+            self._say(reply)
             if self.session.wants_to_close:
                 lines.clear()
                 return
@@ -138,9 +155,35 @@ class Connection:
     def _answer(self, reply: bytes) -> None:
         """The reply that was to come later."""
         self._is_answer_awaited = False
-        self._output.append(reply)
-        self.output_bytes += len(reply)
+        self._say(reply)
         self.on_answer()
+
+    def _say(self, reply: bytes) -> None:
+        hold_ts = self.session.hold_ts
+        if hold_ts > self._store.visible_ts:
+            self._held.append((hold_ts, reply))
+            self._held_bytes += len(reply)
+        else:
+            self._output.append(reply)
+            self.output_bytes += len(reply)
+
+    def release(self, visible_ts: int) -> None:
+        """Commits up to `visible_ts` are visible: the replies that waited for them may leave."""
+        held = self._held
+        while held and held[0][0] <= visible_ts:
+            reply = held.popleft()[1]
+            self._held_bytes -= len(reply)
+            self._output.append(reply)
+            self.output_bytes += len(reply)
+
+    def refuse_held(self, error: Error) -> None:
+        """What the held replies tell of will never be visible: each is an error instead."""
+        reply = error_reply(error)
+        self._output += [reply] * len(self._held)
+        self.output_bytes += len(reply) * len(self._held)
+        self._held.clear()
+        self._held_bytes = 0
+        self.session.lose(error)
 
     # Out
 
@@ -162,5 +205,6 @@ class Connection:
         self.on_answer = lambda: None
         self._lines.clear()
         self._output.clear()
-        self.output_bytes = 0
+        self._held.clear()
+        self.output_bytes = self._held_bytes = 0
         self.session.close()

@@ -17,19 +17,19 @@ import logging
 import selectors
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Any
 
-from mvcc_kv.api import Store
 from mvcc_kv.errors import Error, UnavailableError
 from mvcc_kv.protocol.replies import error_reply
 from mvcc_kv.server.checkpoints import CheckpointJob, Checkpoints
+from mvcc_kv.server.commits import INTERVAL_S, CommitLog, Commits
 from mvcc_kv.server.connection import Connection
 from mvcc_kv.server.deadlines import Deadlines, Timer
 from mvcc_kv.server.listeners import Listeners, address_name
 from mvcc_kv.server.logs import event
-from mvcc_kv.server.session import Services
+from mvcc_kv.server.session import ServedStore, Services
 from mvcc_kv.server.settings import Settings
 from mvcc_kv.server.worker import Worker
 from mvcc_kv.version import __version__
@@ -77,17 +77,20 @@ class Server:
     """Serves a store over TCP until it is told to stop.
 
     `begin_checkpoint` starts a checkpoint of the store; None means that nothing is kept on disk.
+    `log` is where the store hands its commits, and `tokens` what it is to keep of earlier ones; None: there is none.
     `clock` gives seconds and never goes back.
     """
 
     def __init__(
         self,
-        store: Store,
+        store: ServedStore,
         settings: Settings,
         listeners: Listeners,
         *,
         begin_checkpoint: Callable[[], CheckpointJob] | None = None,
         checkpoint_ts: int | None = None,
+        log: CommitLog | None = None,
+        tokens: Callable[[], Iterable[tuple[str, int]]] = lambda: (),
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._store = store
@@ -105,7 +108,27 @@ class Server:
         self._selector.register(self._wake_receiver, _READ, self._woken)
         self._worker = Worker("mvcc-kv-disk", self.wake)
         self._keeps_on_disk = begin_checkpoint is not None
-        self._checkpoints = Checkpoints(begin_checkpoint, self._worker, checkpoint_ts)
+        self._log_worker = Worker("mvcc-kv-log", self.wake)
+        self._holding: dict[_Peer, None] = {}  # with replies that wait for a commit to become visible
+        self._commits: Commits | None = None
+        if log is None:
+            self._checkpoints = Checkpoints(begin_checkpoint, self._worker, checkpoint_ts)
+        else:
+            self._commits = Commits(
+                log,
+                self._log_worker,
+                fsync=settings.fsync,
+                published=self._published,
+                failed=self._log_failed,
+                tokens=tokens,
+            )
+            self._checkpoints = Checkpoints(
+                begin_checkpoint,
+                self._worker,
+                checkpoint_ts,
+                prepare=self._commits.rotate,
+                written=self._commits.drop,
+            )
         self._services = Services(
             store=store,
             stats=self.stats,
@@ -133,6 +156,8 @@ class Server:
         for sock in self._listeners.sockets:
             self._selector.register(sock, _READ, partial(self._accept, sock))
         self._arm_checkpoints()
+        if self._commits is not None and self._settings.fsync == "interval":
+            self._sync_by_time(self._clock())
         try:
             while not self._stops_asked:
                 self._turn()
@@ -146,7 +171,8 @@ class Server:
             **self._store.stats(),
             "connections": len(self._peers),
             "checkpoint_ts": self._checkpoints.checkpoint_ts or 0,
-            "wal_bytes": 0,
+            "wal_bytes": 0 if self._commits is None else self._commits.used_bytes,
+            "log_failure": None if self._commits is None else self._commits.failure,
             "uptime_s": round(self._clock() - self._started_at, 3),
             "version": __version__,
         }
@@ -158,15 +184,18 @@ class Server:
         busy = self._runnable or self._checkpoints.has_slice
         events = self._selector.select(0 if busy else self._deadlines.wait_s(now))
         self._now = self._clock()
+        for key, mask in events:
+            if type(key.data) is not _Peer:
+                key.data(mask)
         leftover, self._runnable = self._runnable, {}
         for key, mask in events:
             if type(key.data) is _Peer:
                 leftover.pop(key.data, None)
                 self._on_event(key.data, mask)
-            else:
-                key.data(mask)
         for peer in leftover:
             self._advance(peer)
+        if self._commits is not None:
+            self._commits.flush()
         self._checkpoints.step()
         for action in self._deadlines.due(self._now):
             action(self._now)
@@ -176,6 +205,31 @@ class Server:
             while self._wake_receiver.recv(4096):
                 pass
         self._worker.deliver()
+        self._log_worker.deliver()
+
+    # Commits on their way to the disk
+
+    def _published(self, ts: int) -> None:
+        """Commits up to `ts` are where they have to be: let them be seen, and the replies leave that tell of them."""
+        self._store.publish(ts)
+        for peer in list(self._holding):
+            peer.connection.release(ts)
+            if not peer.connection.is_held:
+                del self._holding[peer]
+            self._runnable[peer] = None
+        self._checkpoint_by_size()
+
+    def _log_failed(self, error: UnavailableError) -> None:
+        """No commit that is on its way will arrive."""
+        for peer in self._holding:
+            peer.connection.refuse_held(error)
+            self._runnable[peer] = None
+        self._holding.clear()
+
+    def _sync_by_time(self, now: float) -> None:
+        if self._commits is not None:
+            self._commits.sync()
+            self._deadlines.add(now + INTERVAL_S, self._sync_by_time)
 
     # Connections
 
@@ -271,6 +325,8 @@ class Server:
             return
         if connection.can_run:
             self._runnable[peer] = None
+        if connection.is_held:
+            self._holding[peer] = None
         self._arm_timers(peer)
         self._watch(peer)
 
@@ -329,6 +385,7 @@ class Server:
         peer.is_open = False
         self._peers.pop(peer, None)
         self._runnable.pop(peer, None)
+        self._holding.pop(peer, None)
         for timer in (peer.idle_timer, peer.transaction_timer):
             if timer is not None:
                 self._deadlines.cancel(timer)
@@ -399,10 +456,16 @@ class Server:
         if self._has_news:
             self._checkpoints.request(lambda _: None)
 
+    def _checkpoint_by_size(self) -> None:
+        """A checkpoint begins a new segment, so one that fails is tried again after as many bytes."""
+        commits, limit = self._commits, self._settings.checkpoint_log_bytes
+        if commits is not None and commits.segment_bytes > limit and not self._checkpoints.is_busy:
+            self._checkpoints.request(lambda _: None)
+
     @property
     def _has_news(self) -> bool:
         """Whether the checkpoint on disk, if any, is older than the store."""
-        return bool(self._checkpoints.checkpoint_ts != self._store.stats()["commit_ts"])
+        return bool(self._checkpoints.checkpoint_ts != self._store.visible_ts)
 
     # The end
 
@@ -462,6 +525,7 @@ class Server:
             self._drop(peer, "closed: the server stops")
         self._close_listeners()
         self._worker.close()
+        self._log_worker.close()
         self._selector.close()
         self._wake_receiver.close()
         self._wake_sender.close()

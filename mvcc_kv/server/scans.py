@@ -6,7 +6,7 @@ items asked for, or is large enough, or has looked at enough. `next` tells the c
 
 from __future__ import annotations
 
-from typing import Protocol
+from collections.abc import Callable
 
 from mvcc_kv.api import KeyRange, Page
 
@@ -17,17 +17,13 @@ _PAGES_MAX = 20
 _REPLY_BYTES_MAX = 1024 * 1024
 
 
-class _Scannable(Protocol):
-    def scan(self, keys: KeyRange, *, limit: int, reverse: bool = False) -> Page: ...
-
-
-def bounded_page(source: _Scannable, keys: KeyRange, *, limit: int, reverse: bool) -> Page:
+def bounded_page(scan: Callable[..., Page], keys: KeyRange, *, limit: int, reverse: bool) -> Page:
     """Up to `limit` items, about a mebibyte, and 2,000 keys looked at, whichever comes first."""
     items: list[tuple[bytes, bytes]] = []
     size_bytes = 0
     following: bytes | None = None
     for _ in range(_PAGES_MAX):
-        page = source.scan(keys, limit=min(limit - len(items), _ENGINE_PAGE_KEYS), reverse=reverse)
+        page = scan(keys, limit=min(limit - len(items), _ENGINE_PAGE_KEYS), reverse=reverse)
         for item in page.items:
             if size_bytes >= _REPLY_BYTES_MAX:
                 return Page(items, items[-1][0] if reverse else item[0])

@@ -15,13 +15,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from hmac import compare_digest
-from typing import Any
+from typing import Any, Protocol
 
-from mvcc_kv.api import Store, StoreTransaction
+from mvcc_kv.api import KeyRange, Page, StoreTransaction, TransactionOptions
 from mvcc_kv.errors import (
     AuthRequiredError,
     BadRequestError,
+    ConflictError,
     Error,
     KeyNotFoundError,
     LimitExceededError,
@@ -44,6 +46,32 @@ _DOOMING = (BadRequestError, UnknownCommandError, LimitExceededError, ReadOnlyEr
 _WITHOUT_LOGIN = (commands.Auth, commands.Ping, commands.Help, commands.Quit)
 
 
+class ServedTransaction(StoreTransaction, Protocol):
+    """A transaction whose commit can carry a token."""
+
+    def commit(self, token: str | None = None) -> int: ...
+
+
+class ServedStore(Protocol):
+    """What sessions need of a store: `api.Store`, and to know how far commits are on their way to the disk.
+
+    A commit is on its way until `visible_ts` has reached it. Who has seen the one at `seen_ts` reads at it.
+    """
+
+    @property
+    def commit_ts(self) -> int: ...
+    @property
+    def visible_ts(self) -> int: ...
+    def get(self, key: bytes, seen_ts: int = 0) -> bytes | None: ...
+    def put(self, key: bytes, value: bytes, token: str | None = None) -> None: ...
+    def delete(self, key: bytes, token: str | None = None) -> bool: ...
+    def scan(self, keys: KeyRange, *, limit: int, reverse: bool = False, seen_ts: int = 0) -> Page: ...
+    def begin(self, options: TransactionOptions, seen_ts: int = 0) -> ServedTransaction: ...
+    def outcome(self, token: str) -> int | None: ...
+    def publish(self, ts: int) -> None: ...
+    def stats(self) -> dict[str, Any]: ...
+
+
 @dataclass(frozen=True, slots=True)
 class Services:
     """What every session of a server shares.
@@ -51,7 +79,7 @@ class Services:
     `checkpoint` starts one and calls back with its commit_ts or the error, later; `clock` gives seconds.
     """
 
-    store: Store
+    store: ServedStore
     stats: Callable[[], dict[str, Any]]
     checkpoint: Callable[[Callable[[int | Error], None]], None]
     clock: Callable[[], float]
@@ -63,7 +91,7 @@ class Services:
 class _Opened:
     """The open transaction. `cause` is set when it is doomed, or was ended by the server."""
 
-    transaction: StoreTransaction
+    transaction: ServedTransaction
     begun_at: float
     spent_bytes: int
     cause: Error | None = None
@@ -78,7 +106,17 @@ class Session:
     no other command may be executed.
     """
 
-    __slots__ = ("_answer_later", "_locked", "_opened", "_services", "_spent_bytes", "speaks_http", "wants_to_close")
+    __slots__ = (
+        "_answer_later",
+        "_locked",
+        "_opened",
+        "_seen_ts",
+        "_services",
+        "_spent_bytes",
+        "hold_ts",
+        "speaks_http",
+        "wants_to_close",
+    )
 
     def __init__(self, services: Services, answer_later: Callable[[bytes], None]) -> None:
         self._services = services
@@ -86,6 +124,8 @@ class Session:
         self._opened: _Opened | None = None
         self._locked = services.password is not None
         self._spent_bytes = 0  # by the command at hand and those before it in its transaction
+        self._seen_ts = 0  # the newest commit that this client knows of: it must not read behind that
+        self.hold_ts = 0  # replies wait until this commit is visible: they tell of it
         self.wants_to_close = False
         self.speaks_http = False
 
@@ -94,6 +134,12 @@ class Session:
         """When the open transaction was begun, by the clock; None if there is none that could time out."""
         opened = self._opened
         return None if opened is None or opened.cause is not None else opened.begun_at
+
+    @property
+    def start_ts(self) -> int | None:
+        """The snapshot that the open transaction reads; None if there is none."""
+        opened = self._opened
+        return None if opened is None or opened.cause is not None else opened.transaction.start_ts
 
     def execute(self, line: Line) -> bytes | None:
         """The reply to a command line, or None if it comes later."""
@@ -123,6 +169,11 @@ class Session:
                 setting="--transaction-timeout-s",
             )
         )
+
+    def lose(self, cause: Error) -> None:
+        """What this client saw beyond `visible_ts` will never be visible: forget it, and the transaction with it."""
+        self._end(cause)
+        self._seen_ts = self.hold_ts = 0
 
     def close(self) -> None:
         """The client is gone: roll its transaction back."""
@@ -192,23 +243,36 @@ class Session:
     # The commands
 
     def _get(self, command: commands.Get) -> bytes:
-        value = (self._opened.transaction if self._opened else self._services.store).get(command.key)
+        opened = self._opened
+        value = opened.transaction.get(command.key) if opened else self._services.store.get(command.key, self._seen_ts)
         if value is None:
             raise KeyNotFoundError(key=command.key.decode())
         return replies.pair_reply(command.key, value)
 
     def _put(self, command: commands.Put) -> bytes:
-        (self._opened.transaction if self._opened else self._services.store).put(command.key, command.value)
+        if self._opened is not None:
+            _must_have_no_id(command.id)
+            self._opened.transaction.put(command.key, command.value)
+        else:
+            self._services.store.put(command.key, command.value, command.id)
+            self._wait_for(self._services.store.commit_ts)
         return replies.pair_reply(command.key, command.value)
 
     def _delete(self, command: commands.Delete) -> bytes:
-        if not (self._opened.transaction if self._opened else self._services.store).delete(command.key):
+        if self._opened is not None:
+            _must_have_no_id(command.id)
+            was_there = self._opened.transaction.delete(command.key)
+        else:
+            was_there = self._services.store.delete(command.key, command.id)
+            self._wait_for(self._services.store.commit_ts)
+        if not was_there:
             raise KeyNotFoundError(key=command.key.decode())
         return replies.key_reply(command.key)
 
     def _scan(self, command: commands.Scan) -> bytes:
-        source = self._opened.transaction if self._opened else self._services.store
-        page = bounded_page(source, command.keys, limit=command.limit, reverse=command.reverse)
+        opened = self._opened
+        scan = opened.transaction.scan if opened else partial(self._services.store.scan, seen_ts=self._seen_ts)
+        page = bounded_page(scan, command.keys, limit=command.limit, reverse=command.reverse)
         return replies.page_reply(page, keys_only=command.keys_only)
 
     def _start(self, command: commands.Start) -> bytes:
@@ -216,19 +280,41 @@ class Session:
             raise TransactionOpenError(
                 "a transaction is open already, and they don't nest; COMMIT or ROLLBACK it first"
             )
-        transaction = self._services.store.begin(command.options)
+        transaction = self._services.store.begin(command.options, self._seen_ts)
         self._opened = _Opened(transaction, self._services.clock(), self._spent_bytes)
         return replies.result_reply({"start_ts": transaction.start_ts}) if command.wants_object else replies.STARTED
 
     def _commit(self, command: commands.Commit) -> bytes:
-        commit_ts = self._take_opened("COMMIT").commit()
+        if self._opened is None and command.id is not None:
+            commit_ts = self._ask_for(command.id)
+        else:
+            try:
+                commit_ts = self._take_opened("COMMIT").commit(command.id)
+            except ConflictError as lost:  # told when the winners are visible, so that a retry starts after them
+                self._wait_for(max(won.commit_ts for won in lost.winners.values()))
+                raise
+        if command.waits:
+            self._wait_for(commit_ts)
+        self._seen_ts = max(self._seen_ts, commit_ts)
         return replies.result_reply({"commit_ts": commit_ts}) if command.wants_object else replies.COMMITTED
+
+    def _ask_for(self, token: str) -> int:
+        """The commit_ts of an earlier commit whose reply was lost."""
+        commit_ts = self._services.store.outcome(token)
+        if commit_ts is None:
+            raise NoTransactionError(f"no commit with the id {token!r} was applied, and none will be")
+        return commit_ts
+
+    def _wait_for(self, commit_ts: int) -> None:
+        """Our reply tells of this commit, so it, and what follows it, leaves when the commit is visible."""
+        self._seen_ts = max(self._seen_ts, commit_ts)
+        self.hold_ts = max(self.hold_ts, commit_ts)
 
     def _rollback(self, _: commands.Rollback) -> bytes:
         self._take_opened("ROLLBACK").rollback()
         return replies.ROLLED_BACK
 
-    def _take_opened(self, verb: str) -> StoreTransaction:
+    def _take_opened(self, verb: str) -> ServedTransaction:
         """The open transaction, which is over from here on."""
         opened = self._opened
         if opened is None:
@@ -267,6 +353,11 @@ class Session:
             raise AuthRequiredError("wrong password")
         self._locked = False
         return replies.result_reply("Authenticated")
+
+
+def _must_have_no_id(token: str | None) -> None:
+    if token is not None:
+        raise BadRequestError("inside a transaction the id belongs to its COMMIT")
 
 
 def _text(line: Line) -> bytes:

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal, TypeAlias
 
-__all__ = ["Settings"]
+__all__ = ["Fsync", "Settings"]
+
+Fsync: TypeAlias = Literal["always", "interval", "never"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,5 +34,7 @@ class Settings:
     output_max_bytes: int = 64 * 1024 * 1024
 
     # What the server does by itself
+    fsync: Fsync = "always"
     checkpoint_interval_s: float = 300.0
+    checkpoint_log_bytes: int = 64 * 1024 * 1024
     stop_grace_s: float = 5.0
