@@ -19,6 +19,7 @@ from typing import Any, Literal, NamedTuple, Protocol, TypeVar
 
 __all__ = [
     "Database",
+    "Durability",
     "Isolation",
     "Keeper",
     "KeyRange",
@@ -31,16 +32,21 @@ __all__ = [
 
 T = TypeVar("T")
 Isolation = Literal["snapshot", "serializable"]
+Durability = Literal["default", "none"]
 
 
 @dataclass(frozen=True, slots=True)
 class TransactionOptions:
-    """How a transaction is to run. `at` reads an older timestamp; `label` names it in others' conflict reports."""
+    """How a transaction is to run. `at` reads an older timestamp; `label` names it in others' conflict reports.
+
+    `durability`: "none" commits without waiting for the disk; see `StoreDatabase.transaction`.
+    """
 
     isolation: Isolation = "snapshot"
     read_only: bool = False
     at: int | None = None
     label: str | None = None
+    durability: Durability = "default"
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,6 +212,7 @@ class Database(Protocol):
         read_only: bool = False,
         at: int | None = None,
         label: str | None = None,
+        durability: Durability = "default",
     ) -> Transaction: ...
     def run(self, fn: Callable[..., T], /, *args: Any, **kwargs: Any) -> T: ...
     def attempts(self) -> Iterator[AbstractContextManager[Transaction]]: ...

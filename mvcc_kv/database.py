@@ -21,6 +21,7 @@ from typing import Any, Concatenate, ParamSpec, Protocol, Self, TypeVar
 
 from mvcc_kv import retry
 from mvcc_kv.api import (
+    Durability,
     Isolation,
     Keeper,
     KeyRange,
@@ -145,11 +146,15 @@ class StoreDatabase:
         read_only: bool = False,
         at: int | None = None,
         label: str | None = None,
+        durability: Durability = "default",
     ) -> StoreDatabaseTransaction:
         """A new transaction. Its snapshot is taken now, not at its first read.
 
         One attempt: a lost race is a `ConflictError` from its commit. `run`, `attempts` and
         `@transactional` are the same with retries.
+
+        `durability="none"`: its commit doesn't wait for the disk. You see it at once; a power loss may take
+        it away, with whatever was committed after it, until a later commit that waits, or a checkpoint.
 
         >>> import mvcc_kv
         >>> db = mvcc_kv.open(":memory:")
@@ -159,7 +164,9 @@ class StoreDatabase:
         >>> tx.commit_ts == tx.start_ts + 1
         True
         """
-        options = TransactionOptions(isolation, read_only, at, label)
+        if durability not in ("default", "none"):
+            raise BadRequestError(f'durability is "default" or "none", not {durability!r}')
+        options = TransactionOptions(isolation, read_only, at, label, durability)
         return StoreDatabaseTransaction(self._opened().begin(options), self._opened)
 
     def run(self, fn: Callable[Concatenate[Transaction, P], R], /, *args: P.args, **kwargs: P.kwargs) -> R:
@@ -174,9 +181,10 @@ class StoreDatabase:
         isolation: Isolation = "snapshot",
         read_only: bool = False,
         label: str | None = None,
+        durability: Durability = "default",
     ) -> Iterator[retry.Attempt]:
         """Attempts at one transaction, ending with the one that commits; see `mvcc_kv.retry.attempts`."""
-        options = TransactionOptions(isolation, read_only, None, label)
+        options = TransactionOptions(isolation, read_only, None, label, durability)
         return retry.attempts(self, policy=policy, timing=timing, options=options)
 
     def stats(self) -> dict[str, Any]:
@@ -284,8 +292,8 @@ class StoreDatabaseTransaction:
     def commit(self) -> int:
         """Apply all writes at once; the `commit_ts`, or `start_ts` if there were none. It is over then, come what may.
 
-        Raises `ConflictError` if another commit took one of the keys first, and over TCP
-        `CommitUnknownError` if the connection was lost before the answer came.
+        Raises `ConflictError` if another commit took one of the keys first. Over TCP, a connection that is lost before
+        the answer came is made anew and the server asked; `CommitUnknownError` if it doesn't come back in time.
         """
         tx = self._running()
         self._ended = "its commit failed"

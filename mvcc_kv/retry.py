@@ -30,7 +30,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, Concatenate, ParamSpec, TypeVar, cast, overload
 
-from mvcc_kv.api import Database, Isolation, Transaction, TransactionOptions
+from mvcc_kv.api import Database, Durability, Isolation, Transaction, TransactionOptions
 from mvcc_kv.errors import BadRequestError, Error
 
 __all__ = ["Attempt", "RetryPolicy", "Timing", "attempts", "run", "transactional"]
@@ -188,7 +188,11 @@ def _begin(db: Database, options: TransactionOptions, budget: _Budget) -> Transa
     while True:
         try:
             return db.transaction(
-                isolation=options.isolation, read_only=options.read_only, at=options.at, label=options.label
+                isolation=options.isolation,
+                read_only=options.read_only,
+                at=options.at,
+                label=options.label,
+                durability=options.durability,
             )
         except Error as error:
             if not budget.allows_another(error):
@@ -238,6 +242,7 @@ def transactional(
     isolation: Isolation = ...,
     read_only: bool = ...,
     label: str | None = ...,
+    durability: Durability = ...,
 ) -> Callable[[Callable[Concatenate[Transaction, P], R]], Callable[Concatenate[Database | Transaction, P], R]]: ...
 def transactional(
     fn: Callable[..., Any] | None = None,
@@ -248,6 +253,7 @@ def transactional(
     isolation: Isolation = "snapshot",
     read_only: bool = False,
     label: str | None = None,
+    durability: Durability = "default",
 ) -> Callable[..., Any]:
     """A function whose first argument is a transaction, made to be called with a database as well.
 
@@ -268,7 +274,7 @@ def transactional(
     >>> db["alice"], db["bob"]
     (55, 45)
     """
-    options = TransactionOptions(isolation=isolation, read_only=read_only, label=label)
+    options = TransactionOptions(isolation=isolation, read_only=read_only, label=label, durability=durability)
 
     def decorate(fn: Callable[..., R]) -> Callable[..., R]:
         _refuse_unfinished(fn)

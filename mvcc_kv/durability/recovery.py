@@ -11,11 +11,12 @@ Behind the last whole record, in the last segment, the two are told apart so:
 
     no whole record follows                              torn
     one follows that says the missing ones were durable  damage
-    others follow, and a sector of zeros lies between    torn: of one write, later sectors reached the disk, earlier not
-    others follow, and there's none                      damage
+    others follow, and a sector between was never        torn: of what was not synced yet, later sectors reached the
+    written: it is zeros from our last record's end on     disk and earlier ones didn't
+    others follow, and there is no such sector           damage
 
 In an earlier segment anything amiss is damage, unless the next segment continues exactly there: then a tail was cut
-there before.
+there before. A segment's header and first record were on disk before it had its name: if they are amiss, it's damage.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from itertools import zip_longest
+from itertools import pairwise, zip_longest
 from typing import NoReturn
 
 from mvcc_kv.durability.files import FileSystem
@@ -40,6 +41,7 @@ from mvcc_kv.durability.records import (
     read_record,
     segment_ts,
 )
+from mvcc_kv.engine.outcomes import FORGOTTEN
 from mvcc_kv.errors import DataDirectoryError
 
 __all__ = ["Fault", "Recovery", "read_log"]
@@ -94,16 +96,26 @@ class _Reader:
         self._segments: list[Segment] = []
 
     def read(self) -> Recovery:
-        names = [name for name in self._files.list(self._path) if segment_ts(name) is not None]
+        names = self._names()
         first = max(sum(_base_ts(name) <= self._checkpoint_ts for name in names) - 1, 0)
         self._segments = [Segment(_base_ts(name), 0) for name in names[:first]]  # they only wait to be removed
         data = self._load(names[first]) if names else b""
         for name, following in zip_longest(names[first:], names[first + 1 :]):
             data = self._read_segment(name, data, following)
+        if not names:
+            self._recovery.tokens[FORGOTTEN] = self._checkpoint_ts  # a checkpoint alone remembers none
         self._recovery.end = LogEnd(
             max(self._end.base_ts, self._checkpoint_ts), self._end.base_crc, tuple(self._segments)
         )
         return self._recovery
+
+    def _names(self) -> list[str]:
+        try:
+            return [name for name in self._files.list(self._path) if segment_ts(name) is not None]
+        except OSError as error:
+            raise DataDirectoryError(
+                f"{self._path!r} can't be read: {error.strerror or error}; check its permissions and the disk"
+            ) from error
 
     def _load(self, name: str) -> bytes:
         path = os.path.join(self._path, name)
@@ -116,27 +128,29 @@ class _Reader:
         """Replay one segment and judge its end; returns the next one's bytes."""
         next_data = b"" if following is None else self._load(following)
         header = self._header(name, data)
-        if header is None:
-            if following is not None or any(record.is_commit for record in find_records(data, 0)):
-                self._refuse(name, 0, "its header is damaged", (_base_ts(name) + 1, _base_ts(name) + 1))
-            return next_data  # the crash came while it was being made: it never held a commit
         self._continue(name, header)
         offset = self._read_records(data)
+        if offset == HEADER_BYTES:
+            self._refuse(name, offset, "its first record is damaged", (header.base_ts + 1, header.base_ts + 1))
         self._segments.append(Segment(header.base_ts, offset))
-        if following is None or self._header(following, next_data) is None:
+        if following is None:
             self._judge_tail(name, data, offset)
+            if self._end.base_ts == header.base_ts:
+                self._end = header  # it holds no commit: the log goes on in its place
         elif self._header(following, next_data) != self._end:
             self._judge_middle(name, offset, following)
         return next_data
 
-    def _header(self, name: str, data: bytes) -> SegmentHeader | None:
+    def _header(self, name: str, data: bytes) -> SegmentHeader:
         try:
             header = decode_header(data)
         except ValueError as error:
             raise DataDirectoryError(
                 f"{os.path.join(self._path, name)!r} is of {error}: upgrade mvcc-kv, or choose another directory"
             ) from None
-        return header if header is not None and header.base_ts == _base_ts(name) else None
+        if header is None or header.base_ts != _base_ts(name):
+            self._refuse(name, 0, "its header is damaged", (_base_ts(name) + 1, _base_ts(name) + 1))
+        return header
 
     def _continue(self, name: str, header: SegmentHeader) -> None:
         """Nothing that is needed may be missing before this segment."""
@@ -170,10 +184,9 @@ class _Reader:
             self._recovery.commits_replayed += 1
 
     def _judge_middle(self, name: str, offset: int, following: str) -> None:
-        """A segment that the next one doesn't continue: what lies between is lost, unless the checkpoint has it."""
-        first, last = self._end.base_ts + 1, _base_ts(following)
-        if last > self._checkpoint_ts:
-            self._refuse(name, offset, "the log is damaged or cut short, and goes on in the next file", (first, last))
+        """A segment that the next one doesn't continue: what lies between is lost."""
+        commits = self._end.base_ts + 1, max(self._end.base_ts + 1, _base_ts(following))
+        self._refuse(name, offset, "the log is damaged or cut short, and goes on in the next file", commits)
 
     def _judge_tail(self, name: str, data: bytes, offset: int) -> None:
         """What follows the last whole record of the log: nothing, a torn tail, or damage."""
@@ -184,7 +197,7 @@ class _Reader:
         whole = list(find_records(data, offset))
         last_ts = max((record.commit_ts for record in whole), default=end_ts + 1)
         if whole and (
-            any(record.durable_ts > end_ts for record in whole) or not _has_zero_sector(data, offset, whole[0].offset)
+            any(record.durable_ts > end_ts for record in whole) or not _has_hole(data, offset, whole[0].offset)
         ):
             self._refuse(name, offset, "a record is damaged, and whole ones follow it", (end_ts + 1, last_ts))
         self._recovery.torn = Fault(name, offset, "an unfinished write", (end_ts + 1, last_ts), dropped_bytes)
@@ -200,11 +213,11 @@ class _Reader:
         )
 
 
-def _has_zero_sector(data: bytes, start: int, end: int) -> bool:
-    """Whether a whole sector in this part of the file is zeros, as it was set aside: it never reached the disk."""
-    first = -(-start // _SECTOR_BYTES) * _SECTOR_BYTES
+def _has_hole(data: bytes, start: int, end: int) -> bool:
+    """Whether some sector, as far as it lies behind `start` and ends before `end`, is zeros, as it was set aside."""
     zeros = bytes(_SECTOR_BYTES)
-    return any(data[at : at + _SECTOR_BYTES] == zeros for at in range(first, end - _SECTOR_BYTES + 1, _SECTOR_BYTES))
+    edges = [start, *range(start - start % _SECTOR_BYTES + _SECTOR_BYTES, end + 1, _SECTOR_BYTES)]
+    return any(data[at:edge] == zeros[: edge - at] for at, edge in pairwise(edges))
 
 
 def _base_ts(name: str) -> int:

@@ -61,8 +61,10 @@ class CommitLog(Protocol):
         """
         ...
 
-    def settle(self, commit_ts: int) -> None:
+    def settle(self, commit_ts: int, *, waits: bool = True) -> None:
         """Called outside the commit section before the committer is told; may wait until the record is safe.
+
+        `waits=False`: the committer can do without that, and only wants to see his commit.
 
         Raises `UnavailableError` if that can't be: the commit is not seen, and may or may not be found by a restart.
         """
@@ -192,12 +194,16 @@ class VersionedStore:
             else:
                 self._commits_total += 1
                 return transaction.start_ts
-        return self._settled(commit_ts)
+        return self._settled(commit_ts, waits=transaction.waits)
 
-    def outcome(self, token: str) -> int | None:
-        """The commit_ts of the commit with this token; None if it was not applied, and then it never will be."""
+    def outcome(self, token: str, after_ts: int | None = None) -> int | None:
+        """The commit_ts of the commit with this token; None if it was not applied, and then it never will be.
+
+        With `after_ts`, a timestamp before that commit, the answer is certain, or there is none: raises
+        `UnavailableError` if it would be forgotten by now, or if the log failed under it.
+        """
         with self._lock:
-            commit_ts = self._outcomes.find(token)
+            commit_ts = self._outcomes.find(token, after_ts)
         return None if commit_ts is None else self._settled(commit_ts)
 
     @property
@@ -232,10 +238,13 @@ class VersionedStore:
         self._settled(commit_ts)
         return is_there
 
-    def _settled(self, commit_ts: int) -> int:
+    def _settled(self, commit_ts: int, *, waits: bool = True) -> int:
         """The commit_ts, when its record is where the log wants it before anybody is told."""
-        if self._log is not None:
-            self._log.settle(commit_ts)
+        log = self._log
+        if log is not None:
+            log.settle(commit_ts, waits=waits)
+            if log.failure is not None and commit_ts > self._visible_ts:
+                raise log.failure  # it was on its way, and nobody knows how far it came
         return commit_ts
 
     def publish(self, ts: int) -> None:

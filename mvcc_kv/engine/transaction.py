@@ -28,7 +28,18 @@ class _Home(Protocol):
 class Transaction:
     """An open transaction on a `VersionedStore`; satisfies `api.StoreTransaction`. Belongs to one thread."""
 
-    __slots__ = ("_open", "_sorted", "_store", "commit_ts", "label", "read_only", "start_ts", "token", "writes")
+    __slots__ = (
+        "_open",
+        "_sorted",
+        "_store",
+        "commit_ts",
+        "label",
+        "read_only",
+        "start_ts",
+        "token",
+        "waits",
+        "writes",
+    )
 
     def __init__(self, store: _Home, start_ts: int, options: TransactionOptions) -> None:
         self._store = store
@@ -38,6 +49,7 @@ class Transaction:
         self.commit_ts: int | None = None
         self.read_only = options.read_only
         self.label = options.label
+        self.waits = options.durability == "default"
         self.token: str | None = None
         self.writes: dict[bytes, bytes | None] = {}  # None: deleted
 

@@ -42,13 +42,14 @@ SCAN_ITEMS_MAX = 1_000
 
 USAGE = {
     "PUT": 'PUT key value | PUT {"key": "k", "value": <any JSON>}: set a key; in the plain form the value is the '
-    "rest of the line, a string",
+    'rest of the line, a string; with an "id" of yours it is applied once, however often it is sent',
     "GET": 'GET key | GET {"key": "k"}: read a key',
-    "DEL": 'DEL key | DEL {"key": "k"}: delete a key',
+    "DEL": 'DEL key | DEL {"key": "k"}: delete a key; "id" as in PUT',
     "SCAN": 'SCAN {"prefix": "p", "start": "a", "end": "z", "limit": 100, "reverse": false, "keys_only": false}: '
     "list keys in order, start <= key < end; continue at `next` (as `start`, or as `end` in reverse)",
     "START": 'START | START {"isolation": "snapshot", "read_only": false, "label": "nightly"}: begin a transaction',
-    "COMMIT": "COMMIT | COMMIT {}: apply the transaction; with {} the reply holds its commit_ts",
+    "COMMIT": 'COMMIT | COMMIT {"id": "x", "durability": "default"}: apply the transaction; with {} the reply holds '
+    'its commit_ts. Outside a transaction COMMIT {"id": "x", "after": 41} tells what became of the commit of that id',
     "ROLLBACK": "ROLLBACK: forget the transaction",
     "STATS": "STATS: counters and sizes",
     "CHECKPOINT": "CHECKPOINT: write checkpoint.json now; answered when it is on disk",
@@ -65,12 +66,16 @@ class Get(msgspec.Struct, frozen=True, gc=False):
 
 
 class Put(msgspec.Struct, frozen=True, gc=False):
+    """`id` lets the client ask what became of it, or send it again."""
+
     key: bytes
     value: bytes
     id: str | None = None
 
 
 class Delete(msgspec.Struct, frozen=True, gc=False):
+    """`id` as in `Put`."""
+
     key: bytes
     id: str | None = None
 
@@ -88,10 +93,11 @@ class Start(msgspec.Struct, frozen=True):
 
 
 class Commit(msgspec.Struct, frozen=True):
-    """`id` lets the client ask again; `waits`: the reply leaves when the commit is durable."""
+    """`id` and `after` let the client ask again; `waits`: the reply leaves when the commit is durable."""
 
     wants_object: bool
     id: str | None = None
+    after: int | None = None
     waits: bool = True
 
 
@@ -218,6 +224,7 @@ class _StartArgument(msgspec.Struct, forbid_unknown_fields=True):
 
 class _CommitArgument(msgspec.Struct, forbid_unknown_fields=True):
     id: Id | None = None
+    after: int | None = None
     durability: Literal["default", "none"] = "default"
 
 
@@ -302,7 +309,7 @@ def _parse_commit(argument: bytes) -> Commit:
     if not argument.strip():
         return Commit(wants_object=False)
     wanted: _CommitArgument = _decoded("COMMIT", _decode_commit, argument)
-    return Commit(wants_object=True, id=wanted.id, waits=wanted.durability == "default")
+    return Commit(wants_object=True, id=wanted.id, after=wanted.after, waits=wanted.durability == "default")
 
 
 def _parse_auth(argument: bytes) -> Auth:

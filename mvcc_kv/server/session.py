@@ -67,7 +67,7 @@ class ServedStore(Protocol):
     def delete(self, key: bytes, token: str | None = None) -> bool: ...
     def scan(self, keys: KeyRange, *, limit: int, reverse: bool = False, seen_ts: int = 0) -> Page: ...
     def begin(self, options: TransactionOptions, seen_ts: int = 0) -> ServedTransaction: ...
-    def outcome(self, token: str) -> int | None: ...
+    def outcome(self, token: str, after_ts: int | None = None) -> int | None: ...
     def publish(self, ts: int) -> None: ...
     def stats(self) -> dict[str, Any]: ...
 
@@ -286,7 +286,7 @@ class Session:
 
     def _commit(self, command: commands.Commit) -> bytes:
         if self._opened is None and command.id is not None:
-            commit_ts = self._ask_for(command.id)
+            commit_ts = self._ask_for(command.id, command.after)
         else:
             try:
                 commit_ts = self._take_opened("COMMIT").commit(command.id)
@@ -298,9 +298,9 @@ class Session:
         self._seen_ts = max(self._seen_ts, commit_ts)
         return replies.result_reply({"commit_ts": commit_ts}) if command.wants_object else replies.COMMITTED
 
-    def _ask_for(self, token: str) -> int:
+    def _ask_for(self, token: str, after_ts: int | None) -> int:
         """The commit_ts of an earlier commit whose reply was lost."""
-        commit_ts = self._services.store.outcome(token)
+        commit_ts = self._services.store.outcome(token, after_ts)
         if commit_ts is None:
             raise NoTransactionError(f"no commit with the id {token!r} was applied, and none will be")
         return commit_ts
