@@ -19,6 +19,7 @@
 from __future__ import annotations
 
 import os
+from typing import Literal
 
 from mvcc_kv.api import Database, Transaction
 from mvcc_kv.database import MemoryKeeper, StoreDatabase
@@ -74,8 +75,14 @@ __all__ = [
 # The fronts are imported when they are asked for: a program that connects needs no engine, and the other way round.
 
 
-def open(path: str | os.PathLike[str] = ":memory:") -> StoreDatabase:
+def open(
+    path: str | os.PathLike[str] = ":memory:", *, fsync: Literal["always", "interval", "never"] = "always"
+) -> StoreDatabase:
     """The embedded database in the directory `path`, made if there is none; ":memory:" keeps nothing.
+
+    `fsync` says when commits are forced to disk. "always": before `commit` returns, so that no crash and no power loss
+    takes one away. "interval": ten times a second; a power loss may take the last 100 ms. "never": when the operating
+    system sees fit. A process that is killed loses nothing in any of them. See also `durability` of `transaction`.
 
     One process can have a directory open at a time. Raises `DataDirectoryError` if it can't be used.
 
@@ -86,11 +93,13 @@ def open(path: str | os.PathLike[str] = ":memory:") -> StoreDatabase:
     """
     from mvcc_kv.engine import VersionedStore
 
+    if fsync not in ("always", "interval", "never"):
+        raise BadRequestError(f'fsync is "always", "interval" or "never", not {fsync!r}')
     if path == ":memory:":
         return StoreDatabase(VersionedStore(), MemoryKeeper())
     from mvcc_kv.durability import open_directory
 
-    return StoreDatabase(*open_directory(path, VersionedStore))
+    return StoreDatabase(*open_directory(path, VersionedStore, fsync=fsync))
 
 
 def connect(
@@ -99,6 +108,7 @@ def connect(
     password: str | None = None,
     connect_timeout_s: float = 5.0,
     timeout_s: float = 30.0,
+    commit_timeout_s: float = 10.0,
     connections_max: int = 16,
 ) -> StoreDatabase:
     """The database of the server at `address`: "host", "host:port" or "[IPv6]:port".
@@ -106,14 +116,21 @@ def connect(
     It keeps up to `connections_max` connections; an open transaction holds one. `connect_timeout_s` bounds the
     wait for one of them, `timeout_s` each request with its answer. One connection is made at once, so that a
     server that is not there or wants a password is known now: raises `UnavailableError`, `AuthRequiredError`.
-    """
-    from mvcc_kv.client import RemoteStore
 
+    When the connection is lost under a commit, the server is asked what became of it as soon as it is back: one
+    that was applied returns as if nothing had happened, one that wasn't raises `UnavailableError` (retryable). If the
+    server can't be asked within `commit_timeout_s`, the commit raises `CommitUnknownError`.
+    """
+    from mvcc_kv.client import Patience, RemoteStore
+
+    if commit_timeout_s < 0:
+        raise BadRequestError("commit_timeout_s is not below nought")
     store = RemoteStore.connect(
         address,
         password=password,
         connect_timeout_s=connect_timeout_s,
         timeout_s=timeout_s,
         connections_max=connections_max,
+        patience=Patience(timeout_s=commit_timeout_s),
     )
     return StoreDatabase(store, store)

@@ -3,11 +3,13 @@
     core.py         bytes only: commands out, replies in. No socket, no clock
     connection.py   one socket and its deadlines around a core
     pool.py         connections kept for the next use, at most so many at once
+    inquiry.py      asking what became of a commit whose reply was lost
     store.py        `RemoteStore` and `RemoteTransaction`: what a lost connection means at each point
 
 `mvcc_kv.connect` puts a `Database` over it.
 """
 
+from mvcc_kv.client.inquiry import Patience
 from mvcc_kv.client.store import RemoteStore
 
-__all__ = ["RemoteStore"]
+__all__ = ["Patience", "RemoteStore"]

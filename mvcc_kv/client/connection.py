@@ -125,13 +125,15 @@ class Connection:
             pass
         return False
 
-    def request(self, commands: Sequence[bytes], decode: Callable[[msgspec.Raw], T]) -> T:
+    def request(
+        self, commands: Sequence[bytes], decode: Callable[[msgspec.Raw], T], *, timeout_s: float | None = None
+    ) -> T:
         """Send the commands in one go; the last one's result. Raises the first error among their replies.
 
-        All of it takes at most the connection's timeout. Raises `ConnectionLostError`, unless
-        an error had been replied before the loss: then that.
+        All of it takes at most the connection's timeout, and `timeout_s` if that is less. Raises
+        `ConnectionLostError`, unless an error had been replied before the loss: then that.
         """
-        replies = self._exchange(commands)
+        replies = self._exchange(commands, self._timeout_s if timeout_s is None else min(timeout_s, self._timeout_s))
         _raise_first(replies)
         try:
             return decode(_result(replies[-1]))
@@ -145,16 +147,17 @@ class Connection:
             self._selector.close()
             self._socket.close()
 
-    def _exchange(self, commands: Sequence[bytes]) -> list[Reply]:
+    def _exchange(self, commands: Sequence[bytes], timeout_s: float) -> list[Reply]:
         conversation = self._conversation
         is_alive = self.is_alive()  # known before the first byte goes: then nothing can have been committed
         conversation.ask(commands)
         if not is_alive:
             raise self._ended(ConnectionError(self._closed_because or "the server closed it, or spoke unasked"))
-        deadline_s = time.monotonic() + self._timeout_s
+        deadline_s = time.monotonic() + timeout_s
         try:
             while not conversation.is_answered:
-                self._turn(deadline_s)
+                if not self._turn(deadline_s):
+                    raise TimeoutError(f"no answer within {timeout_s:g} s")
         except (OSError, GarbageError) as error:
             raise self._ended(error) from error
         finally:
@@ -171,23 +174,23 @@ class Connection:
         _raise_first(self._conversation.take_replies())
         return lost
 
-    def _turn(self, deadline_s: float) -> None:
-        """Send what the socket takes; then wait for it to take more, or to have something."""
+    def _turn(self, deadline_s: float) -> bool:
+        """Send what the socket takes; then wait for it to take more, or to have something; whether it had in time."""
         unsent = self._conversation.unsent
         if unsent:
             with suppress(BlockingIOError):
                 self._conversation.sent(self._socket.send(unsent))
-        if self._wait(deadline_s, to_send=bool(unsent)) & selectors.EVENT_READ:
+        ready = self._wait(deadline_s, to_send=bool(unsent))
+        if ready & selectors.EVENT_READ:
             self._receive()
+        return bool(ready)
 
     def _wait(self, deadline_s: float, *, to_send: bool) -> int:
         events = selectors.EVENT_READ | (selectors.EVENT_WRITE if to_send else 0)
         if self._selector.get_key(self._socket).events != events:
             self._selector.modify(self._socket, events)
         ready = self._selector.select(max(0.0, deadline_s - time.monotonic()))
-        if not ready:
-            raise TimeoutError(f"no answer within {self._timeout_s:g} s")
-        return ready[0][1]
+        return ready[0][1] if ready else 0
 
     def _receive(self) -> None:
         with suppress(BlockingIOError):

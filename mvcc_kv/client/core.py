@@ -168,17 +168,26 @@ def encode_get(key: bytes) -> bytes:
     return b'GET {"key":%s}\n' % json_string(key)
 
 
-def encode_put(key: bytes, value: bytes) -> bytes:
+def encode_put(key: bytes, value: bytes, token: str | None = None) -> bytes:
     r"""PUT of a value's JSON text as it is, but for line breaks between its tokens: those would end the command.
 
     >>> encode_put(b"pi", b"3.140")
     b'PUT {"key":"pi","value":3.140}\n'
     """
-    return b'PUT {"key":%s,"value":%s}\n' % (json_string(key), value.replace(b"\n", b" "))
+    return b'PUT {"key":%s,"value":%s%s}\n' % (json_string(key), value.replace(b"\n", b" "), _id(token))
 
 
-def encode_delete(key: bytes) -> bytes:
-    return b'DEL {"key":%s}\n' % json_string(key)
+def encode_delete(key: bytes, token: str | None = None) -> bytes:
+    r"""DEL, with the id by which the client can ask what became of it.
+
+    >>> encode_delete(b"pi", "x")
+    b'DEL {"key":"pi","id":"x"}\n'
+    """
+    return b'DEL {"key":%s%s}\n' % (json_string(key), _id(token))
+
+
+def _id(token: str | None) -> bytes:
+    return b"" if token is None else b',"id":"%s"' % token.encode()
 
 
 def encode_scan(keys: KeyRange, *, limit: int, reverse: bool) -> bytes:

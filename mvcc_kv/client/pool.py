@@ -20,7 +20,7 @@ from collections.abc import Callable
 from mvcc_kv.client.connection import Connection
 from mvcc_kv.errors import UnavailableError
 
-__all__ = ["ConnectionPool"]
+__all__ = ["ConnectionPool", "Lease"]
 
 
 class ConnectionPool:
@@ -58,6 +58,17 @@ class ConnectionPool:
         if self._closed:
             self._drop_idle()
 
+    def lease(self) -> Lease:
+        """A connection as `acquire` gives it, or whatever takes its place, until the end of a `with` block."""
+        return Lease(self, self.acquire())
+
+    def renew(self, connection: Connection) -> Connection:
+        """A connection in place of a lent one, if that is of no use any more. Raises what dialling raises."""
+        if connection.is_alive():
+            return connection
+        connection.close()
+        return self._reuse() or self._dial()
+
     def close(self) -> None:
         """Close the idle connections now and the lent ones as they come back."""
         self._closed = True
@@ -94,3 +105,32 @@ class ConnectionPool:
                 self._idle.pop().close()
             except IndexError:
                 return
+
+
+class Lease:
+    """A lent connection. `renewed` may put another one in its place; `end` gives back what there is then, once."""
+
+    __slots__ = ("_pool", "connection")
+
+    def __init__(self, pool: ConnectionPool, connection: Connection) -> None:
+        self._pool = pool
+        self.connection: Connection | None = connection
+
+    def renewed(self) -> Connection:
+        """The connection if it is of use, or a new one. Raises what dialling raises."""
+        assert self.connection is not None, "it has not ended"
+        self.connection = self._pool.renew(self.connection)
+        return self.connection
+
+    def end(self) -> None:
+        """Give the connection back. Calling it again does nothing."""
+        connection, self.connection = self.connection, None
+        if connection is not None:
+            self._pool.release(connection)
+
+    def __enter__(self) -> Connection:
+        assert self.connection is not None, "it has not ended"
+        return self.connection
+
+    def __exit__(self, *exc_info: object) -> None:
+        self.end()

@@ -5,8 +5,8 @@ What a lost connection means, by where it struck:
     begin, get, scan, stats    nothing was applied: UnavailableError, retryable. Outside a
                                transaction, and for begin, one new connection is tried first
     anything in a transaction  the same: the server rolls back whoever disconnects
-    COMMIT of writes,          CommitUnknownError once its first byte was handed to the socket, for nobody
-    PUT and DEL by themselves  can tell whether the server read it; UnavailableError while it wasn't
+    COMMIT of writes,          nothing was applied while its first byte wasn't handed to the socket. From then on
+    PUT and DEL by themselves  only the server can tell, and is asked on a new connection: see inquiry.py
 
 A transaction's puts need no answer, so they wait here and go out with the next command that does, in one
 round trip (past `UNSENT_MAX_BYTES` they go out by themselves). Their refusals arrive there too: it is the next
@@ -35,27 +35,32 @@ from mvcc_kv.client.core import (
     encode_scan,
     encode_start,
 )
-from mvcc_kv.client.pool import ConnectionPool
+from mvcc_kv.client.inquiry import Inquiry, Patience
+from mvcc_kv.client.pool import ConnectionPool, Lease
 from mvcc_kv.errors import (
     BadRequestError,
-    CommitUnknownError,
     Error,
     KeyNotFoundError,
     NoTransactionError,
     ReadOnlyError,
+    UnavailableError,
 )
 
 __all__ = ["RemoteStore", "RemoteTransaction"]
 
 T = TypeVar("T")
 UNSENT_MAX_BYTES = 64 * 1024
+KNOWN_TS_AGE_MAX_S = 1.0
 
 
 class RemoteStore:
     """A server's store. Satisfies `api.Store` and `api.Keeper`. Thread-safe."""
 
-    def __init__(self, pool: ConnectionPool) -> None:
+    def __init__(self, pool: ConnectionPool, patience: Patience | None = None) -> None:
         self._pool = pool
+        self._patience = patience or Patience()
+        self._known_ts = 0  # a commit that the server has told of
+        self._known_at_s = 0.0
 
     @classmethod
     def connect(
@@ -66,6 +71,7 @@ class RemoteStore:
         connect_timeout_s: float = 5.0,
         timeout_s: float = 30.0,
         connections_max: int = 16,
+        patience: Patience | None = None,
     ) -> RemoteStore:
         """The store at the address, after one connection to it proved to work. Raises `UnavailableError`."""
         if connections_max < 1 or connect_timeout_s <= 0 or timeout_s <= 0:
@@ -77,7 +83,7 @@ class RemoteStore:
             connect_timeout_s=connect_timeout_s,
             timeout_s=timeout_s,
         )
-        store = cls(ConnectionPool(dial, connections_max=connections_max, wait_s=connect_timeout_s))
+        store = cls(ConnectionPool(dial, connections_max=connections_max, wait_s=connect_timeout_s), patience)
         try:
             store.stats()  # unlike PING, it needs the login
         except BaseException:
@@ -93,13 +99,13 @@ class RemoteStore:
             return None
 
     def put(self, key: bytes, value: bytes) -> None:
-        """Write and commit. Raises `CommitUnknownError` if the connection is lost meanwhile."""
-        self._committing(encode_put(key, value))
+        """Write and commit, once. Raises `CommitUnknownError` if the connection is lost and the server stays away."""
+        self._committing(partial(encode_put, key, value))
 
     def delete(self, key: bytes) -> bool:
-        """Delete and commit; whether the key was there. Raises `CommitUnknownError` as `put` does."""
+        """Delete and commit, once; whether the key was there. Raises `CommitUnknownError` as `put` does."""
         try:
-            self._committing(encode_delete(key))
+            self._committing(partial(encode_delete, key))
         except KeyNotFoundError:
             return False
         return True
@@ -110,11 +116,14 @@ class RemoteStore:
 
     def begin(self, options: TransactionOptions) -> RemoteTransaction:
         """A new transaction, on a connection of its own until it is over."""
-        return _again_if_lost(partial(self._begin, encode_start(options), options.read_only))
+        return _again_if_lost(partial(self._begin, options))
 
     def stats(self) -> dict[str, Any]:
         """The server's STATS."""
-        return self._repeatably(b"STATS\n", decode_object)
+        now_s = self._patience.now()
+        counted = self._repeatably(b"STATS\n", decode_object)
+        self._know(counted.get("visible_ts", 0), now_s)
+        return counted
 
     def checkpoint(self) -> int:
         """Have the server write a checkpoint; its commit_ts when it is on disk there."""
@@ -124,30 +133,56 @@ class RemoteStore:
         """Close the connections; those of open transactions when these end. Calling it again does nothing."""
         self._pool.close()
 
-    def _begin(self, command: bytes, read_only: bool) -> RemoteTransaction:
-        connection = self._pool.acquire()
+    def _begin(self, options: TransactionOptions) -> RemoteTransaction:
+        now_s = self._patience.now()
+        lease = self._pool.lease()
         try:
-            start_ts = connection.request([command], partial(decode_member, name="start_ts"))
+            assert lease.connection is not None
+            start_ts = lease.connection.request([encode_start(options)], partial(decode_member, name="start_ts"))
         except BaseException:
-            self._pool.release(connection)
+            lease.end()
             raise
-        return RemoteTransaction(connection, self._pool.release, start_ts, read_only=read_only)
+        self._know(start_ts, now_s)
+        return RemoteTransaction(lease, start_ts, options, self._patience)
 
     def _once(self, command: bytes, decode: Callable[[msgspec.Raw], T]) -> T:
-        connection = self._pool.acquire()
-        try:
+        with self._pool.lease() as connection:
             return connection.request([command], decode)
-        finally:
-            self._pool.release(connection)
 
     def _repeatably(self, command: bytes, decode: Callable[[msgspec.Raw], T]) -> T:
         return _again_if_lost(partial(self._once, command, decode))
 
-    def _committing(self, command: bytes) -> None:
-        try:
-            self._once(command, nothing)
-        except ConnectionLostError as lost:
-            raise _judged(lost, command) from lost.__cause__
+    def _committing(self, encode: Callable[[str], bytes]) -> None:
+        """Have the command that `encode` makes for a token executed, once; if its reply is lost, find out."""
+        after_ts = self._fresh_ts()
+        until_s: float | None = None
+        lease = self._pool.lease()
+        with lease as connection:
+            while True:
+                token = self._patience.new_token()
+                command = encode(token)
+                try:
+                    connection.request([command], nothing)
+                    return
+                except UnavailableError as error:
+                    if not _is_in_doubt(error, command):
+                        raise
+                    lost = error
+                until_s = until_s or self._patience.now() + self._patience.timeout_s
+                if Inquiry(token, after_ts, self._patience).commit_ts(lease, lost, until_s=until_s) is not None:
+                    return
+                if not isinstance(lost, ConnectionLostError) or self._patience.now() >= until_s:
+                    raise _not_applied(lost) from lost
+                connection = lease.renewed()
+
+    def _fresh_ts(self) -> int:
+        """A commit not long ago: what we send now will come after it, and the server still remembers what did."""
+        if self._patience.now() - self._known_at_s > KNOWN_TS_AGE_MAX_S:
+            self.stats()
+        return self._known_ts
+
+    def _know(self, ts: int, at_s: float) -> None:
+        self._known_ts, self._known_at_s = ts, at_s
 
 
 class RemoteTransaction:
@@ -156,12 +191,10 @@ class RemoteTransaction:
     One that is forgotten while open closes its connection, at which the server rolls it back.
     """
 
-    def __init__(
-        self, connection: Connection, release: Callable[[Connection], None], start_ts: int, *, read_only: bool
-    ) -> None:
-        self._connection: Connection | None = connection
-        self._release = release
-        self._read_only = read_only
+    def __init__(self, lease: Lease, start_ts: int, options: TransactionOptions, patience: Patience) -> None:
+        self._lease = lease
+        self._options = options
+        self._patience = patience
         self._unsent: list[bytes] = []
         self._unsent_bytes = 0
         self._wrote = False
@@ -202,53 +235,66 @@ class RemoteTransaction:
     def commit(self) -> int:
         """Apply all writes at once; their commit_ts (start_ts if there were none). It is over then, come what may.
 
-        Raises `ConflictError`, and `CommitUnknownError` if there was something to commit and the connection
-        was lost before the answer came.
+        Raises `ConflictError`; `UnavailableError` if the connection was lost and nothing applied; and
+        `CommitUnknownError` if there was something to commit, and the server doesn't come back in time to tell.
         """
-        command = encode_command("COMMIT")
         try:
-            self.commit_ts = self._ask(command, partial(decode_member, name="commit_ts"))
-        except ConnectionLostError as lost:
-            raise (_judged(lost, command) if self._wrote else lost) from lost.__cause__
+            self.commit_ts = self._commit() if self._wrote else self._ask(encode_command("COMMIT"), _decode_commit_ts)
         finally:
-            self._end()
+            self._lease.end()
         return self.commit_ts
+
+    def _commit(self) -> int:
+        token = self._patience.new_token()
+        durability = self._options.durability
+        members = {} if durability == "default" else {"durability": durability}
+        command = encode_command("COMMIT", id=token, **members)
+        try:
+            return self._ask(command, _decode_commit_ts)
+        except UnavailableError as error:
+            if not _is_in_doubt(error, command):
+                raise
+            lost = error
+        inquiry = Inquiry(token, self.start_ts, self._patience)
+        until_s = self._patience.now() + self._patience.timeout_s
+        commit_ts = inquiry.commit_ts(self._lease, lost, until_s=until_s)
+        if commit_ts is None:
+            raise _not_applied(lost) from lost
+        return commit_ts
 
     def rollback(self) -> None:
         """Forget all writes. A transaction that is over is left alone."""
-        if self._connection is None:
+        connection = self._lease.connection
+        if connection is None:
             return
         try:
-            self._connection.request([b"ROLLBACK\n"], nothing)
+            connection.request([b"ROLLBACK\n"], nothing)
         except Error:
             pass  # answered or disconnected, the server has no transaction of ours any more
         finally:
-            self._end()
+            self._lease.end()
 
     def __del__(self) -> None:
-        if self._connection is not None:
-            self._connection.close("its transaction was forgotten")
-            self._end()
-
-    def _end(self) -> None:
-        connection, self._connection = self._connection, None
+        connection = self._lease.connection
         if connection is not None:
-            self._release(connection)
+            connection.close("its transaction was forgotten")
+            self._lease.end()
 
     def _ask(self, command: bytes, decode: Callable[[msgspec.Raw], T]) -> T:
         return self._request([*self._take_unsent(), command], decode)
 
     def _request(self, commands: list[bytes], decode: Callable[[msgspec.Raw], T]) -> T:
-        if self._connection is None:
+        connection = self._lease.connection
+        if connection is None:
             raise NoTransactionError("this transaction is over; begin another one")
-        return self._connection.request(commands, decode)
+        return connection.request(commands, decode)
 
     def _take_unsent(self) -> list[bytes]:
         unsent, self._unsent, self._unsent_bytes = self._unsent, [], 0
         return unsent
 
     def _must_be_writable(self) -> None:
-        if self._read_only:
+        if self._options.read_only:
             raise ReadOnlyError("this transaction is read-only; begin one without read_only to write")
 
 
@@ -262,11 +308,22 @@ def _again_if_lost(ask: Callable[[], T]) -> T:
     return ask()
 
 
-def _judged(lost: ConnectionLostError, command: bytes) -> Error:
-    """What the loss means when `command`, the last one of the request, was to commit."""
-    if lost.unsent_bytes >= len(command):
+def _is_in_doubt(error: UnavailableError, command: bytes) -> bool:
+    """Whether `command`, the last one of the request that failed so, may have committed all the same.
+
+    Beside lost replies these are a server's that says it can't go on: what its disk has of the commit,
+    its next start will find out.
+    """
+    if isinstance(error, ConnectionLostError):
+        return error.unsent_bytes < len(command)
+    return not error.retryable
+
+
+def _not_applied(lost: UnavailableError) -> UnavailableError:
+    """The loss of a commit of which the server has said that it was not applied, and never will be."""
+    if not isinstance(lost, ConnectionLostError):
         return lost
-    return CommitUnknownError(
-        f"{lost.message}, while a commit was in flight: it was applied whole, or not at all. "
-        "Read what it would have written, then decide"
-    )
+    return UnavailableError(f"{lost.message}; nothing was applied: run it again", retryable=True)
+
+
+_decode_commit_ts = partial(decode_member, name="commit_ts")

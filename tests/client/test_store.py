@@ -8,7 +8,7 @@ from collections.abc import Callable
 import pytest
 
 from mvcc_kv.api import KeyRange, TransactionOptions
-from mvcc_kv.client import RemoteStore
+from mvcc_kv.client import Patience, RemoteStore
 from mvcc_kv.client.store import UNSENT_MAX_BYTES
 from mvcc_kv.errors import (
     AuthRequiredError,
@@ -24,7 +24,11 @@ from mvcc_kv.errors import (
 
 from .scripted import COMMITTED, DONE, NO_STATS, STARTED, Script, ScriptedServer, Talk, greets, scripted
 
-PUT_A = b'PUT {"key":"a","value":1}\n'
+PUT_A = b'PUT {"key":"a","value":1}\n'  # in a transaction; by itself it carries an id
+PUT_A_ONCE = b'PUT {"key":"a","value":1,"id":"id1"}\n'
+DEL_A_ONCE = b'DEL {"key":"a","id":"id1"}\n'
+COMMIT = b'COMMIT {"id":"id1"}\n'
+WHAT_BECAME_OF_IT = b'COMMIT {"id":"id1","after":7}\n'
 GET_A = b'GET {"key":"a"}\n'
 DEL_A = b'DEL {"key":"a"}\n'
 A_IS_1 = b'{"status": "Ok", "result": {"key": "a", "value": 1}}\n'
@@ -38,11 +42,49 @@ CONFLICT = (
     b'{"status": "Error", "result": {"code": "CONFLICT", "retryable": true, "keys": ["a"], "start_ts": 7, '
     b'"winners": {"a": {"commit_ts": 8}}}, "message": "lost"}\n'
 )
+NOT_APPLIED = b'{"status": "Error", "result": {"code": "NO_TRANSACTION", "retryable": false}, "message": "none"}\n'
+FORGOTTEN = (
+    b'{"status": "Error", "result": {"code": "UNAVAILABLE", "retryable": false, "forgotten_ts": 9}, '
+    b'"message": "forgotten"}\n'
+)
+LOG_FAILED = (
+    b'{"status": "Error", "result": {"code": "UNAVAILABLE", "retryable": false}, "message": "the log failed"}\n'
+)
+AT_7 = b'{"status": "Ok", "result": {"visible_ts": 7}}\n'
 GARBAGE = b"HTTP/1.1 400 Bad Request\r\n"
 
 
-def connect(server: ScriptedServer, *, timeout_s: float = 20.0, connections_max: int = 16) -> RemoteStore:
-    return RemoteStore.connect(server.address, timeout_s=timeout_s, connections_max=connections_max)
+class Waiting:
+    """A clock that only moves by the sleeps that it counts, and ids that count too."""
+
+    def __init__(self) -> None:
+        self.now_s = 100.0
+        self.pauses: list[float] = []
+        self._ids = 0
+
+    def sleep(self, seconds: float) -> None:
+        self.pauses.append(seconds)
+        self.now_s += seconds
+
+    def new_token(self) -> str:
+        self._ids += 1
+        return f"id{self._ids}"
+
+    def patience(self, timeout_s: float) -> Patience:
+        return Patience(timeout_s=timeout_s, now=lambda: self.now_s, sleep=self.sleep, new_token=self.new_token)
+
+
+def connect(
+    server: ScriptedServer,
+    *,
+    timeout_s: float = 20.0,
+    connections_max: int = 16,
+    commit_timeout_s: float = 0.0,
+    waiting: Waiting | None = None,
+) -> RemoteStore:
+    """With `commit_timeout_s` 0, nobody asks what became of a lost commit."""
+    patience = (waiting or Waiting()).patience(commit_timeout_s)
+    return RemoteStore.connect(server.address, timeout_s=timeout_s, connections_max=connections_max, patience=patience)
 
 
 def after_greeting(script: Script) -> Script:
@@ -70,7 +112,7 @@ def after_start(script: Script) -> Script:
 
 
 def test_a_connection_lost_during_commit_leaves_it_unknown() -> None:
-    with scripted(after_start(lambda talk: talk.hears(PUT_A, b"COMMIT {}\n"))) as server:
+    with scripted(after_start(lambda talk: talk.hears(PUT_A, COMMIT))) as server:
         store = connect(server)
         tx = store.begin(TransactionOptions())
         tx.put(b"a", b"1")
@@ -120,7 +162,7 @@ def test_losing_the_commit_of_a_transaction_that_only_read_loses_nothing() -> No
 
 @pytest.mark.parametrize(
     ("command", "write"),
-    [(PUT_A, lambda store: store.put(b"a", b"1")), (DEL_A, lambda store: store.delete(b"a"))],
+    [(PUT_A_ONCE, lambda store: store.put(b"a", b"1")), (DEL_A_ONCE, lambda store: store.delete(b"a"))],
 )
 def test_an_autocommit_write_without_its_reply_is_unknown(command: bytes, write: Callable[[RemoteStore], None]) -> None:
     with scripted(after_greeting(lambda talk: talk.hears(command))) as server:
@@ -131,7 +173,7 @@ def test_an_autocommit_write_without_its_reply_is_unknown(command: bytes, write:
 
 
 def test_an_autocommit_write_finds_a_dead_pooled_connection_before_it_writes() -> None:
-    with scripted(greets, lambda talk: talk.answers((PUT_A, A_IS_1))) as server:
+    with scripted(greets, lambda talk: talk.answers((PUT_A_ONCE, A_IS_1))) as server:
         store = connect(server)
         server.played(1)
         store.put(b"a", b"1")
@@ -191,7 +233,7 @@ def test_a_server_that_does_not_answer_is_waited_for_no_longer_than_the_timeout(
 
 
 def test_a_commit_without_an_answer_in_time_is_unknown() -> None:
-    with scripted(after_start(silent_after(PUT_A, b"COMMIT {}\n"))) as server:
+    with scripted(after_start(silent_after(PUT_A, COMMIT))) as server:
         store = connect(server, timeout_s=0.05)
         tx = store.begin(TransactionOptions())
         tx.put(b"a", b"1")
@@ -221,7 +263,7 @@ def test_garbage_closes_the_connection_and_says_what_came() -> None:
 
 def test_garbage_for_an_answer_leaves_a_commit_unknown() -> None:
     def play(talk: Talk) -> None:
-        talk.hears(PUT_A, b"COMMIT {}\n")
+        talk.hears(PUT_A, COMMIT)
         talk.says(A_IS_1, GARBAGE)
 
     with scripted(after_start(play)) as server:
@@ -271,7 +313,7 @@ def test_a_wrong_password_is_known_when_connecting() -> None:
 
 def test_puts_go_out_with_the_commit_in_one_go() -> None:
     def play(talk: Talk) -> None:
-        talk.hears(PUT_A, b'PUT {"key":"b","value":2.0}\n', b"COMMIT {}\n")
+        talk.hears(PUT_A, b'PUT {"key":"b","value":2.0}\n', COMMIT)
         talk.says(A_IS_1, A_IS_1, COMMITTED)
 
     with scripted(after_start(play)) as server:
@@ -304,7 +346,7 @@ def test_puts_go_out_before_a_read_that_could_see_them() -> None:
 
 def test_the_first_refusal_is_raised_and_not_what_followed_from_it() -> None:
     def play(talk: Talk) -> None:
-        talk.hears(PUT_A, PUT_A, b"COMMIT {}\n")
+        talk.hears(PUT_A, PUT_A, COMMIT)
         talk.says(LIMIT, DOOMED, DOOMED)
 
     with scripted(after_start(play)) as server:
@@ -319,7 +361,7 @@ def test_the_first_refusal_is_raised_and_not_what_followed_from_it() -> None:
 
 def test_a_refusal_that_arrived_before_the_loss_says_that_nothing_was_committed() -> None:
     def play(talk: Talk) -> None:
-        talk.hears(PUT_A, b"COMMIT {}\n")
+        talk.hears(PUT_A, COMMIT)
         talk.says(LIMIT)
 
     with scripted(after_start(play)) as server:
@@ -339,7 +381,7 @@ def test_many_puts_do_not_pile_up_here_but_go_out_by_themselves() -> None:
     def play(talk: Talk) -> None:
         talk.hears(*[line] * count)
         talk.says(*[A_IS_1] * count)
-        talk.answers((b"COMMIT {}\n", COMMITTED))
+        talk.answers((COMMIT, COMMITTED))
 
     with scripted(after_start(play)) as server:
         store = connect(server)
@@ -378,7 +420,7 @@ def test_a_connection_is_used_again_after_every_kind_of_end() -> None:
     def play(talk: Talk) -> None:
         talk.answers((b"START {}\n", STARTED), (b"COMMIT {}\n", COMMITTED))
         talk.answers((b"START {}\n", STARTED))
-        talk.hears(PUT_A, b"COMMIT {}\n")
+        talk.hears(PUT_A, COMMIT)
         talk.says(A_IS_1, CONFLICT)
         talk.answers((b"START {}\n", STARTED), (GET_A, TIMED_OUT), (b"ROLLBACK\n", DONE))
         talk.answers((GET_A, NOT_FOUND))
@@ -445,3 +487,194 @@ def test_a_checkpoint_answers_with_its_timestamp() -> None:
 def test_limits_that_would_stop_everything_are_refused(options: dict[str, float]) -> None:
     with pytest.raises(BadRequestError):
         RemoteStore.connect("127.0.0.1:1", **options)  # type: ignore[arg-type]
+
+
+# What became of a commit whose reply was lost
+
+
+def lost_at_the_commit(talk: Talk) -> None:
+    talk.hears(PUT_A, COMMIT)
+
+
+def commits_a(store: RemoteStore) -> int:
+    tx = store.begin(TransactionOptions())
+    tx.put(b"a", b"1")
+    return tx.commit()
+
+
+def test_a_commit_whose_reply_was_lost_is_asked_about_and_returns_as_if_nothing_had_happened() -> None:
+    answers = after_start(lost_at_the_commit), lambda talk: talk.answers((WHAT_BECAME_OF_IT, COMMITTED))
+    with scripted(*answers) as server:
+        store = connect(server, commit_timeout_s=10.0)
+        assert commits_a(store) == 8
+        store.close()
+
+
+def test_a_commit_that_was_not_applied_can_be_run_again() -> None:
+    answers = after_start(lost_at_the_commit), lambda talk: talk.answers((WHAT_BECAME_OF_IT, NOT_APPLIED))
+    with scripted(*answers) as server:
+        store = connect(server, commit_timeout_s=10.0)
+        with pytest.raises(UnavailableError, match=r"was lost.*; nothing was applied") as caught:
+            commits_a(store)
+        assert caught.value.retryable
+        store.close()
+
+
+def test_the_server_is_asked_again_and_again_until_it_answers() -> None:
+    waiting = Waiting()
+    asked = lambda talk: talk.hears(WHAT_BECAME_OF_IT)  # noqa: E731
+    answered = lambda talk: talk.answers((WHAT_BECAME_OF_IT, COMMITTED))  # noqa: E731
+    with scripted(after_start(lost_at_the_commit), asked, asked, asked, answered) as server:
+        store = connect(server, commit_timeout_s=10.0, waiting=waiting)
+        assert commits_a(store) == 8
+        assert waiting.pauses == [0.01, 0.02, 0.04]
+        store.close()
+
+
+def test_a_server_that_stays_away_leaves_a_commit_unknown_when_the_time_is_over() -> None:
+    waiting = Waiting()
+    with scripted(after_start(lost_at_the_commit)) as server:
+        store = connect(server, commit_timeout_s=3.0, waiting=waiting)
+        with pytest.raises(CommitUnknownError, match=r"for 3 s \(commit_timeout_s\) the server couldn't be asked"):
+            commits_a(store)
+        assert sum(waiting.pauses) == pytest.approx(3.0)
+        assert max(waiting.pauses) == 0.5
+        store.close()
+
+
+def test_what_the_server_has_forgotten_is_unknown_and_not_taken_for_lost() -> None:
+    answers = after_start(lost_at_the_commit), lambda talk: talk.answers((WHAT_BECAME_OF_IT, FORGOTTEN))
+    with scripted(*answers) as server:
+        store = connect(server, commit_timeout_s=10.0)
+        with pytest.raises(CommitUnknownError, match="forgotten"):
+            commits_a(store)
+        store.close()
+
+
+def test_a_login_that_is_refused_meanwhile_leaves_a_commit_unknown() -> None:
+    refusal = b'{"status": "Error", "result": {"code": "AUTH_REQUIRED", "retryable": false}, "message": "wrong"}\n'
+    answers = after_start(lost_at_the_commit), lambda talk: talk.answers((WHAT_BECAME_OF_IT, refusal))
+    with scripted(*answers) as server:
+        store = connect(server, commit_timeout_s=10.0)
+        with pytest.raises(CommitUnknownError, match="wrong"):
+            commits_a(store)
+        store.close()
+
+
+def test_a_server_whose_log_failed_under_the_commit_is_asked_until_its_next_start_knows() -> None:
+    waiting = Waiting()
+
+    def fails(talk: Talk) -> None:
+        talk.hears(PUT_A, COMMIT)
+        talk.says(A_IS_1, LOG_FAILED)
+        talk.answers((WHAT_BECAME_OF_IT, LOG_FAILED))
+
+    with scripted(after_start(fails), lambda talk: talk.answers((WHAT_BECAME_OF_IT, COMMITTED))) as server:
+        store = connect(server, commit_timeout_s=10.0, waiting=waiting)
+        assert commits_a(store) == 8
+        assert waiting.pauses
+        store.close()
+
+
+def test_a_commit_that_a_failed_log_refused_says_so() -> None:
+    def fails(talk: Talk) -> None:
+        talk.hears(PUT_A, COMMIT)
+        talk.says(A_IS_1, LOG_FAILED)
+        talk.answers((WHAT_BECAME_OF_IT, NOT_APPLIED))
+
+    with scripted(after_start(fails)) as server:
+        store = connect(server, commit_timeout_s=10.0)
+        with pytest.raises(UnavailableError, match="the log failed") as caught:
+            commits_a(store)
+        assert not caught.value.retryable
+        store.close()
+
+
+def test_asking_needs_no_second_place_among_the_connections() -> None:
+    answers = after_start(lost_at_the_commit), lambda talk: talk.answers((WHAT_BECAME_OF_IT, COMMITTED))
+    with scripted(*answers) as server:
+        store = connect(server, connections_max=1, commit_timeout_s=10.0)
+        assert commits_a(store) == 8
+        store.close()
+
+
+def knows_7(script: Script) -> Script:
+    def play(talk: Talk) -> None:
+        talk.answers((b"STATS\n", AT_7))
+        script(talk)
+
+    return play
+
+
+def test_a_lost_put_that_was_applied_is_done() -> None:
+    scripts = knows_7(lambda talk: talk.hears(PUT_A_ONCE)), lambda talk: talk.answers((WHAT_BECAME_OF_IT, COMMITTED))
+    with scripted(*scripts) as server:
+        store = connect(server, commit_timeout_s=10.0)
+        store.put(b"a", b"1")
+        store.close()
+
+
+def test_a_lost_put_that_was_not_applied_is_sent_again_under_another_id() -> None:
+    def plays(talk: Talk) -> None:
+        talk.answers((WHAT_BECAME_OF_IT, NOT_APPLIED), (PUT_A_ONCE.replace(b"id1", b"id2"), A_IS_1))
+
+    with scripted(knows_7(lambda talk: talk.hears(PUT_A_ONCE)), plays) as server:
+        store = connect(server, commit_timeout_s=10.0)
+        store.put(b"a", b"1")
+        store.close()
+
+
+@pytest.mark.parametrize(("replies", "was_there"), [((COMMITTED,), True), ((NOT_APPLIED, NOT_FOUND), False)])
+def test_a_lost_delete_still_tells_whether_the_key_was_there(replies: tuple[bytes, ...], was_there: bool) -> None:
+    commands = (WHAT_BECAME_OF_IT, DEL_A_ONCE.replace(b"id1", b"id2"))
+    pairs = tuple(zip(commands, replies, strict=False))
+    with scripted(knows_7(lambda talk: talk.hears(DEL_A_ONCE)), lambda talk: talk.answers(*pairs)) as server:
+        store = connect(server, commit_timeout_s=10.0)
+        assert store.delete(b"a") is was_there
+        store.close()
+
+
+def test_a_put_that_is_lost_over_and_over_gives_up_knowing_that_it_was_not_applied() -> None:
+    waiting = Waiting()
+
+    def loses_the_next(number: int) -> Script:
+        def play(talk: Talk) -> None:
+            talk.answers((WHAT_BECAME_OF_IT.replace(b"id1", b"id%d" % number), NOT_APPLIED))
+            waiting.now_s += 6.0
+            if number == 1:
+                talk.hears(PUT_A_ONCE.replace(b"id1", b"id2"))
+
+        return play
+
+    with scripted(knows_7(lambda talk: talk.hears(PUT_A_ONCE)), loses_the_next(1), loses_the_next(2)) as server:
+        store = connect(server, commit_timeout_s=10.0, waiting=waiting)
+        with pytest.raises(UnavailableError, match="nothing was applied"):
+            store.put(b"a", b"1")
+        store.close()
+
+
+def test_a_client_that_only_puts_learns_now_and_then_how_far_the_server_is() -> None:
+    waiting = Waiting()
+
+    def play(talk: Talk) -> None:
+        talk.answers((PUT_A_ONCE, A_IS_1), (b"STATS\n", AT_7), (PUT_A_ONCE.replace(b"id1", b"id2"), A_IS_1))
+
+    with scripted(after_greeting(play)) as server:
+        store = connect(server, waiting=waiting)
+        store.put(b"a", b"1")
+        waiting.now_s += 2.0
+        store.put(b"a", b"1")
+        store.close()
+
+
+def test_a_commit_that_does_not_wait_for_the_disk_says_so() -> None:
+    def play(talk: Talk) -> None:
+        talk.hears(PUT_A, b'COMMIT {"id":"id1","durability":"none"}\n')
+        talk.says(A_IS_1, COMMITTED)
+
+    with scripted(after_start(play)) as server:
+        store = connect(server)
+        tx = store.begin(TransactionOptions(durability="none"))
+        tx.put(b"a", b"1")
+        assert tx.commit() == 8
+        store.close()
