@@ -27,6 +27,7 @@ from mvcc_kv.durability.files import FileSystem, OsFileSystem
 from mvcc_kv.durability.log import Log
 from mvcc_kv.durability.records import Commit
 from mvcc_kv.durability.recovery import Recovery, read_log
+from mvcc_kv.engine.outcomes import CommitOutcomes
 from mvcc_kv.errors import DataDirectoryError, UnavailableError
 
 __all__ = ["CHECKPOINT_NAME", "CheckpointJob", "DataDirectory", "Recovered"]
@@ -122,14 +123,16 @@ class DataDirectory:
     def begin_log(self, recovered: Recovered, time_us: Callable[[], int] = lambda: time.time_ns() // 1000) -> Log:
         """The log, ready to go on where `recovered` ends, in a new segment. Raises `UnavailableError`."""
         log = Log(self.path, recovered.recovery.end, files=self.files, time_us=time_us)
+        outcomes = CommitOutcomes()  # of all in the log, those that are to be kept
+        outcomes.restore(recovered.recovery.tokens)
         try:
-            log.rotate(recovered.recovery.tokens.items())
-            log.drop(self.checkpoint_ts or 0)
+            log.rotate(outcomes)
         except OSError as error:
-            log.close()
             raise UnavailableError(
                 f"no log can be begun in {self.path!r}: {_reason(error)}; see to the disk"
             ) from error
+        with contextlib.suppress(OSError):  # what stays is removed after the next checkpoint
+            log.drop(self.checkpoint_ts or 0)
         return log
 
     def begin_checkpoint(self, snapshot: StoreTransaction) -> CheckpointJob:
@@ -219,10 +222,12 @@ class CheckpointJob:
         if self._is_over:
             return
         self._is_over = True
-        with contextlib.suppress(OSError):  # what stays is removed by the next checkpoint
-            self._close_file()
-            self._files.remove(self._temporary)
-        self._directory.end_checkpoint(self)
+        try:
+            with contextlib.suppress(OSError):  # what stays is removed by the next checkpoint
+                self._close_file()
+                self._files.remove(self._temporary)
+        finally:
+            self._directory.end_checkpoint(self)
 
     def run(self) -> int:
         """All of it, in this thread: returns the commit_ts when it is on disk. Raises as `write` does."""

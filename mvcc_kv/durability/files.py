@@ -93,8 +93,12 @@ class OsFileSystem:
     def make_directory(self, path: str) -> None:
         if os.path.lexists(path):
             return
+        parents = [os.path.dirname(os.path.abspath(path))]
+        while not os.path.lexists(parents[-1]):
+            parents.append(os.path.dirname(parents[-1]))
         os.makedirs(path, mode=0o700)
-        self.sync_directory(os.path.dirname(os.path.abspath(path)))
+        for parent in parents:
+            self.sync_directory(parent)
 
     def lock_directory(self, path: str) -> int:
         directory = _open_directory(path)

@@ -4,11 +4,13 @@
     thread B        append 8   settle(8) ── waits ................ leads: batch [8 9]  write, sync ── publish 9 ── done
     thread C             append 9  settle(9) ── waits ................................................ done
 
-While one batch is on its way to the disk, the next one gathers. Nobody reads a commit before its record is durable.
+While one batch is on its way to the disk, the next one gathers. Nobody reads a commit before its record is durable, but
+for those whose committer said that he can do without (`waits=False`): a batch of only such is written and not synced.
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
@@ -30,16 +32,27 @@ class SettlingLog:
 
     `publish` is told how far commits may be seen. `fsync`: "always" syncs before a commit returns; "interval" writes
     before it returns and syncs ten times a second; "never" leaves syncing to the operating system.
+    `pause(closed, interval_s)` waits for the next sync of "interval", and is true once `closed` is set.
     """
 
-    def __init__(self, log: Log, publish: Callable[[int], None], fsync: Fsync = "always") -> None:
+    def __init__(
+        self,
+        log: Log,
+        publish: Callable[[int], None],
+        fsync: Fsync = "always",
+        *,
+        pause: Callable[[Event, float], bool] = Event.wait,
+    ) -> None:
         self._log = log
         self._publish = publish
         self._syncs_at_once = fsync == "always"
         self._turn = Condition()
         self._is_flushing = False
-        self._settled_ts = log.durable_ts
+        self._written_ts = log.durable_ts
+        self._settled_ts = log.durable_ts  # commits up to here are as safe as was asked for
+        self._relaxed: set[int] = set()  # commits beyond, whose committers don't wait for the disk
         self._is_closed = Event()
+        self._pause = pause
         os.register_at_fork(after_in_child=partial(_disown, ref(log)))
         self._ticker = Thread(target=self._tick, name="mvcc-kv-fsync", daemon=True) if fsync == "interval" else None
         if self._ticker is not None:
@@ -54,8 +67,16 @@ class SettlingLog:
     ) -> bool:
         return self._log.append(commit_ts, writes, label, token)
 
-    def settle(self, commit_ts: int) -> None:
-        """Return when the commit is as safe as `fsync` asks, and can be seen."""
+    def settle(self, commit_ts: int, *, waits: bool = True) -> None:
+        """Return when the commit is as safe as `fsync` asks (`waits=False`: as "never" does), and can be seen."""
+        if not waits:
+            self._relaxed.add(commit_ts)
+        try:
+            self._settle(commit_ts)
+        finally:
+            self._relaxed.discard(commit_ts)
+
+    def _settle(self, commit_ts: int) -> None:
         while self._settled_ts < commit_ts:
             if self._take_turn(commit_ts):
                 try:
@@ -66,20 +87,21 @@ class SettlingLog:
                 raise self._log.failure
 
     def rotate(self, tokens: Callable[[], Iterable[tuple[str, int]]]) -> None:
-        """Flush, then go on in a new segment. Raises `UnavailableError`."""
+        """Flush, then go on in a new segment. Does nothing once the log has failed."""
         self._take_turn(None)
         try:
             self._flush()
-            if self._log.failure is None:
-                self._guarded(lambda: self._log.rotate(tokens()))
+            kept = list(tokens())
+            self._guarded(lambda: self._log.rotate(kept))
         finally:
             self._give_turn()
 
     def drop(self, checkpoint_ts: int) -> None:
-        """Remove the segments that a durable checkpoint made superfluous."""
+        """Remove the segments that a durable checkpoint made superfluous; a failure leaves them to the next one."""
         self._take_turn(None)
         try:
-            self._log.drop(checkpoint_ts)
+            with contextlib.suppress(OSError):
+                self._log.drop(checkpoint_ts)
         finally:
             self._give_turn()
 
@@ -91,8 +113,7 @@ class SettlingLog:
         self._take_turn(None)
         try:
             self._flush()
-            if not self._syncs_at_once and self._log.failure is None:
-                self._guarded(self._log.sync)
+            self._guarded(self._log.sync)  # what nobody waited for
             self._log.refuse(RuntimeError("it was closed"))
             self._log.close()
         finally:
@@ -103,6 +124,8 @@ class SettlingLog:
         with self._turn:
             while self._is_flushing:
                 self._turn.wait()
+                if commit_ts is not None and self._settled_ts >= commit_ts:
+                    return False  # though somebody else may have the next turn already
             if commit_ts is not None and self._settled_ts >= commit_ts:
                 return False
             self._is_flushing = True
@@ -114,34 +137,46 @@ class SettlingLog:
             self._turn.notify_all()
 
     def _flush(self) -> None:
-        batch = self._log.batch()
-        if batch is None or self._log.failure is not None:
+        if not self._guarded(self._write):
             return
-        self._guarded(lambda: self._log.write(batch))
-        if self._syncs_at_once and self._log.failure is None:
-            self._guarded(self._log.sync)
-        if self._log.failure is None:
-            if self._syncs_at_once:
-                self._log.settled(batch.last_ts)
-            self._publish(batch.last_ts)
-            self._settled_ts = batch.last_ts
+        ts = self._written_ts
+        if self._syncs_at_once and not self._relaxed.issuperset(range(self._settled_ts + 1, ts + 1)):
+            if not self._guarded(self._log.sync):
+                return
+            self._log.settled(ts)
+        self._publish(ts)
+        self._settled_ts = ts
 
-    def _guarded(self, step: Callable[[], None]) -> None:
+    def _write(self) -> None:
+        """Write what has gathered. It is framed once: if it doesn't arrive, be it for Ctrl-C, the log has a gap."""
+        batch = self._log.batch()
+        if batch is not None:
+            self._log.write(batch)
+            self._written_ts = batch.last_ts
+
+    def _guarded(self, step: Callable[[], None]) -> bool:
+        """Take a step, unless one has failed; whether it is done. A sync that Ctrl-C cut short is simply taken again."""
+        if self._log.failure is not None:
+            return False
         try:
             step()
-        except OSError as error:
-            self._log.refuse(error)
+        except BaseException as error:
+            if isinstance(error, Exception) or step != self._log.sync:
+                self._log.refuse(error)
+            if not isinstance(error, OSError):
+                raise
+            return False
+        return True
 
     def _tick(self) -> None:
         synced_ts = self._settled_ts
-        while not self._is_closed.wait(INTERVAL_S):
+        while not self._pause(self._is_closed, INTERVAL_S):
             written_ts = self._settled_ts
             if written_ts == synced_ts or self._log.failure is not None:
                 continue
             self._take_turn(None)
             try:
-                self._guarded(self._log.sync)
-                if self._log.failure is None:
+                if self._guarded(self._log.sync):
                     self._log.settled(written_ts)
                     synced_ts = written_ts
             finally:

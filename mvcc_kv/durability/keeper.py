@@ -1,11 +1,11 @@
 """Who looks after an embedded store's directory.
 
 Embedded users write `db = mvcc_kv.open("data")` and often nothing more: no `with`, no `close()`. So the keeper puts
-the store away by itself when it is collected or when the interpreter exits in good order, whichever is first. A process
-that is killed loses what was committed since the last checkpoint.
+the store away by itself when it is collected or when the interpreter exits in good order, whichever is first: then the
+next start has only a checkpoint to load. A process that is killed has its commits in the log.
 
-A transaction must keep its keeper alive, directly or through its database: what it would commit after the store was put
-away would be lost. And a fork of the process inherits the keeper but not the directory, so there it writes nothing.
+A transaction must keep its keeper alive, directly or through its database: after the store was put away, it could
+commit nothing. And a fork of the process inherits the keeper but not the directory, so there it writes nothing.
 """
 
 from __future__ import annotations

@@ -7,13 +7,18 @@
                                  sync()     fdatasync                                (disk)
                                  settled()  durable_ts moves on                      (CPU)
 
-    when a checkpoint begins     rotate()   a new segment, which keeps the tokens    (disk)
+    at the start, and when
+    a checkpoint begins          rotate()   a new segment, which keeps the tokens    (disk)
     when it is on disk           drop()     the segments that it made superfluous    (disk)
 
 Whoever owns the log drives it, one step at a time, each step of the disk in whatever thread: see `server/commits.py`
 for the loop and `durability/keeper.py` for embedded use. `append` alone may be called at any time.
 
 Rules:
+  - A segment has its name when it is whole and on disk: it is made beside its place and renamed. So a start may put
+    a segment that holds no commit yet in place of another one, and no crash comes between.
+  - What an earlier process wrote last can be read, but need not be on disk: it may have ended before its sync, or
+    because its sync failed. A start writes that segment anew before it goes on in the next one.
   - A segment's space is set aside in advance: forcing data to disk is cheaper then, and the rest reads as zeros.
   - A failure is final. The operating system may have thrown away what it could not write, so no later sync of the file
     proves anything (see Rebello et al., "Can Applications Recover from fsync Failures?", USENIX ATC 2020): the
@@ -22,6 +27,7 @@ Rules:
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
@@ -43,6 +49,7 @@ from mvcc_kv.errors import UnavailableError
 __all__ = ["Batch", "Log", "LogEnd", "Segment"]
 
 ALLOCATE_BYTES = 16 * 1024 * 1024
+_TEMPORARY_NAME = "log.wal.tmp"
 
 
 class Segment(NamedTuple):
@@ -73,18 +80,24 @@ class Log:
     """The log of one data directory. Satisfies the engine's `CommitLog`."""
 
     def __init__(self, path: str, end: LogEnd, *, files: FileSystem, time_us: Callable[[], int]) -> None:
-        self.failure: UnavailableError | None = None
         self.durable_ts = end.ts
         self._path = path
         self._files = files
         self._time_us = time_us
-        self._pending: deque[tuple[int, Mapping[bytes, bytes | None], str | None, str | None, int]] = deque()
+        self._failure: str | None = None
+        self._pending: deque[tuple[int, bytes]] = deque()  # (commit_ts, body)
+        self._appended_ts = end.ts
         self._end_ts, self._end_crc = end.ts, end.crc  # of what has been framed
         self._old = list(end.segments)
         self._file: int | None = None
         self._base_ts = end.ts
         self._used_bytes = 0
         self._allocated_bytes = 0
+
+    @property
+    def failure(self) -> UnavailableError | None:
+        """Why no commit is taken any more: an error of your own to raise; None as long as they are."""
+        return None if self._failure is None else UnavailableError(self._failure, retryable=False)
 
     @property
     def has_pending(self) -> bool:
@@ -104,22 +117,29 @@ class Log:
     def append(
         self, commit_ts: int, writes: Mapping[bytes, bytes | None], label: str | None, token: str | None
     ) -> bool:
-        """Take a commit in; it may be seen when a batch that holds it is durable. Raises `UnavailableError`."""
-        if self.failure is not None:
-            raise self.failure
-        self._pending.append((commit_ts, writes, label, token, self._time_us()))
+        """Take a commit in; it may be seen when a batch that holds it is durable.
+
+        Raises `UnavailableError`, `BadRequestError` or `LimitExceededError`: the commit is not taken.
+        """
+        if self._failure is not None:
+            raise UnavailableError(self._failure, retryable=False)
+        body = encode_commit(writes, label, token, self._time_us())
+        if commit_ts != self._appended_ts + 1:  # whoever was cut short between here and there, by Ctrl-C for one
+            self.refuse(RuntimeError(f"commit {commit_ts} came after commit {self._appended_ts}"))
+            raise UnavailableError(str(self._failure), retryable=False)
+        self._appended_ts = commit_ts
+        self._pending.append((commit_ts, body))
         return False
 
-    def settle(self, commit_ts: int) -> None:
+    def settle(self, commit_ts: int, *, waits: bool = True) -> None:
         """Waits for nothing: who drives the log tells the committer when its record is durable."""
 
     def refuse(self, error: BaseException) -> None:
         """A step has failed: take no more commits, ever."""
-        if self.failure is None:
-            self.failure = UnavailableError(
+        if self._failure is None:
+            self._failure = (
                 f"the log can't be written ({error}), so nothing is committed any more; reads go on. "
-                f"See to the disk, then start anew",
-                retryable=False,
+                f"See to the disk, then start anew"
             )
         self._pending.clear()
 
@@ -128,8 +148,7 @@ class Log:
         parts = []
         pending = self._pending
         while pending:
-            commit_ts, writes, label, token, time_us = pending.popleft()
-            body = encode_commit(writes, label, token, time_us)
+            commit_ts, body = pending.popleft()
             record, self._end_crc = encode_record(body, commit_ts, self.durable_ts, self._end_crc)
             self._end_ts = commit_ts
             parts.append(record)
@@ -158,37 +177,59 @@ class Log:
 
         Everything framed has to be written; it is durable when this returns. Raises `OSError`.
         """
-        if self._file is not None:
-            if self._base_ts == self._end_ts:
-                return
+        if self._file is None:
+            self._seal()
+        elif self._base_ts == self._end_ts:
+            return
+        else:
             self.sync()
         header = encode_header(SegmentHeader(self._end_ts, self._end_crc))
         body = encode_tokens((token, ts) for token, ts in tokens if ts <= self._end_ts)
         kept, crc = encode_record(body, self._end_ts, self._end_ts, self._end_crc)
-        path = os.path.join(self._path, segment_name(self._end_ts))
-        self._files.remove(path)
-        file = self._files.create(path)
-        try:
-            self._files.allocate(file, ALLOCATE_BYTES)
-            self._files.write_at(file, header + kept, 0)
-            self._files.sync(file)
-            self._files.sync_directory(self._path)
-        except BaseException:
-            self._files.close(file)
-            raise
+        file = self._put_in_place(self._end_ts, header + kept, ALLOCATE_BYTES)
         self._retire()
         self._file, self._base_ts, self._end_crc = file, self._end_ts, crc
         self._used_bytes, self._allocated_bytes = HEADER_BYTES + len(kept), ALLOCATE_BYTES
 
-    def _retire(self) -> None:
-        """Close the current segment and give back the space that it didn't need."""
+    def _seal(self) -> None:
+        """Write the last segment of an earlier process anew, without what was cut off."""
         self._old = [segment for segment in self._old if segment.base_ts != self._end_ts]
-        if self._file is not None:
-            self._files.close(self._file)
-            self._old.append(Segment(self._base_ts, self._used_bytes))
         if self._old and self._old[-1].used_bytes:
             base_ts, used_bytes = self._old[-1]
-            self._files.truncate(os.path.join(self._path, segment_name(base_ts)), used_bytes)
+            data = self._files.read(self._segment_path(base_ts))[:used_bytes]
+            self._files.close(self._put_in_place(base_ts, data, used_bytes))
+
+    def _put_in_place(self, base_ts: int, data: bytes, allocate_bytes: int) -> int:
+        """Make a whole segment and return it, open for more, when it is on disk under its name."""
+        temporary = os.path.join(self._path, _TEMPORARY_NAME)
+        self._files.remove(temporary)
+        file = self._files.create(temporary)
+        try:
+            self._files.allocate(file, allocate_bytes)
+            self._files.write_at(file, data, 0)
+            self._files.sync(file)
+            self._files.rename(temporary, self._segment_path(base_ts))
+            self._files.sync_directory(self._path)
+        except BaseException:
+            with contextlib.suppress(OSError):
+                self._files.close(file)
+            with contextlib.suppress(OSError):
+                self._files.remove(temporary)
+            raise
+        return file
+
+    def _segment_path(self, base_ts: int) -> str:
+        return os.path.join(self._path, segment_name(base_ts))
+
+    def _retire(self) -> None:
+        """Close the current segment, which is on disk, and give back the space that it didn't need."""
+        if self._file is None:
+            return
+        file, self._file = self._file, None
+        self._old.append(Segment(self._base_ts, self._used_bytes))
+        with contextlib.suppress(OSError):  # it's only space
+            self._files.close(file)
+            self._files.truncate(self._segment_path(self._base_ts), self._used_bytes)
 
     def _allocate(self, needed_bytes: int) -> None:
         assert self._file is not None
@@ -197,14 +238,18 @@ class Log:
         self._allocated_bytes = size
 
     def drop(self, checkpoint_ts: int) -> None:
-        """Remove the segments that a checkpoint at `checkpoint_ts`, which is on disk, made superfluous."""
+        """Remove the segments that a checkpoint at `checkpoint_ts`, which is on disk, made superfluous.
+
+        Raises `OSError`; what stays is for the next one to remove, and in nobody's way.
+        """
         bases = [segment.base_ts for segment in self._old[1:]] + [self._base_ts]
         while self._old and bases[0] <= checkpoint_ts:
-            self._files.remove(os.path.join(self._path, segment_name(self._old[0].base_ts)))
+            self._files.remove(self._segment_path(self._old[0].base_ts))
             del self._old[0], bases[0]
 
     def close(self) -> None:
         """Close the segment. What was not written is lost."""
         if self._file is not None:
             file, self._file = self._file, None
-            self._files.close(file)
+            with contextlib.suppress(OSError):  # all that matters was synced
+                self._files.close(file)

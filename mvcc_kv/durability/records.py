@@ -46,7 +46,10 @@ import re
 import zlib
 from collections.abc import Iterable, Iterator, Mapping
 from struct import Struct
+from struct import error as StructError
 from typing import NamedTuple
+
+from mvcc_kv.errors import BadRequestError, LimitExceededError
 
 __all__ = [
     "HEADER_BYTES",
@@ -70,6 +73,7 @@ __all__ = [
 FORMAT_VERSION = 1
 HEADER_BYTES = 64
 RECORD_HEADER_BYTES = 32
+BODY_BYTES_MAX = 0xFFFFFFFF
 TOKEN_BYTES_MAX = 255
 
 _MAGIC = b"mvcckvL\n"
@@ -187,17 +191,42 @@ def find_records(data: bytes, offset: int) -> Iterator[Record]:
 
 
 def encode_commit(writes: Mapping[bytes, bytes | None], label: str | None, token: str | None, time_us: int) -> bytes:
-    """A commit's body."""
+    """A commit's body. Raises `BadRequestError` or `LimitExceededError` for a token or writes that it can't hold."""
     label_bytes = b"" if label is None else label.encode(errors="replace")
-    token_bytes = b"" if token is None else token.encode()
+    token_bytes = b"" if token is None else _token_bytes(token)
     label_length = _NO_LABEL if label is None else len(label_bytes)
     parts = [_COMMIT.pack(_COMMIT_KIND, label_length, len(token_bytes), time_us), label_bytes, token_bytes]
-    for key, value in writes.items():
-        if value is None:
-            parts += (_WRITE.pack(len(key), _TOMBSTONE), key)
-        else:
-            parts += (_WRITE.pack(len(key), len(value)), key, value)
-    return b"".join(parts)
+    try:
+        for key, value in writes.items():
+            if value is None:
+                parts += (_WRITE.pack(len(key), _TOMBSTONE), key)
+            else:
+                parts += (_WRITE.pack(len(key), len(value)), key, value)
+    except StructError:
+        raise _too_large(writes) from None
+    body = b"".join(parts)
+    if len(body) > BODY_BYTES_MAX:
+        raise _too_large(writes)
+    return body
+
+
+def _token_bytes(token: str) -> bytes:
+    try:
+        data = token.encode()
+    except UnicodeEncodeError as error:
+        raise BadRequestError(f"the commit's id {token!r} can't be written in UTF-8: {error.reason}") from None
+    if not 0 < len(data) <= TOKEN_BYTES_MAX:
+        raise BadRequestError(f"a commit's id has 1 to {TOKEN_BYTES_MAX} bytes in UTF-8, not {len(data)}")
+    return data
+
+
+def _too_large(writes: Mapping[bytes, bytes | None]) -> LimitExceededError:
+    actual = sum(len(key) + len(value or b"") for key, value in writes.items())
+    return LimitExceededError(
+        f"the log takes at most {BODY_BYTES_MAX} bytes in one transaction, not {actual}",
+        limit=BODY_BYTES_MAX,
+        actual=actual,
+    )
 
 
 def decode_commit(body: memoryview) -> Commit:

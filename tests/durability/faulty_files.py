@@ -67,6 +67,28 @@ class FaultyFiles:
         self._enter("write")
         self._files.write(file, data)
 
+    def write_at(self, file: int, data: bytes, offset: int) -> None:
+        if "write_at" in self._failures:
+            self._files.write_at(file, data[: len(data) // 2], offset)
+        self._enter("write_at")
+        self._files.write_at(file, data, offset)
+
+    def allocate(self, file: int, size: int) -> None:
+        self._enter("allocate")
+        self._files.allocate(file, size)
+
+    def truncate(self, path: str, size: int) -> None:
+        self._enter("truncate", path)
+        self._files.truncate(path, size)
+
+    def list(self, path: str) -> list[str]:
+        self._enter("list", path)
+        return self._files.list(path)
+
+    def sync_data(self, file: int) -> None:
+        self._enter("sync_data")
+        self._files.sync_data(file)
+
     def sync(self, file: int) -> None:
         self._enter("sync")
         self._files.sync(file)
