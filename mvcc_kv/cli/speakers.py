@@ -12,11 +12,21 @@ from contextlib import suppress
 
 from mvcc_kv.cli.wire import LineConnection
 from mvcc_kv.engine import VersionedStore
-from mvcc_kv.errors import Error
+from mvcc_kv.errors import BadRequestError, Error
+from mvcc_kv.protocol.commands import verb_of
+from mvcc_kv.protocol.replies import error_reply
 from mvcc_kv.server.session import Services, Session
 from mvcc_kv.server.settings import Settings
 
 __all__ = ["EngineSpeaker", "ServerSpeaker"]
+
+_TOO_MANY = error_reply(
+    BadRequestError("BACKUP answers with many lines, and one is wanted here; `mvcc-kv backup` writes them to a file")
+).rstrip(b"\n")
+
+
+def _has_many_replies(command: str) -> bool:
+    return verb_of(command.encode(errors="replace")) == "BACKUP"
 
 
 class ServerSpeaker:
@@ -29,6 +39,8 @@ class ServerSpeaker:
 
     def __call__(self, name: str, command: str) -> bytes:
         """The reply line. Raises `UnavailableError` when the connection is lost; the next command makes a new one."""
+        if _has_many_replies(command):
+            return _TOO_MANY
         try:
             reply = self._connection(name).ask(command.encode(errors="surrogateescape"))
         except Error:
@@ -77,6 +89,8 @@ class EngineSpeaker:
 
     def __call__(self, name: str, command: str) -> bytes:
         """The reply line."""
+        if _has_many_replies(command):
+            return _TOO_MANY
         session = self._sessions.get(name) or self._begin(name)
         reply = session.execute(command.encode(errors="surrogateescape"))
         if reply is None:

@@ -20,6 +20,7 @@ __all__ = [
     "SCAN_ITEMS_MAX",
     "USAGE",
     "Auth",
+    "Backup",
     "Checkpoint",
     "Command",
     "Commit",
@@ -53,6 +54,8 @@ USAGE = {
     "ROLLBACK": "ROLLBACK: forget the transaction",
     "STATS": "STATS: counters and sizes",
     "CHECKPOINT": "CHECKPOINT: write checkpoint.json now; answered when it is on disk",
+    "BACKUP": 'BACKUP | BACKUP {"prefix": "p"}: every item of one snapshot, in as many reply lines as that takes; in '
+    "the last one `next` is null",
     "PING": "PING: is somebody there?",
     "AUTH": 'AUTH password | AUTH {"password": "p"}: log in, where the server has a password',
     "HELP": "HELP: this list",
@@ -113,6 +116,10 @@ class Checkpoint(msgspec.Struct, frozen=True):
     pass
 
 
+class Backup(msgspec.Struct, frozen=True):
+    keys: KeyRange
+
+
 class Ping(msgspec.Struct, frozen=True):
     pass
 
@@ -130,7 +137,7 @@ class Auth(msgspec.Struct, frozen=True):
 
 
 Command: TypeAlias = (
-    Get | Put | Delete | Scan | Start | Commit | Rollback | Stats | Checkpoint | Ping | Help | Quit | Auth
+    Get | Put | Delete | Scan | Start | Commit | Rollback | Stats | Checkpoint | Backup | Ping | Help | Quit | Auth
 )
 
 
@@ -228,6 +235,10 @@ class _CommitArgument(msgspec.Struct, forbid_unknown_fields=True):
     durability: Literal["default", "none"] = "default"
 
 
+class _BackupArgument(msgspec.Struct, forbid_unknown_fields=True):
+    prefix: str = ""
+
+
 class _AuthArgument(msgspec.Struct, forbid_unknown_fields=True):
     password: str
 
@@ -238,6 +249,7 @@ _decode_put = msgspec.json.Decoder(_PutArgument).decode
 _decode_scan = msgspec.json.Decoder(_ScanArgument).decode
 _decode_start = msgspec.json.Decoder(_StartArgument).decode
 _decode_commit = msgspec.json.Decoder(_CommitArgument).decode
+_decode_backup = msgspec.json.Decoder(_BackupArgument).decode
 _decode_auth = msgspec.json.Decoder(_AuthArgument).decode
 
 
@@ -312,6 +324,11 @@ def _parse_commit(argument: bytes) -> Commit:
     return Commit(wants_object=True, id=wanted.id, after=wanted.after, waits=wanted.durability == "default")
 
 
+def _parse_backup(argument: bytes) -> Backup:
+    wanted = _decoded("BACKUP", _decode_backup, argument) if argument.strip() else _BackupArgument()
+    return Backup(KeyRange(wanted.prefix.encode()))
+
+
 def _parse_auth(argument: bytes) -> Auth:
     if argument.lstrip().startswith(b"{"):
         decoded: _AuthArgument = _decoded("AUTH", _decode_auth, argument)
@@ -340,6 +357,7 @@ _PARSERS: dict[bytes, Callable[[bytes], Command]] = {
     b"ROLLBACK": _without_argument("ROLLBACK", Rollback()),
     b"STATS": _without_argument("STATS", Stats()),
     b"CHECKPOINT": _without_argument("CHECKPOINT", Checkpoint()),
+    b"BACKUP": _parse_backup,
     b"PING": _without_argument("PING", Ping()),
     b"AUTH": _parse_auth,
     b"HELP": _without_argument("HELP", Help()),

@@ -20,6 +20,7 @@ __all__ = [
     "PONG",
     "ROLLED_BACK",
     "STARTED",
+    "backup_reply",
     "error_reply",
     "key_reply",
     "page_reply",
@@ -67,6 +68,17 @@ def page_reply(page: Page, *, keys_only: bool) -> bytes:
         items = b", ".join(b'{"key": %b, "value": %b}' % (json_string(key), value) for key, value in page.items)
     following = b"null" if page.next is None else json_string(page.next)
     return b'{"status": "Ok", "result": {"items": [%b], "next": %b}}\n' % (items, following)
+
+
+def backup_reply(commit_ts: int, page: Page) -> bytes:
+    """One of the replies to BACKUP; the last one's `next` is null.
+
+    >>> backup_reply(42, Page([(b"a", b"1")], None))
+    b'{"status": "Ok", "result": {"commit_ts": 42, "items": [{"key": "a", "value": 1}], "next": null}}\\n'
+    """
+    items = b", ".join([b'{"key": %b, "value": %b}' % (json_string(key), value) for key, value in page.items])
+    following = b"null" if page.next is None else json_string(page.next)
+    return b'{"status": "Ok", "result": {"commit_ts": %d, "items": [%b], "next": %b}}\n' % (commit_ts, items, following)
 
 
 def error_reply(error: Error) -> bytes:

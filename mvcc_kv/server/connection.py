@@ -3,7 +3,8 @@
     receive() -> framer -> lines waiting -> run(): session -> output, which the loop sends
 
 `run` executes a bounded number of commands, so that nobody starves, and stops at a command whose reply comes
-later, or while the client leaves too much of its output unread. As long as lines wait, the loop reads no more:
+later, or while the client leaves too much of its output unread. A reply of many lines is one line a run, under the
+same conditions. As long as lines wait, the loop reads no more:
 so what a connection holds is what one `receive` brought, an unfinished line, and its output up to the high mark.
 """
 
@@ -105,12 +106,12 @@ class Connection:
     @property
     def can_run(self) -> bool:
         """Whether `run` would execute something now."""
-        return bool(self._lines) and not self._is_answer_awaited and self._has_room
+        return (bool(self._lines) or self.session.has_more) and not self._is_answer_awaited and self._has_room
 
     @property
     def can_receive(self) -> bool:
         """Whether there is room for more from the client."""
-        return not self._lines and not self._is_over and self._has_room
+        return not self._lines and not self.session.has_more and not self._is_over and self._has_room
 
     @property
     def _has_room(self) -> bool:
@@ -126,8 +127,8 @@ class Connection:
         """Whether the socket can be closed: everything that will be said has been said."""
         if self.session.speaks_http:
             return True
-        is_silent = not self._lines and not self.output_bytes and not self._held and not self._is_answer_awaited
-        return self._is_over and is_silent
+        is_answered = not self._lines and not self.session.has_more and not self._is_answer_awaited
+        return self._is_over and is_answered and not self.output_bytes and not self._held
 
     @property
     def _is_over(self) -> bool:
@@ -137,6 +138,8 @@ class Connection:
     def run(self) -> None:
         """Execute waiting commands: one turn's worth."""
         lines = self._lines
+        if self._say_more():
+            return
         execute = self.session.execute
         for _ in range(min(len(lines), self._commands_per_turn)):
             if self._is_answer_awaited or not self._has_room:
@@ -151,6 +154,15 @@ class Connection:
             if self.session.wants_to_close:
                 lines.clear()
                 return
+            if self.session.has_more:
+                return
+
+    def _say_more(self) -> bool:
+        """Say the next line of a reply in many; whether there was one."""
+        if not self.session.has_more:
+            return False
+        self._say(self.session.more())
+        return True
 
     def _answer(self, reply: bytes) -> None:
         """The reply that was to come later."""

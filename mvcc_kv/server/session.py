@@ -38,6 +38,7 @@ from mvcc_kv.protocol import commands, replies
 from mvcc_kv.protocol.commands import USAGE, parse, verb_of
 from mvcc_kv.protocol.framing import Line
 from mvcc_kv.protocol.guard import is_host_header
+from mvcc_kv.server.backup import Backup
 from mvcc_kv.server.scans import bounded_page
 
 __all__ = ["Services", "Session"]
@@ -103,11 +104,12 @@ class Session:
     """Executes a client's commands one after the other.
 
     `execute` returns a command's reply, or None if it comes later, through `answer_later`; until then
-    no other command may be executed.
+    no other command may be executed. Nor while `has_more`: the reply has more lines, and `more` makes the next.
     """
 
     __slots__ = (
         "_answer_later",
+        "_backup_made",
         "_locked",
         "_opened",
         "_seen_ts",
@@ -122,6 +124,7 @@ class Session:
         self._services = services
         self._answer_later = answer_later
         self._opened: _Opened | None = None
+        self._backup_made: Backup | None = None
         self._locked = services.password is not None
         self._spent_bytes = 0  # by the command at hand and those before it in its transaction
         self._seen_ts = 0  # the newest commit that this client knows of: it must not read behind that
@@ -160,6 +163,20 @@ class Session:
                 self._doom(error, verb_of(_text(line)))
             return replies.error_reply(error)
 
+    @property
+    def has_more(self) -> bool:
+        """Whether the last command's reply has more lines."""
+        return self._backup_made is not None
+
+    def more(self) -> bytes:
+        """The next line of a reply in many: made now, so that nothing is made before there is room for it."""
+        backup = self._backup_made
+        assert backup is not None, "there is more"
+        reply = backup.reply()
+        if backup.is_over:
+            self._backup_made = None
+        return reply
+
     def expire(self, after_s: float) -> None:
         """Roll the open transaction back because it took too long; the client is told at its next command."""
         self._end(
@@ -173,10 +190,12 @@ class Session:
     def lose(self, cause: Error) -> None:
         """What this client saw beyond `visible_ts` will never be visible: forget it, and the transaction with it."""
         self._end(cause)
+        self._end_backup()
         self._seen_ts = self.hold_ts = 0
 
     def close(self) -> None:
         """The client is gone: roll its transaction back."""
+        self._end_backup()
         if self._opened is not None:
             self._opened.transaction.rollback()
             self._opened = None
@@ -334,6 +353,19 @@ class Session:
 
         self._services.checkpoint(answer)
 
+    def _backup(self, command: commands.Backup) -> bytes:
+        if self._opened is not None:
+            raise BadRequestError("BACKUP has a snapshot of its own; COMMIT or ROLLBACK this transaction first")
+        snapshot = self._services.store.begin(TransactionOptions(read_only=True), self._seen_ts)
+        self._wait_for(snapshot.start_ts)
+        self._backup_made = Backup(snapshot, command.keys)
+        return self.more()
+
+    def _end_backup(self) -> None:
+        backup, self._backup_made = self._backup_made, None
+        if backup is not None:
+            backup.close()
+
     def _ping(self, _: commands.Ping) -> bytes:
         return replies.PONG
 
@@ -374,6 +406,7 @@ _HANDLERS: dict[type[commands.Command], Callable[[Session, Any], bytes | None]] 
     commands.Rollback: Session._rollback,
     commands.Stats: Session._stats,
     commands.Checkpoint: Session._checkpoint,
+    commands.Backup: Session._backup,
     commands.Ping: Session._ping,
     commands.Help: Session._help,
     commands.Quit: Session._quit,
