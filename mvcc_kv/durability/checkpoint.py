@@ -32,15 +32,22 @@ import re
 import zlib
 from collections.abc import Generator, Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import msgspec
 
-from mvcc_kv.api import KeyRange, StoreTransaction
+from mvcc_kv.api import KeyRange, Page
 from mvcc_kv.errors import DataDirectoryError
 from mvcc_kv.values import json_string
 
-__all__ = ["Checkpoint", "CheckpointChunks", "decode_checkpoint", "encode_checkpoint", "ends_checkpoint"]
+__all__ = [
+    "Checkpoint",
+    "CheckpointChunks",
+    "CheckpointSource",
+    "decode_checkpoint",
+    "encode_checkpoint",
+    "ends_checkpoint",
+]
 
 FORMAT = "mvcc-kv-checkpoint"
 FORMAT_VERSION = 1
@@ -67,6 +74,15 @@ class Checkpoint:
     items: list[tuple[bytes, bytes]]
 
 
+class CheckpointSource(Protocol):
+    """What a checkpoint is made of: a snapshot, of a store or read elsewhere."""
+
+    @property
+    def start_ts(self) -> int: ...
+    def scan(self, keys: KeyRange, *, limit: int) -> Page: ...
+    def rollback(self) -> None: ...
+
+
 class CheckpointChunks:
     """The bytes of a checkpoint of what `snapshot` reads, in chunks; its commit_ts is the snapshot's start_ts.
 
@@ -75,7 +91,7 @@ class CheckpointChunks:
     would be: that could run anywhere, inside the store's own lock too.
     """
 
-    def __init__(self, snapshot: StoreTransaction) -> None:
+    def __init__(self, snapshot: CheckpointSource) -> None:
         self._snapshot = snapshot
         self._chunks = _chunks(snapshot)
 
@@ -95,12 +111,12 @@ class CheckpointChunks:
         self._snapshot.rollback()
 
 
-def encode_checkpoint(snapshot: StoreTransaction) -> CheckpointChunks:
+def encode_checkpoint(snapshot: CheckpointSource) -> CheckpointChunks:
     """The checkpoint of what `snapshot` reads; joined, the chunks are the file. Ends the snapshot."""
     return CheckpointChunks(snapshot)
 
 
-def _chunks(snapshot: StoreTransaction) -> Generator[bytes, None, None]:
+def _chunks(snapshot: CheckpointSource) -> Generator[bytes, None, None]:
     crc = 0
     for chunk in _body(snapshot):
         crc = zlib.crc32(chunk, crc)
@@ -108,7 +124,7 @@ def _chunks(snapshot: StoreTransaction) -> Generator[bytes, None, None]:
     yield _END_OF_DATA + _FOOTER % zlib.crc32(_END_OF_DATA, crc)
 
 
-def _body(snapshot: StoreTransaction) -> Iterator[bytes]:
+def _body(snapshot: CheckpointSource) -> Iterator[bytes]:
     yield _HEADER % snapshot.start_ts
     rest, before = KeyRange(), b"\n"
     while True:

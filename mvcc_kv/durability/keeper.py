@@ -113,7 +113,7 @@ class _Custody:
 
     def close(self) -> None:
         with self._turn:
-            if self._directory.is_owned and self._store.visible_ts != self._directory.checkpoint_ts:
+            if self._directory.is_owned and self._store.visible_ts != (self._directory.checkpoint_ts or 0):
                 self._write()
             if self._directory.is_owned:
                 self._log.close()

@@ -248,8 +248,16 @@ class Log:
             del self._old[0], bases[0]
 
     def close(self) -> None:
-        """Close the segment. What was not written is lost."""
+        """Close the segment and give back the space that it didn't need, all of it if there never was a commit.
+
+        What was not written is lost.
+        """
         if self._file is not None:
             file, self._file = self._file, None
+            path = self._segment_path(self._base_ts)
             with contextlib.suppress(OSError):  # all that matters was synced
                 self._files.close(file)
+                if self._end_ts == 0:
+                    self._files.remove(path)
+                else:
+                    self._files.truncate(path, self._used_bytes)

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+import mvcc_kv
 from mvcc_kv.durability import Checkpoint, DataDirectory, DirectoryKeeper, decode_checkpoint, open_directory
 from mvcc_kv.engine import VersionedStore
 from mvcc_kv.errors import DataDirectoryError, UnavailableError
@@ -160,3 +161,14 @@ def test_threads_take_turns(tmp_path: Path) -> None:
     keeper.close()
     assert failures == []
     assert on_disk(tmp_path).commit_ts == 20
+
+
+def test_opening_and_closing_an_empty_directory_leaves_it_empty(tmp_path: Path) -> None:
+    mvcc_kv.open(tmp_path).close()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_closed_directory_holds_no_space_for_what_may_come(tmp_path: Path) -> None:
+    with mvcc_kv.open(tmp_path) as db:
+        db["a"] = 1
+    assert sum(file.stat().st_size for file in tmp_path.iterdir()) < 4096
