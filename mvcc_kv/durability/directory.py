@@ -174,7 +174,8 @@ class DataDirectory:
             self._job.abandon()
         lock, self._lock = self._lock, None
         if lock is not None:
-            self.files.close(lock)  # closing unlocks; LOCK_UN in a fork would unlock its parent's too
+            with contextlib.suppress(OSError):  # closing unlocks; LOCK_UN in a fork would unlock its parent's too
+                self.files.close(lock)
 
 
 class CheckpointJob:

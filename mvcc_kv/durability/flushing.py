@@ -155,7 +155,7 @@ class SettlingLog:
             self._written_ts = batch.last_ts
 
     def _guarded(self, step: Callable[[], None]) -> bool:
-        """Take a step, unless one has failed; whether it is done. A sync that Ctrl-C cut short is simply taken again."""
+        """Take a step, unless one has failed; whether it is done. A sync that Ctrl-C cut short is taken again."""
         if self._log.failure is not None:
             return False
         try:
