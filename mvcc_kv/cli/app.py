@@ -8,16 +8,20 @@ from typing import Annotated, Any
 
 import typer
 
+from mvcc_kv.cli.backup import backup
 from mvcc_kv.cli.delete import delete
 from mvcc_kv.cli.dump import dump
 from mvcc_kv.cli.get import get
 from mvcc_kv.cli.load import load
 from mvcc_kv.cli.play import play
 from mvcc_kv.cli.put import put
+from mvcc_kv.cli.repair import repair
 from mvcc_kv.cli.reporting import reporting
+from mvcc_kv.cli.restore import restore
 from mvcc_kv.cli.serve import serve
 from mvcc_kv.cli.shell import shell
 from mvcc_kv.cli.stats import stats
+from mvcc_kv.cli.verify import verify
 from mvcc_kv.version import __version__
 
 __all__ = ["app"]
@@ -37,7 +41,8 @@ def _help(command: Callable[..., Any]) -> str:
     return "\n\n".join(it if it.startswith("\b") else " ".join(it.split("\n")) for it in paragraphs)
 
 
-_SERVER, _KEYS, _ALL, _LEARN = "Run a server", "Work with keys", "Work with all of them", "See what happens"
+_SERVER, _KEYS, _ALL = "Run a server", "Work with keys", "Work with all of them"
+_SAFE, _LEARN = "Keep the data safe", "See what happens"
 
 for panel, name, command in (
     (_SERVER, "serve", serve),
@@ -48,6 +53,10 @@ for panel, name, command in (
     (_ALL, "dump", dump),
     (_ALL, "load", load),
     (_ALL, "stats", stats),
+    (_SAFE, "backup", backup),
+    (_SAFE, "restore", restore),
+    (_SAFE, "verify", verify),
+    (_SAFE, "repair", repair),
     (_LEARN, "play", play),
 ):
     app.command(name, help=_help(command), rich_help_panel=panel)(reporting(command))

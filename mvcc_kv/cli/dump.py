@@ -1,22 +1,20 @@
-"""`mvcc-kv dump`: write every key and value as JSON, page by page."""
+"""`mvcc-kv dump`: write every key and value as JSON, all of them from one snapshot."""
 
 from __future__ import annotations
 
 import os
 import stat
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
-from typing import Annotated, BinaryIO, Protocol
+from collections.abc import Generator, Iterator
+from contextlib import closing, contextmanager, suppress
+from typing import Annotated, BinaryIO
 
 import typer
 
 from mvcc_kv.api import KeyRange, Page, Store, TransactionOptions
 from mvcc_kv.cli.json_file import encode_items
 from mvcc_kv.cli.progress import watched
-from mvcc_kv.cli.reporting import note
-from mvcc_kv.cli.target import DataDir, Password, Url, chosen
-from mvcc_kv.errors import LimitExceededError
+from mvcc_kv.cli.target import DataDir, Password, Target, Url, chosen
 from mvcc_kv.values import encode_key
 
 __all__ = ["dump"]
@@ -24,76 +22,51 @@ __all__ = ["dump"]
 PAGE_ITEMS = 1_000
 
 
-class _Scannable(Protocol):
-    def scan(self, keys: KeyRange, *, limit: int, reverse: bool = False) -> Page: ...
-
-
 def dump(
     file: Annotated[str, typer.Argument(help="The file to write; - is standard output.")] = "-",
     prefix: Annotated[str, typer.Option("--prefix", help="Only keys that begin with this.", show_default=False)] = "",
-    snapshot: Annotated[
-        bool,
-        typer.Option("--snapshot", help="All of it from one snapshot, or nothing; see above."),
-    ] = False,
     url: Url = None,
     password: Password = None,
     data_dir: DataDir = None,
+    snapshot: Annotated[bool, typer.Option("--snapshot", hidden=True, help="It always is.")] = False,
 ) -> None:
-    """Write all keys and values as one JSON object, an entry a line, in the order of the keys.
+    """Write all keys and values as one JSON object, an entry a line, in the order of the keys, from one snapshot.
 
-    `mvcc-kv load` reads it back. A FILE is replaced as a whole, or not touched.
-
-    Which moment does it show? With --data-dir, one snapshot. From a server, pages of up to 1,000 keys are read one
-    after the other, each from the newest snapshot then; if anything was committed in between, a line on standard
-    error says so. With --snapshot all pages are read in one read-only transaction. A server limits a transaction's
-    commands to 1,024 bytes unless it was started with a larger --max-transaction-bytes, which is enough for some
-    15,000 keys; past it, --snapshot fails.
+    `mvcc-kv load` reads it back. A FILE is replaced as a whole, or not touched. Clients of the server go on meanwhile.
 
     \b
-      mvcc-kv dump backup.json
+      mvcc-kv dump all.json
       mvcc-kv dump --prefix user: | jq .
-      mvcc-kv dump --snapshot --data-dir data backup.json
+      mvcc-kv dump --data-dir data all.json
     """
-    keys = KeyRange(encode_key(prefix))
-    with chosen(url, password, data_dir).opened() as store, _output(file) as out:
-        if snapshot:
-            _dump_snapshot(store, keys, out)
-        else:
-            _dump_pages(store, keys, out)
+    keys = encode_key(prefix)
+    target = chosen(url, password, data_dir)
+    with target.opened() as store, _output(file) as out:
+        total = store.stats()["keys"]
+        with closing(_pages(target, store, keys)) as pages:
+            items = (item for page in pages for item in page.items)
+            for chunk in encode_items(watched(items, "Dumping", total)):
+                out.write(chunk)
 
 
-def _dump_snapshot(store: Store, keys: KeyRange, out: BinaryIO) -> None:
-    transaction = store.begin(TransactionOptions(read_only=True))
+def _pages(target: Target, store: Store, prefix: bytes) -> Generator[Page, None, None]:
+    """All that begins with the prefix, from one snapshot."""
+    if target.data_dir is None:
+        from mvcc_kv.cli.snapshot import served_snapshot
+
+        with served_snapshot(target.address, target.password, prefix.decode()) as (_, pages):
+            yield from pages
+        return
+    snapshot, keys = store.begin(TransactionOptions(read_only=True)), KeyRange(prefix)
     try:
-        _write(transaction, keys, store.stats()["keys"], out)
-    except LimitExceededError as error:
-        error.message += ", or dump without --snapshot"
-        raise
+        while True:
+            page = snapshot.scan(keys, limit=PAGE_ITEMS)
+            yield page
+            if page.next is None:
+                return
+            keys = keys.resumed(page.next, reverse=False)
     finally:
-        transaction.rollback()
-
-
-def _dump_pages(store: Store, keys: KeyRange, out: BinaryIO) -> None:
-    before = store.stats()
-    _write(store, keys, before["keys"], out)
-    after = store.stats()
-    commits = after["visible_ts"] - before["visible_ts"]
-    if commits:
-        note(f"{commits} commits came in meanwhile, so the dump is not of one moment; --snapshot makes it so")
-
-
-def _write(source: _Scannable, keys: KeyRange, total: int, out: BinaryIO) -> None:
-    for chunk in encode_items(watched(_items(source, keys), "Dumping", total)):
-        out.write(chunk)
-
-
-def _items(source: _Scannable, keys: KeyRange) -> Iterator[tuple[bytes, bytes]]:
-    while True:
-        page = source.scan(keys, limit=PAGE_ITEMS)
-        yield from page.items
-        if page.next is None:
-            return
-        keys = keys.resumed(page.next, reverse=False)
+        snapshot.rollback()
 
 
 @contextmanager

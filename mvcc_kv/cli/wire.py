@@ -7,7 +7,7 @@ long load did key by key, wants the lines themselves.
 from __future__ import annotations
 
 import socket
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -92,6 +92,17 @@ class LineConnection:
         try:
             self._socket.sendall(b"".join(b"%b\n" % line for line in lines))
             return [self._receive() for _ in lines]
+        except OSError as error:
+            raise UnavailableError(
+                f"the connection to {self._address} was lost: {_reason(error)}", retryable=True
+            ) from None
+
+    def ask_for_many(self, line: bytes) -> Iterator[bytes]:
+        """The reply lines to a command that has many; the caller knows the last one, and reads no further."""
+        try:
+            self._socket.sendall(line + b"\n")
+            while True:
+                yield self._receive()
         except OSError as error:
             raise UnavailableError(
                 f"the connection to {self._address} was lost: {_reason(error)}", retryable=True

@@ -216,7 +216,8 @@ def _refusal(text: bytes, name: str) -> DataDirectoryError:
     if isinstance(outline.format_version, int) and outline.format_version > FORMAT_VERSION:
         return DataDirectoryError(
             f"{name} is of format version {outline.format_version}, from a newer mvcc-kv; this one reads "
-            f"version {FORMAT_VERSION}: upgrade mvcc-kv, or choose another directory"
+            f"version {FORMAT_VERSION}: upgrade mvcc-kv, or choose another directory",
+            newer=True,
         )
     return DataDirectoryError(
         f"{name} was changed after it was written: it isn't laid out as a checkpoint of format version "

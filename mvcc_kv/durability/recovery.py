@@ -146,7 +146,8 @@ class _Reader:
             header = decode_header(data)
         except ValueError as error:
             raise DataDirectoryError(
-                f"{os.path.join(self._path, name)!r} is of {error}: upgrade mvcc-kv, or choose another directory"
+                f"{os.path.join(self._path, name)!r} is of {error}: upgrade mvcc-kv, or choose another directory",
+                newer=True,
             ) from None
         if header is None or header.base_ts != _base_ts(name):
             self._refuse(name, 0, "its header is damaged", (_base_ts(name) + 1, _base_ts(name) + 1))

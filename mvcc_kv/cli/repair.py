@@ -1,0 +1,39 @@
+"""`mvcc-kv repair`: the best that can be had of a damaged directory."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+__all__ = ["repair"]
+
+
+def repair(
+    directory: Annotated[str, typer.Argument(metavar="DIR", help="The damaged directory.", show_default=False)],
+    moved_to: Annotated[
+        str, typer.Option("--to", metavar="BACKUP", help="A new directory, for the old files.", show_default=False)
+    ],
+) -> None:
+    """Move the files of a damaged data directory to BACKUP, and keep what whole commits there are, as a new checkpoint.
+
+    What is kept is a prefix: everything up to the first commit that can't be read, and nothing behind it, since what
+    came later may build on it. The rest is lost from the directory, and named by its timestamps; in BACKUP every file
+    stays as it was. New commits go on above every timestamp that was used. A directory without damage is left alone.
+
+    \b
+      mvcc-kv repair data --to data-damaged
+    """
+    from mvcc_kv.durability.inspection import inspect
+    from mvcc_kv.durability.inspection import repair as repair_directory
+
+    if inspect(directory).damage is None:
+        typer.echo(f"{directory} is not damaged: nothing to do")
+        return
+    done = repair_directory(directory, moved_to)
+    typer.echo(f"kept: {done.keys} keys, as of commit {done.kept_ts}")
+    if done.lost is None:
+        typer.echo("lost: no commits")
+    else:
+        typer.echo(f"lost: commits {done.lost[0]} to {done.lost[1]}")
+    typer.echo(f"the old files are in {done.moved_to}; new commits come after {done.commit_ts}")

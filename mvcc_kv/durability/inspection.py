@@ -1,0 +1,457 @@
+"""Verify and repair: what a directory's files are worth, and the best that can be had of damaged ones.
+
+    checkpoint.json  at 40      log-..21.wal  [21 ... 40]     log-..41.wal  [41 ... 57 ## 59 60 61]
+    ok                          not needed                    damaged at 58
+
+    verify    says so, file by file, and changes nothing
+    repair    keeps a prefix of whole commits, 1 to 57 here, and says that 58 to 61 are lost
+
+Whether a directory is damaged is for recovery to judge, and nobody else: so `verify` finds nothing wrong exactly when
+a start would succeed. What it adds is a look into every file, also behind the first damage.
+
+Rules of repair, and of replacing a directory's content with a backup's:
+  - What was there is moved aside, byte for byte, never removed.
+  - Commit timestamps go on above every one that the old files show any trace of: what a client was told about commit 61
+    must never come to mean another commit.
+  - A crash in between leaves what starts as before, or not at all, or as repaired: the checkpoint is copied and then
+    replaced in one step, by one so new that it needs none of the log, and the log's segments go after that.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from itertools import count
+from typing import Literal
+
+from mvcc_kv.durability.backup import listed, write_file
+from mvcc_kv.durability.checkpoint import Checkpoint, decode_checkpoint
+from mvcc_kv.durability.directory import CHECKPOINT_NAME, DataDirectory
+from mvcc_kv.durability.files import FileSystem, OsFileSystem
+from mvcc_kv.durability.records import (
+    HEADER_BYTES,
+    RECORD_HEADER_BYTES,
+    Commit,
+    decode_header,
+    find_records,
+    read_record,
+    segment_ts,
+)
+from mvcc_kv.durability.recovery import read_log
+from mvcc_kv.errors import DataDirectoryError
+
+__all__ = [
+    "CheckpointReport",
+    "Damage",
+    "Inspection",
+    "Repair",
+    "Restored",
+    "SegmentReport",
+    "inspect",
+    "repair",
+    "restore",
+]
+
+_UNFINISHED_NAME = f"{CHECKPOINT_NAME}.tmp"
+_LOG_TEMPORARY_NAME = "log.wal.tmp"
+_CLAIMED_TS = re.compile(rb'"commit_ts": *([0-9]{1,18})')
+State = Literal["ok", "torn", "not needed", "damaged"]
+
+
+@dataclass(frozen=True, slots=True)
+class Damage:
+    """Why a start is refused. `commits` is the range that can't be read, as far as that is known.
+
+    `is_final`: the files are a newer version's, and not for this one to repair.
+    """
+
+    reason: str
+    file: str | None = None
+    offset: int | None = None
+    commits: tuple[int, int] | None = None
+    is_final: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class CheckpointReport:
+    """A checkpoint file. `error` says why it can't be used; then `commit_ts` is only what it claims."""
+
+    file: str
+    size_bytes: int
+    commit_ts: int = 0
+    keys: int = 0
+    error: str | None = None
+    is_newer: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class SegmentReport:
+    """A segment of the log: its whole commits from the start, and what lies behind them.
+
+    "torn": what a crash left unfinished; nobody was told of it, and the next start cuts it off. "not needed": the
+    checkpoint holds all of it, and it is never read again.
+    """
+
+    file: str
+    size_bytes: int
+    state: State
+    first_ts: int | None
+    last_ts: int | None
+    offset: int  # where the whole records end
+    rest_bytes: int  # what lies behind, less the zeros at its end
+    known_ts: int  # the newest commit that it tells of
+    bound_ts: int  # and the newest that may have been in what can't be read
+
+
+@dataclass(frozen=True, slots=True)
+class Inspection:
+    """What a directory holds. `commit_ts` is how far a start, or a repair, would come."""
+
+    path: str
+    checkpoint: CheckpointReport | None
+    segments: list[SegmentReport]
+    commit_ts: int
+    damage: Damage | None
+
+    @property
+    def known_ts(self) -> int:
+        """The newest commit that the files tell of, readable or not."""
+        damaged_to = 0 if self.damage is None or self.damage.commits is None else self.damage.commits[1]
+        claimed_ts = 0 if self.checkpoint is None else self.checkpoint.commit_ts
+        return max([self.commit_ts, claimed_ts, damaged_to, *(segment.known_ts for segment in self.segments)])
+
+    @property
+    def bound_ts(self) -> int:
+        """No commit whose traces are in the files, readable or not, can have had a later timestamp."""
+        return max([self.known_ts, *(segment.bound_ts for segment in self.segments)])
+
+
+@dataclass(frozen=True, slots=True)
+class Repair:
+    """What a repair did: it kept the commits up to `kept_ts`; those in `lost` are lost, if there are any.
+
+    `commit_ts` is where commits go on.
+    """
+
+    kept_ts: int
+    keys: int
+    lost: tuple[int, int] | None
+    commit_ts: int
+    moved_to: str
+
+
+@dataclass(frozen=True, slots=True)
+class Restored:
+    """What a directory was made to hold, and where its old content is."""
+
+    commit_ts: int
+    keys: int
+    moved_to: str | None
+
+
+def inspect(path: str | os.PathLike[str], files: FileSystem | None = None) -> Inspection:
+    """Look into every file of the directory. Changes nothing.
+
+    Nobody may be writing to it: raises `DataDirectoryError` if a process holds it. One that can't be written to, as
+    a copy may be, is taken to be at rest. Takes the memory of a recovery.
+    """
+    files = files or OsFileSystem()
+    path = os.path.abspath(path)
+    _must_be_there(path)
+    with _held(path, files):
+        return _inspected(path, files)
+
+
+def repair(path: str | os.PathLike[str], moved_to: str | os.PathLike[str], files: FileSystem | None = None) -> Repair:
+    """Move the directory's files to `moved_to`, a new or empty directory, and keep what whole commits there are.
+
+    Raises `DataDirectoryError`, having changed nothing, for a directory that isn't damaged, or that nothing
+    can be had of.
+    """
+    files = files or OsFileSystem()
+    path, moved_to = os.path.abspath(path), os.path.abspath(moved_to)
+    _must_be_there(path)
+    directory = DataDirectory.open(path, files)
+    try:
+        found = _inspected(path, files)
+        if found.damage is None:
+            raise DataDirectoryError(f"{path!r} is not damaged: there is nothing to repair")
+        if found.damage.is_final:
+            raise DataDirectoryError(f"{found.damage.reason}. Nothing was changed")
+        kept = _best(path, files)
+        if kept is None:
+            raise DataDirectoryError(
+                f"nothing can be had of {path!r}: its checkpoint is of no use, and its log doesn't reach back to the "
+                f"first commit. Nothing was changed; put a backup back with `mvcc-kv restore`"
+            )
+        commit_ts = max(found.bound_ts, kept.commit_ts) + 1
+        _replace(directory, Checkpoint(commit_ts, kept.items), moved_to)
+        lost = (kept.commit_ts + 1, found.known_ts) if found.known_ts > kept.commit_ts else None
+        return Repair(kept.commit_ts, len(kept.items), lost, commit_ts, moved_to)
+    finally:
+        directory.close()
+
+
+def restore(
+    content: Checkpoint,
+    path: str | os.PathLike[str],
+    *,
+    at_least_ts: int = 0,
+    replaces: bool = False,
+    files: FileSystem | None = None,
+) -> Restored:
+    """Make `content` what the directory holds: a new or empty one, or with `replaces` one whose content moves aside.
+
+    Its commit_ts is the content's, or `at_least_ts` if that is more, or above everything that was replaced: commit
+    timestamps never go back. Raises `DataDirectoryError`.
+    """
+    files = files or OsFileSystem()
+    path = os.path.abspath(path)
+    directory = DataDirectory.open(path, files)
+    try:
+        names = files.list(path)
+        if names and not replaces:
+            raise DataDirectoryError(
+                f"{path!r} is not empty; name a new directory, or move its content aside with --force"
+            )
+        found = _inspected(path, files)
+        if found.damage is not None and found.damage.is_final:
+            raise DataDirectoryError(f"{found.damage.reason}. Nothing was changed")
+        is_replaced = any(map(_is_ours, names))
+        commit_ts = max(content.commit_ts, at_least_ts, found.bound_ts + 1 if is_replaced else 0)
+        moved_to = _free_name(path, names) if is_replaced else None
+        _replace(directory, Checkpoint(commit_ts, content.items), moved_to)
+        return Restored(commit_ts, len(content.items), moved_to)
+    finally:
+        directory.close()
+
+
+def _free_name(path: str, names: list[str]) -> str:
+    """A directory beside the files, for those that are replaced: a rename can't leave the file system."""
+    return next(os.path.join(path, name) for name in map("replaced-{}".format, count(1)) if name not in names)
+
+
+def _replace(directory: DataDirectory, content: Checkpoint, moved_to: str | None) -> None:
+    """Put `content` in place of what the locked directory holds, which goes to `moved_to` (None: it holds nothing).
+
+    The content's commit_ts must be above `Inspection.bound_ts`. Raises `DataDirectoryError`; what it had moved by
+    then is in `moved_to`.
+    """
+    path, files = directory.path, directory.files
+    checkpoint = os.path.join(path, CHECKPOINT_NAME)
+    try:
+        if moved_to is None:
+            write_file(checkpoint, listed(content), files, replaces=False)
+            return
+        names = [name for name in files.list(path) if _is_ours(name)]
+        _make_empty_directory(moved_to, files)
+        if CHECKPOINT_NAME in names:
+            _copy(checkpoint, os.path.join(moved_to, CHECKPOINT_NAME), files)
+        for name in (_UNFINISHED_NAME, _LOG_TEMPORARY_NAME):
+            if name in names:
+                _move(os.path.join(path, name), os.path.join(moved_to, name), files)
+        files.sync_directory(moved_to)
+        write_file(checkpoint, listed(content), files, replaces=True)
+        for name in names:
+            if segment_ts(name) is not None:
+                _move(os.path.join(path, name), os.path.join(moved_to, name), files)
+        files.sync_directory(moved_to)
+        files.sync_directory(path)
+    except OSError as error:
+        raise DataDirectoryError(
+            f"{path!r} could not be replaced: {error.strerror or error}; "
+            f"those of its files that it doesn't hold any more are in {moved_to!r}"
+        ) from error
+
+
+def _inspected(path: str, files: FileSystem) -> Inspection:
+    checkpoint, report = _checkpoint(path, CHECKPOINT_NAME, files)
+    reached = _Reached(checkpoint or Checkpoint(0, []))
+    damage = None
+    torn: str | None = None
+    if report is not None and report.error is not None:
+        damage = Damage(report.error, report.file, is_final=report.is_newer)
+    try:
+        recovery = read_log(path, reached.commit_ts, reached.replay, files=files)
+        torn = None if recovery.torn is None else os.path.basename(recovery.torn.file)
+    except DataDirectoryError as error:
+        damage = damage or _damage(error)
+    segments = _segments(path, 0 if checkpoint is None else checkpoint.commit_ts, torn, damage, files)
+    return Inspection(path, report, segments, reached.commit_ts, damage)
+
+
+def _damage(error: DataDirectoryError) -> Damage:
+    commits = error.evidence.get("commits")
+    file = error.evidence.get("file")
+    return Damage(
+        error.message.partition("; nothing was changed")[0],
+        None if file is None else os.path.basename(file),
+        error.evidence.get("offset"),
+        None if commits is None else (commits[0], commits[1]),
+        bool(error.evidence.get("newer")),
+    )
+
+
+class _Reached:
+    """The state that a replay has come to: it stays when the replay ends in damage."""
+
+    def __init__(self, checkpoint: Checkpoint) -> None:
+        self.commit_ts = checkpoint.commit_ts
+        self._items = dict(checkpoint.items)
+
+    @property
+    def items(self) -> list[tuple[bytes, bytes]]:
+        return sorted(self._items.items())
+
+    def replay(self, commit_ts: int, commit: Commit) -> None:
+        for key, value in commit.writes:
+            if value is None:
+                self._items.pop(key, None)
+            else:
+                self._items[key] = value
+        self.commit_ts = commit_ts
+
+
+def _best(path: str, files: FileSystem) -> _Reached | None:
+    """The newest state that can be reached: from a checkpoint, an unfinished one that is whole too, or from nothing."""
+    best: _Reached | None = None
+    starts = [_checkpoint(path, name, files)[0] for name in (CHECKPOINT_NAME, _UNFINISHED_NAME)]
+    if starts == [None, None] and any(segment_ts(name) == 1 for name in files.list(path)):
+        starts.append(Checkpoint(0, []))
+    for start in starts:
+        if start is None:
+            continue
+        reached = _Reached(start)
+        with suppress(DataDirectoryError):
+            read_log(path, start.commit_ts, reached.replay, files=files)
+        if best is None or reached.commit_ts > best.commit_ts:
+            best = reached
+    return best
+
+
+def _checkpoint(path: str, name: str, files: FileSystem) -> tuple[Checkpoint | None, CheckpointReport | None]:
+    try:
+        text = files.read(os.path.join(path, name))
+    except FileNotFoundError:
+        return None, None
+    except OSError as error:
+        return None, CheckpointReport(name, 0, error=f"{name} can't be read: {error.strerror or error}")
+    try:
+        checkpoint = decode_checkpoint(text, name)
+    except DataDirectoryError as error:
+        claimed = _CLAIMED_TS.search(text, 0, 4096)
+        claimed_ts = 0 if claimed is None else int(claimed[1])
+        return None, CheckpointReport(name, len(text), claimed_ts, 0, error.message, "newer" in error.evidence)
+    return checkpoint, CheckpointReport(name, len(text), checkpoint.commit_ts, len(checkpoint.items))
+
+
+def _segments(
+    path: str, checkpoint_ts: int, torn: str | None, damage: Damage | None, files: FileSystem
+) -> list[SegmentReport]:
+    reports: list[SegmentReport] = []
+    names = [name for name in files.list(path) if segment_ts(name) is not None]
+    for name, following in zip(names, [*names[1:], None], strict=True):
+        is_needed = following is None or (segment_ts(following) or 0) - 1 > checkpoint_ts
+        reports.append(_segment(path, name, is_needed, torn == name, damage, files))
+    return reports
+
+
+def _segment(
+    path: str, name: str, is_needed: bool, is_torn: bool, damage: Damage | None, files: FileSystem
+) -> SegmentReport:
+    base_ts = (segment_ts(name) or 1) - 1
+    try:
+        data = files.read(os.path.join(path, name))
+    except OSError:
+        return SegmentReport(name, 0, "damaged" if is_needed else "not needed", None, None, 0, 0, base_ts, base_ts)
+    end_ts, chain, offset = base_ts, 0, 0
+    with suppress(ValueError):  # of a newer version: nothing of it is known
+        header = decode_header(data)
+        if header is not None and header.base_ts == base_ts:
+            chain, offset = header.base_crc, HEADER_BYTES
+    while offset and (record := read_record(data, offset)) is not None and record.chain == chain:
+        if record.commit_ts != end_ts + record.is_commit:
+            break
+        end_ts, chain, offset = record.commit_ts, record.crc, record.end
+    rest = data[offset:].rstrip(b"\0")
+    is_damaged = damage is not None and not is_torn and (damage.file == name or bool(rest) or not offset)
+    state: State = "not needed" if not is_needed else "damaged" if is_damaged else "torn" if is_torn else "ok"
+    first_ts, last_ts = (base_ts + 1, end_ts) if end_ts > base_ts else (None, None)
+    return SegmentReport(name, len(data), state, first_ts, last_ts, offset, len(rest), *_traces(rest, end_ts))
+
+
+def _traces(rest: bytes, end_ts: int) -> tuple[int, int]:
+    """The newest commit that these bytes, which follow the one at `end_ts`, tell of, and the newest they may have had.
+
+    Of whole records the timestamp is known. Where nothing can be read, no more commits can have been than there is
+    room for their records' headers.
+    """
+    known_ts, bound_ts, at = end_ts, end_ts, 0
+    for record in find_records(rest, 0):
+        known_ts = max(known_ts, record.commit_ts, record.durable_ts)
+        bound_ts = max(bound_ts + _records_max(record.offset - at), known_ts)
+        at = record.end
+    return known_ts, bound_ts + _records_max(len(rest) - at)
+
+
+def _records_max(size_bytes: int) -> int:
+    return -(-size_bytes // RECORD_HEADER_BYTES)
+
+
+@contextmanager
+def _held(path: str, files: FileSystem) -> Iterator[None]:
+    """Hold the directory, without changing it."""
+    try:
+        lock = files.lock_directory(path)
+    except BlockingIOError:
+        DataDirectory.open(path, files).close()  # raises, and says who holds it
+        lock = None
+    except OSError as error:
+        if error.errno not in (None, errno.EACCES, errno.EPERM, errno.EROFS):
+            raise DataDirectoryError(f"{path!r} can't be read: {error.strerror or error}") from error
+        lock = None
+    try:
+        yield
+    finally:
+        if lock is not None:
+            files.close(lock)
+
+
+def _must_be_there(path: str) -> None:
+    if not os.path.isdir(path):
+        raise DataDirectoryError(f"there is no directory {path!r}")
+
+
+def _is_ours(name: str) -> bool:
+    return name in (CHECKPOINT_NAME, _UNFINISHED_NAME, _LOG_TEMPORARY_NAME) or segment_ts(name) is not None
+
+
+def _make_empty_directory(path: str, files: FileSystem) -> None:
+    files.make_directory(path)
+    if files.list(path):
+        raise DataDirectoryError(f"{path!r} is not empty; name a new directory")
+
+
+def _copy(source: str, target: str, files: FileSystem) -> None:
+    data = files.read(source)
+    file = files.create(target)
+    try:
+        files.write(file, data)
+        files.sync(file)
+    finally:
+        files.close(file)
+
+
+def _move(source: str, target: str, files: FileSystem) -> None:
+    try:
+        files.rename(source, target)
+    except OSError as error:
+        if error.errno != errno.EXDEV:
+            raise
+        _copy(source, target, files)
+        files.sync_directory(os.path.dirname(target))
+        files.remove(source)
