@@ -102,7 +102,9 @@ def check_recoveries_cut_short(disk: SimulatedDisk, told: Told, seed: str) -> No
     life.end()
     random = Random(seed)
     for at in range(operations):
-        how, policy = random.choice(["before", "middle", "after", "fail"]), random.choice([ALL, NONE, Scatter(seed)])
+        how = random.choice(["before", "middle", "after", "fail"])
+        policies: list[CrashPolicy] = [ALL, NONE, Scatter(seed)]
+        policy = random.choice(policies)
         cut_short = disk.kill()
         cut_short.fault = Fault(at, how)
         try:
