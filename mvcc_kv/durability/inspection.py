@@ -25,7 +25,7 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from itertools import count
+from itertools import count, zip_longest
 from typing import Literal
 
 from mvcc_kv.durability.backup import listed, write_file
@@ -354,7 +354,7 @@ def _segments(
 ) -> list[SegmentReport]:
     reports: list[SegmentReport] = []
     names = [name for name in files.list(path) if segment_ts(name) is not None]
-    for name, following in zip(names, [*names[1:], None], strict=True):
+    for name, following in zip_longest(names, names[1:]):
         is_needed = following is None or (segment_ts(following) or 0) - 1 > checkpoint_ts
         reports.append(_segment(path, name, is_needed, torn == name, damage, files))
     return reports
