@@ -76,7 +76,7 @@ class ShortPages(VersionedStore):
         super().__init__()
         self.asked: list[KeyRange] = []
 
-    def scan(self, keys: KeyRange, *, limit: int, reverse: bool = False) -> Page:
+    def scan(self, keys: KeyRange, *, limit: int, reverse: bool = False, seen_ts: int = 0) -> Page:
         self.asked.append(keys)
         if len(self.asked) % 2:
             everything = super().scan(keys, limit=PAGE_ITEMS, reverse=reverse).items
@@ -139,7 +139,7 @@ class FailingTransaction:
 
 
 class FailingStore(VersionedStore):
-    def begin(self, options: TransactionOptions = TransactionOptions()) -> Any:  # noqa: B008 (immutable)
+    def begin(self, options: TransactionOptions = TransactionOptions(), seen_ts: int = 0) -> Any:  # noqa: B008
         return FailingTransaction()
 
 

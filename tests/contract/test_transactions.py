@@ -307,3 +307,15 @@ def test_the_interface_is_what_it_declares(db: Database) -> None:
     isolation: Literal["snapshot"] = "snapshot"
     with db as same, same.transaction(isolation=isolation, label="typed") as tx:
         tx["k"] = 1
+
+
+def test_a_commit_that_does_not_wait_for_the_disk_is_seen_at_once(db: Database) -> None:
+    with db.transaction(durability="none") as tx:
+        tx["a"] = 1
+    assert db["a"] == 1
+    assert tx.commit_ts == 1
+
+
+def test_no_other_durability_is_known(db: Database) -> None:
+    with pytest.raises(BadRequestError, match='"default" or "none"'):
+        db.transaction(durability="some")  # type: ignore[arg-type]

@@ -484,3 +484,23 @@ def test_a_host_header_closes_a_timed_out_transaction_too() -> None:
     session.expire(1)
     assert session.execute(b"Host: x") == b""
     assert session.speaks_http
+
+
+def test_what_became_of_a_commit_can_be_asked_later() -> None:
+    house = House()
+    first, second = house.session(), house.session()
+    say(first, b"START", b"PUT a 1")
+    assert told(first, b'COMMIT {"id": "x"}') == {"commit_ts": 1}
+    assert told(second, b'COMMIT {"id": "x"}') == {"commit_ts": 1}
+    assert told(second, b'COMMIT {"id": "x", "after": 0}') == {"commit_ts": 1}
+    assert code(second, b'COMMIT {"id": "y", "after": 1}') == "NO_TRANSACTION"
+    say(first, b"START", b"PUT a 2")
+    assert code(first, b'COMMIT {"id": "y"}') == "NO_TRANSACTION"
+    assert told(second, b"GET a") == {"key": "a", "value": "1"}
+
+
+def test_an_outcome_that_is_forgotten_is_not_denied() -> None:
+    house = House()
+    house.store.restore(42, [], {"": 42})
+    refusal = told(house.session(), b'COMMIT {"id": "x", "after": 41}')
+    assert refusal == {"code": "UNAVAILABLE", "retryable": False, "forgotten_ts": 42}
