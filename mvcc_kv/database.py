@@ -153,8 +153,8 @@ class StoreDatabase:
         One attempt: a lost race is a `ConflictError` from its commit. `run`, `attempts` and
         `@transactional` are the same with retries.
 
-        `durability="none"`: its commit doesn't wait for the disk. You see it at once; a power loss may take
-        it away, with whatever was committed after it, until a later commit that waits, or a checkpoint.
+        `durability="none"`: its commit doesn't wait for the disk. You see it at once; until a later commit
+        that waits, a power loss may take it away, and over TCP a crash of the server too.
 
         >>> import mvcc_kv
         >>> db = mvcc_kv.open(":memory:")

@@ -174,7 +174,11 @@ class TransactionTimeoutError(Error, TimeoutError):
 
 
 class UnavailableError(Error):
-    """The store can't do this now; `retryable` says whether trying again can help. Nothing was applied."""
+    """The store can't do this now; `retryable` says whether trying again can help.
+
+    Nothing was applied; but of a commit that was under way when the log failed (`retryable` is false), only
+    the next start will find out.
+    """
 
     code = "UNAVAILABLE"
 
@@ -186,9 +190,10 @@ class AuthRequiredError(Error):
 
 
 class CommitUnknownError(Error):
-    """The connection was lost while a commit was in flight: it was applied whole, or not at all.
+    """A commit was in flight when the connection was lost, and the server could not be asked what became of it.
 
-    Never retried by itself, because that could apply it twice. Read what it would have written, then decide.
+    It was applied whole, or not at all. Never retried by itself, because that could apply it twice. Read what it
+    would have written, then decide.
     """
 
     code = "COMMIT_UNKNOWN"

@@ -3,6 +3,12 @@
     keeper.py       looks after one store's directory: load at the open, checkpoint on demand and at the close
     directory.py    the data directory: its lock, what it holds, and the one checkpoint being written
     checkpoint.py   a snapshot as the bytes of a checkpoint file, and back; pure
+    records.py      the log's segments and records as bytes, and back; pure
+    log.py          the write-ahead log: batches of commits, segments that come and go
+    flushing.py     group commit, for embedded use; a server's is in server/commits.py
+    recovery.py     what the log says happened after the checkpoint, and whether it can be believed
+    inspection.py   verify, repair and restore
+    backup.py       checkpoint files that are written and read elsewhere
     files.py        every operation on a file that this room makes: one seam, so that tests can make each one fail
 
 A checkpoint is written from an MVCC snapshot while commits go on. It is whole or it isn't there:
