@@ -74,12 +74,14 @@ def _dump_snapshot(store: Store, keys: KeyRange, out: BinaryIO) -> None:
 
 
 def _dump_pages(store: Store, keys: KeyRange, out: BinaryIO) -> None:
-    before = store.stats()
-    _write(store, keys, before["keys"], out)
-    after = store.stats()
-    commits = after["visible_ts"] - before["visible_ts"]
-    if commits:
-        note(f"{commits} commits came in meanwhile, so the dump is not of one moment; --snapshot makes it so")
+    stats = store.stats()
+    begun_ts = stats["visible_ts"]
+    _write(store, keys, stats["keys"], out)
+    ended_ts = store.stats()["visible_ts"]
+    if ended_ts != begun_ts:
+        note(
+            f"the dump is not of one moment, but from between commits {begun_ts} and {ended_ts}; --snapshot makes it so"
+        )
 
 
 def _write(source: _Scannable, keys: KeyRange, total: int, out: BinaryIO) -> None:
