@@ -299,7 +299,8 @@ class VersionedStore:
             superseded_ts, commit_ts, key = superseded.popleft()
             if not self._live.hold(commit_ts, superseded_ts, key):
                 self._free(commit_ts, key)
-        self._collect(self._collect_steps)
+        if self._live.has_garbage or self._tombstones or self._labels:
+            self._collect(self._collect_steps)
 
     # Collection
 
@@ -353,11 +354,9 @@ class VersionedStore:
         rest = without(self._heads[key], commit_ts)
         assert rest is not None, "a superseded version has a newer one above it"
         self._versions -= 1
+        _overwrite(self._heads, key, rest)
         if rest[1] is None and rest[2] is None and rest[0] <= self._horizon():
-            _overwrite(self._heads, key, rest)
             self._drop(key)
-        else:
-            _overwrite(self._heads, key, rest)
 
     def _drop(self, key: bytes) -> None:
         """Take a lone tombstone's key out of the index."""
