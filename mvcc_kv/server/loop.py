@@ -464,6 +464,7 @@ class Server:
             self._drop(peer, "closed: the server stops")
         self._close_listeners()
         self._worker.close()
+        self._checkpoints.close()
         self._selector.close()
         self._wake_receiver.close()
         self._wake_sender.close()

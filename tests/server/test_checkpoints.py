@@ -21,12 +21,17 @@ from .running import DEADLINE_S, running, until
 
 
 class SlowFiles(FaultyFiles):
-    """A disk that takes its time: while `is_slow`, no fsync returns."""
+    """A disk that takes as long as it is told to, to make a file or to sync it."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.may_sync = Event()
+        self.may_create, self.may_sync = Event(), Event()
+        self.may_create.set()
         self.may_sync.set()
+
+    def create(self, path: str) -> int:
+        assert self.may_create.wait(DEADLINE_S)
+        return super().create(path)
 
     def sync(self, file: int) -> None:
         super().sync(file)
@@ -249,6 +254,20 @@ def test_a_large_checkpoint_is_made_in_slices_between_which_others_are_served(ke
         assert client.result() == {"checkpoint_ts": 20_000}
         assert len(kept.on_disk()[1]) == 20_000
         assert kept.files.operations.count("write") > 50
+
+
+def test_a_stop_that_cuts_a_checkpoint_short_lets_go_of_everything(kept: Kept) -> None:
+    for n in range(20_000):
+        kept.store.put(b"k%05d" % n, b"1")
+    with running(**kept.options) as run:
+        kept.files.may_create.clear()
+        run.connect().send(b"CHECKPOINT\n")
+        until(lambda: kept.store.stats()["active_transactions"] == 1)
+        run.server.stop()
+        run.server.stop()
+        kept.files.may_create.set()
+        assert run.stopped() is False
+    assert not Path(kept.directory.checkpoint_path).exists()
 
 
 def test_a_server_in_memory_refuses_at_once() -> None:
