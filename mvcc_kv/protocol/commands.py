@@ -234,7 +234,7 @@ def _parse_key(verb: str, argument: bytes) -> bytes:
         return decoded.key.encode()
     if not key:
         raise _bad(verb, "a key is missing")
-    if b" " in key or b"\t" in key:
+    if 0x20 in key or 0x09 in key:  # a number: `bytes in bytes` goes through an exception
         raise _bad(verb, "one key is wanted; a key with spaces goes into the JSON form")
     return key
 
