@@ -4,8 +4,12 @@ import logging
 from collections.abc import Iterator
 
 import pytest
+from hypothesis import settings
 
 from mvcc_kv.server.logs import logger
+
+settings.register_profile("replayable", deadline=None, print_blob=True)
+settings.load_profile("replayable")
 
 
 @pytest.fixture(autouse=True)
