@@ -7,6 +7,7 @@ then read the diff, because that is the review.
 from __future__ import annotations
 
 import os
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -15,8 +16,7 @@ from mvcc_kv.cli.speakers import EngineSpeaker, ServerSpeaker
 from mvcc_kv.database import MemoryKeeper
 from mvcc_kv.engine import VersionedStore
 from mvcc_kv.stress.script import Script, Turn, differences, parse, play, rewritten
-
-from .contract.serving import serving
+from tests.contract.serving import serving
 
 UPDATES = os.environ.get("UPDATE_GOLDEN") == "1"
 SCRIPTS = sorted(Path(__file__).parent.joinpath("golden").glob("*.txt"))
@@ -37,10 +37,8 @@ def test_the_engine_answers_as_the_script_expects(path: Path) -> None:
 @each_script
 def test_a_server_answers_as_the_script_expects(path: Path) -> None:
     script = parse(path.read_text())
-    with serving() as address:
-        speak = ServerSpeaker(address)
+    with serving() as address, closing(ServerSpeaker(address)) as speak:
         turns = list(play(script, speak))
-        speak.close()
     _judge(script, turns)
 
 

@@ -44,8 +44,8 @@ def _help(command: Callable[..., Any]) -> str:
 _SERVER, _KEYS, _ALL = "Run a server", "Work with keys", "Work with all of them"
 _SAFE, _LEARN = "Keep the data safe", "See what happens"
 
+app.command("serve", rich_help_panel=_SERVER)(serve)  # reports its own errors: what it doesn't expect is a bug
 for panel, name, command in (
-    (_SERVER, "serve", serve),
     (_KEYS, "shell", shell),
     (_KEYS, "get", get),
     (_KEYS, "put", put),

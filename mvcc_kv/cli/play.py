@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from mvcc_kv.cli.reporting import printable
 from mvcc_kv.cli.target import DEFAULT_URL, Password
 from mvcc_kv.errors import BadRequestError
 from mvcc_kv.stress.script import Script, Speak, Step, Turn, differences, parse
@@ -152,12 +153,12 @@ def _print_turns(script: Script, speak: Speak, picture: Callable[[], str]) -> li
             Text.assemble(
                 (said.ljust(width), _COLOURS[lane % len(_COLOURS)]),
                 "  ",
-                (turn.answer.text, "red" if turn.answer.text.startswith("Error ") else ""),
+                (printable(turn.answer.text), "red" if turn.answer.text.startswith("Error ") else ""),
             )
         )
         before, drawn = drawn, picture()
         if drawn != before:
-            out.print(Text(f"{' ' * width}  | {drawn}", style="dim"))
+            out.print(Text(f"{' ' * width}  | {printable(drawn)}", style="dim"))
         turns.append(turn)
     return turns
 

@@ -1,4 +1,4 @@
-"""How a command fails: one line on standard error that says why and what to do, and status 1."""
+"""What is said to people beside the output: one line on standard error; for a failure, why and what to do."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ import sys
 from collections.abc import Callable
 from typing import ParamSpec, TypeVar
 
-from mvcc_kv.errors import Error
+from mvcc_kv.errors import AuthRequiredError, Error
 
-__all__ = ["complain", "note", "reporting"]
+__all__ = ["complain", "note", "printable", "reporting"]
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -27,6 +27,17 @@ def complain(message: str) -> int:
     return 1
 
 
+def printable(text: str) -> str:
+    r"""The text with what a terminal might obey, or can't show, written as JSON writes it. Lines stay lines.
+
+    >>> printable("clear \x1b[2J the screen")
+    'clear \\u001b[2J the screen'
+    """
+    if text.isprintable():
+        return text
+    return "".join(it if it.isprintable() or it == "\n" else f"\\u{ord(it):04x}" for it in text)
+
+
 def reporting(command: Callable[P, R]) -> Callable[P, R]:
     """The command, with its errors told in a line in place of a traceback."""
 
@@ -34,6 +45,8 @@ def reporting(command: Callable[P, R]) -> Callable[P, R]:
     def reported(*args: P.args, **kwargs: P.kwargs) -> R:
         try:
             return command(*args, **kwargs)
+        except AuthRequiredError as error:
+            status = complain(f"{error.message} (here: --password, or MVCC_KV_PASSWORD in the environment)")
         except Error as error:
             status = complain(error.message)
         except OSError as error:

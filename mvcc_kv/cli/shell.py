@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
@@ -26,7 +26,7 @@ from mvcc_kv.protocol.commands import verb_of
 if TYPE_CHECKING:
     from rich.console import Console
 
-__all__ = ["Shell", "Standing", "play_lines", "shell", "standing_after"]
+__all__ = ["Shell", "Standing", "interact", "keys_like", "play_lines", "shell", "standing_after"]
 
 Ask: TypeAlias = "Callable[[str], bytes]"
 
@@ -83,7 +83,7 @@ def shell(url: Url = None, password: Password = None, data_dir: DataDir = None) 
     if is_interactive:
         _require_prompt_toolkit()
     with _opened(target) as (ask, store):
-        sys.exit(_interact(target, ask, store) if is_interactive else play_lines(sys.stdin, ask))
+        sys.exit(interact(target, ask, store) if is_interactive else play_lines(sys.stdin, ask))
 
 
 def _require_prompt_toolkit() -> None:
@@ -101,14 +101,13 @@ def _opened(target: Target) -> Iterator[tuple[Ask, Store]]:
     if target.data_dir is not None:
         with opened_directory(target.data_dir, make=True) as (kept, checkpoint):
             engine = EngineSpeaker(kept, checkpoint=checkpoint, max_transaction_bytes=NO_LIMIT_BYTES)
-            yield lambda line: engine(_SESSION, line), kept
-            engine.close()
+            with closing(engine):
+                yield lambda line: engine(_SESSION, line), kept
         return
     server = ServerSpeaker(target.address, target.password)
-    with target.opened() as store:
+    with target.opened() as store, closing(server):
         server.connect(_SESSION)
         yield lambda line: server(_SESSION, line), store
-        server.close()
 
 
 def play_lines(lines: Iterable[str], ask: Ask) -> int:
@@ -177,7 +176,8 @@ class Shell:
         return "" if self.standing is Standing.NONE else "; the open transaction is rolled back"
 
 
-def _interact(target: Target, ask: Ask, store: Store) -> int:
+def interact(target: Target, ask: Ask, store: Store) -> int:
+    """Read lines from the terminal until somebody leaves; the exit status."""
     from rich.console import Console
 
     from mvcc_kv.cli.prompt import new_prompt

@@ -12,6 +12,7 @@ from rich.highlighter import JSONHighlighter
 from rich.table import Table
 from rich.text import Text
 
+from mvcc_kv.cli.reporting import printable
 from mvcc_kv.cli.wire import decode_reply
 from mvcc_kv.errors import Error
 from mvcc_kv.protocol.commands import verb_of
@@ -69,7 +70,7 @@ def _plainly(member: Any) -> Text:
 
 
 def _error(error: Error) -> Text:
-    return Text.assemble((error.code, "bold red"), " ", (error.message, "red"))
+    return Text.assemble((error.code, "bold red"), " ", (printable(error.message), "red"))
 
 
 def _page(page: _Page) -> RenderableType:
@@ -80,7 +81,7 @@ def _page(page: _Page) -> RenderableType:
     if bytes(page.items[0].value):
         table.add_column("value", overflow="fold")
     for item in page.items:
-        table.add_row(Text(item.key), *([_highlighted(_text(item.value))] if bytes(item.value) else []))
+        table.add_row(Text(printable(item.key)), *([_highlighted(_text(item.value))] if bytes(item.value) else []))
     if page.next is None:
         return table
     return Group(table, Text(f"more from {page.next!r}", style="dim"))
@@ -94,4 +95,4 @@ def _value(value: msgspec.Raw) -> Text:
 
 
 def _text(value: msgspec.Raw) -> Text:
-    return Text(bytes(value).decode())
+    return Text(printable(bytes(value).decode()))

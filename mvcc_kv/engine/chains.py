@@ -42,6 +42,9 @@ def versions(head: Version | None) -> Iterator[Version]:
 
 def without(head: Version, commit_ts: int) -> Version | None:
     """The chain less the version of `commit_ts`; cost: the versions newer than it."""
+    older = head[2]
+    if older is not None and older[0] == commit_ts:  # just overwritten: by far the most
+        return (head[0], head[1], older[2])
     newer = []
     node: Version | None = head
     while node is not None and node[0] > commit_ts:

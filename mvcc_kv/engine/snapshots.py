@@ -161,10 +161,22 @@ class LiveSnapshots:
             for negative_ts, key in held:
                 yield ts, -negative_ts, key
 
-    def sees(self, commit_ts: int, superseded_ts: int) -> int | None:
-        """The newest snapshot, live or ending, that sees a version of that interval; for checks."""
+    def may_hold(self, holder: int, commit_ts: int, superseded_ts: int) -> bool:
+        """Whether `holder` may hold a version of that interval: the newest that sees it does; for checks.
+
+        But an ending snapshot and its heir may each hold, for a while, what the other is to.
+        """
         at = bisect_left(self._order, superseded_ts)
-        return self._order[at - 1] if at and self._order[at - 1] >= commit_ts else None
+        if not at or self._order[at - 1] < commit_ts:
+            return False
+        newest = self._order[at - 1]
+        return holder == newest or self._heir(holder) == self._heir(newest)
+
+    def _heir(self, ts: int) -> int:
+        """The newest live snapshot at or before `ts`; -1 if there is none."""
+        while ts in self._ending:
+            ts = self._before(ts)
+        return ts
 
     def check(self) -> None:
         """Verify that the book-keeping agrees with itself."""

@@ -71,8 +71,20 @@ class CommitLog(Protocol):
         ...
 
 
+class _Label:
+    """What a commit is called in conflicts, and how many heads of it are left to clash with."""
+
+    __slots__ = ("heads", "text")
+
+    def __init__(self, text: str, heads: int) -> None:
+        self.text = text
+        self.heads = heads
+
+
 class VersionedStore:
     """A multi-version store of JSON texts under byte keys, in memory. Satisfies `api.Store`. Thread-safe.
+
+    `collect_steps` bounds what a commit or the end of a transaction collects before others get their turn.
 
     >>> store = VersionedStore()
     >>> store.put(b"a", b"1")
@@ -82,8 +94,9 @@ class VersionedStore:
     (b'1', b'2')
     """
 
-    def __init__(self, log: CommitLog | None = None) -> None:
+    def __init__(self, log: CommitLog | None = None, *, collect_steps: int = COLLECT_STEPS) -> None:
         self._log = log
+        self._collect_steps = collect_steps
         self._lock = Lock()
         self._heads: SortedDict[bytes, Version] = SortedDict()
         self._commit_ts = 0
@@ -91,8 +104,8 @@ class VersionedStore:
         self._live = LiveSnapshots()
         self._writers = TimestampCounts()  # snapshots whose transaction may still write
         self._superseded: deque[tuple[int, int, bytes]] = deque()  # (by commit_ts, version's commit_ts, key)
-        self._tombstones: deque[tuple[int, bytes]] = deque()  # by commit_ts, until no writer can clash with them
-        self._labels: OrderedDict[int, str] = OrderedDict()  # by commit_ts, until no conflict can name them
+        self._tombstones: OrderedDict[bytes, int] = OrderedDict()  # heads, by commit_ts, that a writer may clash with
+        self._labels: OrderedDict[int, _Label] = OrderedDict()  # by commit_ts, that a conflict may name
         self._outcomes = CommitOutcomes()
         self._abandoned: deque[Transaction] = deque()  # collected by Python while open; appending needs no lock
         self._keys = 0
@@ -119,9 +132,7 @@ class VersionedStore:
 
         Here and below, somebody who has seen the commit at `seen_ts`, such as his own, doesn't read behind it.
         """
-        head = self._heads.get(
-            key
-        )  # before visible_ts: what is visible now was linked when the head was taken, or later
+        head = self._heads.get(key)  # taken before visible_ts is: all that was visible then is still below it
         version = visible(head, max(self._visible_ts, seen_ts))
         return None if version is None else version[1]
 
@@ -248,9 +259,13 @@ class VersionedStore:
         return commit_ts
 
     def publish(self, ts: int) -> None:
-        """Let new snapshots see every commit up to `ts`: their records are where they have to be."""
+        """Let new snapshots see every commit up to `ts`: their records are where they have to be.
+
+        What is visible stays so: a `ts` that was passed already changes nothing.
+        """
         with self._lock:
-            self._publish(ts)
+            if ts > self._visible_ts:
+                self._publish(ts)
 
     def restore(
         self, commit_ts: int, items: Iterable[tuple[bytes, bytes]], tokens: Mapping[str, int] | None = None
@@ -274,7 +289,7 @@ class VersionedStore:
         self._live.end(transaction.start_ts)
         if not transaction.read_only:
             self._writers.remove(transaction.start_ts)
-        self._collect(COLLECT_STEPS)
+        self._collect(self._collect_steps)
 
     def _reap(self) -> None:
         """Close transactions that became unreachable while open."""
@@ -291,8 +306,11 @@ class VersionedStore:
         clashes = [key for key in transaction.writes if (head := heads.get(key)) is not None and head[0] > start_ts]
         if clashes:
             self._conflicts_total += 1
-            winners = ((key.decode(), heads[key][0]) for key in clashes)
-            raise ConflictError.lost_to(start_ts, {key: Winner(ts, self._labels.get(ts)) for key, ts in winners})
+            raise ConflictError.lost_to(start_ts, {key.decode(): self._winner(heads[key][0]) for key in clashes})
+
+    def _winner(self, commit_ts: int) -> Winner:
+        label = self._labels.get(commit_ts)
+        return Winner(commit_ts, None if label is None else label.text)
 
     def _apply(self, writes: Mapping[bytes, bytes | None], label: str | None = None, token: str | None = None) -> int:
         """Take the next timestamp, log, link and, unless the log says to wait, publish."""
@@ -303,7 +321,7 @@ class VersionedStore:
         self._commit_ts = commit_ts
         self._commits_total += 1
         if label is not None:
-            self._labels[commit_ts] = label
+            self._labels[commit_ts] = _Label(label, len(writes))
         if token is not None:
             self._outcomes.keep(token, commit_ts)
         for key, value in writes.items():
@@ -318,13 +336,32 @@ class VersionedStore:
             if value is None:
                 return
             self._heads[key] = (commit_ts, value, None)
+            self._versions += 1
         else:
-            _overwrite(self._heads, key, (commit_ts, value, head))
-            self._superseded.append((commit_ts, head[0], key))
-        self._versions += 1
+            self._supersede(head, commit_ts, key, value)
         self._keys += (value is not None) - (head is not None and head[1] is not None)
         if value is None:
-            self._tombstones.append((commit_ts, key))
+            self._tombstones[key] = commit_ts
+
+    def _supersede(self, head: Version, commit_ts: int, key: bytes, value: bytes | None) -> None:
+        if self._labels:
+            self._unname(head[0])
+        if head[1] is None:
+            self._tombstones.pop(key, None)
+            if head[2] is None:  # a lone tombstone tells readers no more than nothing does
+                _overwrite(self._heads, key, (commit_ts, value, None))
+                return
+        _overwrite(self._heads, key, (commit_ts, value, head))
+        self._superseded.append((commit_ts, head[0], key))
+        self._versions += 1
+
+    def _unname(self, commit_ts: int) -> None:
+        """A head of this commit was superseded; with its last one goes its label."""
+        label = self._labels.get(commit_ts)
+        if label is not None:
+            label.heads -= 1
+            if not label.heads:
+                del self._labels[commit_ts]
 
     def _publish(self, ts: int) -> None:
         self._visible_ts = ts
@@ -333,19 +370,24 @@ class VersionedStore:
             superseded_ts, commit_ts, key = superseded.popleft()
             if not self._live.hold(commit_ts, superseded_ts, key):
                 self._free(commit_ts, key)
-        self._collect(COLLECT_STEPS)
+        if self._live.has_garbage or self._tombstones or self._labels:
+            self._collect(self._collect_steps)
 
     # Collection
 
     @property
     def has_garbage(self) -> bool:
         """Whether versions wait to be collected: every call collects some, and so does `collect`."""
-        return self._live.has_garbage or self._has_expired()
+        with self._lock:
+            return self._has_garbage()
 
     def collect(self, steps_max: int = COLLECT_STEPS) -> None:
         """Free up to about `steps_max` versions that nobody can see any more."""
         with self._lock:
             self._collect(steps_max)
+
+    def _has_garbage(self) -> bool:
+        return self._live.has_garbage or self._has_expired()
 
     def _collect(self, steps_max: int) -> None:
         if self._live.has_garbage:
@@ -364,7 +406,7 @@ class VersionedStore:
         if not self._tombstones and not self._labels:
             return False
         horizon = self._horizon()
-        if self._tombstones and self._tombstones[0][0] <= horizon:
+        if self._tombstones and next(iter(self._tombstones.values())) <= horizon:
             return True
         return bool(self._labels) and next(iter(self._labels)) <= horizon
 
@@ -373,9 +415,9 @@ class VersionedStore:
         horizon = self._horizon()
         if self._labels and next(iter(self._labels)) <= horizon:
             self._labels.popitem(last=False)
-        if self._tombstones and self._tombstones[0][0] <= horizon:
-            commit_ts, key = self._tombstones.popleft()
-            if self._heads.get(key) == (commit_ts, None, None):
+        if self._tombstones and next(iter(self._tombstones.values())) <= horizon:
+            key, commit_ts = self._tombstones.popitem(last=False)
+            if self._heads[key] == (commit_ts, None, None):
                 self._drop(key)
 
     def _free(self, commit_ts: int, key: bytes) -> None:
@@ -383,14 +425,14 @@ class VersionedStore:
         rest = without(self._heads[key], commit_ts)
         assert rest is not None, "a superseded version has a newer one above it"
         self._versions -= 1
+        _overwrite(self._heads, key, rest)
         if rest[1] is None and rest[2] is None and rest[0] <= self._horizon():
-            _overwrite(self._heads, key, rest)
             self._drop(key)
-        else:
-            _overwrite(self._heads, key, rest)
 
     def _drop(self, key: bytes) -> None:
+        """Take a lone tombstone's key out of the index."""
         del self._heads[key]
+        self._tombstones.pop(key, None)
         self._versions -= 1
 
     # Looking in
@@ -417,7 +459,8 @@ class VersionedStore:
 
     def keys(self) -> list[bytes]:
         """Every key that has a chain, tombstones included, in order; for pictures and tests."""
-        return list(self._heads)
+        with self._lock:
+            return list(self._heads)
 
     def check(self) -> None:
         """Verify every invariant; cost by the size of the store. Raises `AssertionError`."""
@@ -429,6 +472,7 @@ class VersionedStore:
             assert self._keys == sum(chain[0][1] is not None for chain in chains.values())
             assert self._visible_ts <= self._commit_ts
             self._check_chains(chains)
+            self._check_what_writers_may_clash_with(chains)
 
     def _check_chains(self, chains: dict[bytes, list[Version]]) -> None:
         waiting = {(version_ts, key) for _, version_ts, key in self._superseded}
@@ -443,7 +487,18 @@ class VersionedStore:
             for newer, version in pairwise(timestamps):
                 kept.add((version, key))
                 if (version, key) not in waiting:
-                    assert held[version, key] == self._live.sees(version, newer), "the newest that sees it holds it"
-            if timestamps[0] <= self._horizon() and chain[0][1] is None and not self.has_garbage:
+                    assert self._live.may_hold(held[version, key], version, newer), "the newest that sees it holds it"
+            if timestamps[0] <= self._horizon() and chain[0][1] is None and not self._has_garbage():
                 assert len(chain) > 1, "a lone tombstone goes with the last that could clash with it"
         assert kept == waiting | set(held), "what is not newest is waiting or held"
+
+    def _check_what_writers_may_clash_with(self, chains: dict[bytes, list[Version]]) -> None:
+        horizon = self._horizon()
+        heads = {key: chain[0] for key, chain in chains.items()}
+        tombstones = {key: head[0] for key, head in heads.items() if head[1] is None}
+        assert self._tombstones.items() <= tombstones.items(), "only heads are listed"
+        assert self._tombstones.items() >= {(key, ts) for key, ts in tombstones.items() if ts > horizon}
+        assert list(self._tombstones.values()) == sorted(self._tombstones.values())
+        committed = [head[0] for head in heads.values()]
+        for ts, label in self._labels.items():
+            assert ts <= horizon or label.heads == committed.count(ts), "a label stays while a head can be lost to it"

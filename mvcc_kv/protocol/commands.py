@@ -6,6 +6,7 @@ checks a value's JSON and keeps its text to the letter, which is what the store 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from difflib import get_close_matches
 from typing import Annotated, Any, Literal, TypeAlias
@@ -253,11 +254,17 @@ _decode_backup = msgspec.json.Decoder(_BackupArgument).decode
 _decode_auth = msgspec.json.Decoder(_AuthArgument).decode
 
 
+# msgspec refuses half of a surrogate pair, but says "truncated".
+_SURROGATE_ESCAPE = re.compile(rb"\\u[dD][89a-fA-F]")
+_HALF_PAIR_HINT = " (a \\ud800 to \\udfff escape that stands alone is refused: UTF-8 has no such character)"
+
+
 def _decoded(verb: str, decode: Callable[[bytes], Any], argument: bytes) -> Any:
     try:
         return decode(argument)
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-        raise _bad(verb, f"the argument is not as it should be: {error}") from None
+        hint = _HALF_PAIR_HINT if _SURROGATE_ESCAPE.search(argument) else ""
+        raise _bad(verb, f"the argument is not as it should be: {error}{hint}") from None
     except RecursionError:
         raise _bad(verb, "the argument is nested too deeply") from None
 
@@ -269,7 +276,7 @@ def _parse_key(verb: str, argument: bytes) -> bytes:
         return decoded.key.encode()
     if not key:
         raise _bad(verb, "a key is missing")
-    if b" " in key or b"\t" in key:
+    if 0x20 in key or 0x09 in key:  # a number: `bytes in bytes` goes through an exception
         raise _bad(verb, "one key is wanted; a key with spaces goes into the JSON form")
     return key
 

@@ -76,7 +76,7 @@ class LineFramer:
             return []
         lines = self._finish()
         *whole, last = rest.split(b"\n")
-        if b"\r" not in rest and max(map(len, whole), default=0) <= self._line_bytes_max:
+        if 0x0D not in rest and max(map(len, whole), default=0) <= self._line_bytes_max:
             lines += [line for line in whole if line.strip()]
         else:
             for line in whole:

@@ -39,7 +39,7 @@ def is_host_header(line: bytes) -> bool:
 
 def may_hold_host_header(data: bytes) -> bool:
     """Whether it is worth looking at the lines in `data`: a quick look for the header as browsers write it."""
-    return b"Host" in data or b"host" in data or b"HOST" in data
+    return data.find(b"ost") >= 0 or data.find(b"OST") >= 0  # `in` takes longer: it goes through an exception
 
 
 def speaks_http(lines: Iterable[Line], *, from_the_first: bool) -> bool:

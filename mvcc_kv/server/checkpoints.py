@@ -98,6 +98,12 @@ class Checkpoints:
         else:
             self._worker.submit(partial(job.write, chunk), self._written)
 
+    def close(self) -> None:
+        """Let go of the snapshot of a checkpoint that nobody will finish."""
+        if self._job is not None:
+            self._job.chunks.close()
+            self._job = None
+
     def _start(self, begin: Callable[[], CheckpointJob]) -> None:
         self._is_busy = True
 

@@ -27,22 +27,38 @@ class Listeners:
             addresses = {(family, address[0]): address for family, _, _, _, address in found}
             if not (settings.password or settings.insecure):
                 _must_be_loopback(self._host, [str(host) for _, host in addresses])
-            for (family, _), address in addresses.items():
-                self._bind(family, address)
+            self._bind_all([(family, address) for (family, _), address in addresses.items()])
         except (OSError, Error) as error:
             self.close()
             raise self._explained(error) from None
+
+    def _bind_all(self, addresses: list[tuple[int, tuple[Any, ...]]]) -> None:
+        """Take every address that this machine has, and at least one: not all that a name stands for need be here."""
+        missing: OSError | None = None
+        for family, address in addresses:
+            try:
+                self._bind(family, address)
+            except OSError as error:
+                if error.errno not in (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT):
+                    raise
+                missing = error
+        if missing is not None and not self.sockets:
+            raise missing
 
     def _bind(self, family: int, address: tuple[Any, ...]) -> None:
         host, _, *scope = address
         port = self.sockets[0].getsockname()[1] if self.sockets else self._port
         sock = socket.socket(family, socket.SOCK_STREAM)
+        try:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            if family == socket.AF_INET6:
+                sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+            sock.setblocking(False)
+            sock.bind((host, port, *scope))
+        except OSError:
+            sock.close()
+            raise
         self.sockets.append(sock)
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        if family == socket.AF_INET6:
-            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-        sock.setblocking(False)
-        sock.bind((host, port, *scope))
 
     @property
     def address(self) -> str:

@@ -312,6 +312,7 @@ class Server:
             return
         connection = peer.connection
         if connection.can_run:
+            self._expire(peer)
             try:
                 connection.run()
             except Exception:  # noqa: BLE001 (the loop's edge: a bug in one command must not end the others)
@@ -421,14 +422,15 @@ class Server:
         if not peer.connection.can_receive:
             self._advance(peer)
 
-    def _check_transaction(self, peer: _Peer, now: float) -> None:
+    def _check_transaction(self, peer: _Peer, _: float) -> None:
         peer.transaction_timer = None
-        begun_at = peer.connection.session.begun_at
-        if not peer.is_open or begun_at is None:
-            return
-        timeout_s = self._settings.transaction_timeout_s
-        if begun_at + timeout_s > now:
-            self._arm_timers(peer)
+        self._expire(peer)
+        self._arm_timers(peer)
+
+    def _expire(self, peer: _Peer) -> None:
+        """Roll a transaction back that is too old; also before a command that came in the same turn as its time."""
+        timeout_s, begun_at = self._settings.transaction_timeout_s, peer.connection.session.begun_at
+        if not timeout_s or begun_at is None or begun_at + timeout_s > self._now:
             return
         peer.connection.session.expire(timeout_s)
         event(logging.WARNING, "transaction timed out", peer=peer.name, timeout_s=timeout_s)
@@ -526,6 +528,7 @@ class Server:
         self._close_listeners()
         self._worker.close()
         self._log_worker.close()
+        self._checkpoints.close()
         self._selector.close()
         self._wake_receiver.close()
         self._wake_sender.close()

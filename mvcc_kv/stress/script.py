@@ -100,7 +100,7 @@ def parse(text: str) -> Script:
 
 
 def _halves(text: str) -> tuple[list[str], str, list[str]]:
-    lines = text.splitlines()
+    lines = text.replace("\r\n", "\n").split("\n")  # not splitlines, which knows newlines that a command may hold
     at = next((at for at, line in enumerate(lines) if line.rstrip() == _SEPARATOR), None)
     return (lines, "", []) if at is None else (lines[:at], _SEPARATOR, lines[at + 1 :])
 
@@ -134,8 +134,10 @@ def differences(expected: Iterable[str], turns: Iterable[Turn]) -> list[str]:
 def rewritten(text: str, turns: Iterable[Turn]) -> str:
     """The script's text with these turns' answers as what it expects."""
     said, _, _ = _halves(text)
+    while said and not said[-1].strip():
+        said.pop()
     answers = [turn.line for turn in turns if turn.line is not None]
-    return "\n".join(["\n".join(said).rstrip(), _SEPARATOR, *answers]) + "\n"
+    return "\n".join([*said, _SEPARATOR, *answers]) + "\n"
 
 
 # Replies in few words

@@ -7,6 +7,7 @@ import pytest
 from mvcc_kv.engine import VersionedStore
 from mvcc_kv.engine.outcomes import FORGOTTEN, CommitOutcomes
 from mvcc_kv.errors import NoTransactionError, UnavailableError
+from tests.engine.logs import DeferringLog
 
 
 def test_a_remembered_commit_is_answered_again() -> None:
@@ -78,20 +79,8 @@ def test_a_log_with_more_than_is_kept_is_forgotten_in_order() -> None:
     assert list(outcomes) == [(FORGOTTEN, 7), ("t8", 8), ("t9", 9)]
 
 
-class FailedLog:
-    """A log that took a commit and then failed."""
-
-    failure: UnavailableError | None = None
-
-    def append(self, *_: object) -> bool:
-        return False
-
-    def settle(self, commit_ts: int, *, waits: bool = True) -> None:
-        pass
-
-
 def test_what_was_on_its_way_when_the_log_failed_is_not_confirmed() -> None:
-    store, log = VersionedStore(), FailedLog()
+    store, log = VersionedStore(), DeferringLog()
     store.attach(log)
     store.put(b"a", b"1", "x")
     log.failure = UnavailableError("the log can't be written")

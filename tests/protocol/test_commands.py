@@ -342,3 +342,7 @@ def test_any_bytes_are_a_command_or_refused(line: bytes) -> None:
     with suppress(BadRequestError, UnknownCommandError):
         command = parse(line)
         assert type(command).__name__[:3].upper() == verb_of(line)[:3]
+
+
+def test_a_carriage_return_between_tokens_becomes_a_space_so_that_a_reply_stays_one_line() -> None:
+    assert parse(b'PUT {"key": "k",\r "value": [1,\r2]\r}') == Put(b"k", b"[1, 2]")

@@ -5,29 +5,55 @@ from __future__ import annotations
 import json
 import socket
 import struct
+import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
-from threading import Thread
+from threading import Event, Thread
 from typing import Any
 
 from mvcc_kv.engine import VersionedStore
 from mvcc_kv.server import Listeners, Server, Settings
 from mvcc_kv.server.checkpoints import CheckpointJob
+from mvcc_kv.server.listeners import address_name
 
 DEADLINE_S = 20.0  # for what must come; a test that waits so long has failed
 
 
-class Clock:
-    """A clock that stands still until it is told. `calls` tells how often it was looked at."""
+_others_turn = Event()  # never set: to wait for it is to let other threads run
 
-    def __init__(self) -> None:
+
+class Clock:
+    """A clock that stands still until it is told, or with `ticks` goes on by itself; `calls` counts looks at it.
+
+    The loop looks at it in every turn, so it is also the handle to hold the loop by.
+    """
+
+    def __init__(self, *, ticks: bool = False) -> None:
         self.now_s = 1000.0
+        self._ticks = ticks
         self.calls = 0
+        self._free, self._held = Event(), Event()
+        self._free.set()
 
     def __call__(self) -> float:
         self.calls += 1
-        return self.now_s
+        if not self._free.is_set():
+            self._held.set()
+            assert self._free.wait(DEADLINE_S)
+        return self.now_s + (time.monotonic() if self._ticks else 0)
+
+    @contextmanager
+    def holding(self, server: Server) -> Iterator[None]:
+        """The loop stands still in this block: what is sent meanwhile is there all at once when it goes on."""
+        self._held.clear()
+        self._free.clear()
+        try:
+            server.wake()
+            assert self._held.wait(DEADLINE_S)
+            yield
+        finally:
+            self._free.set()
 
 
 class Client:
@@ -70,10 +96,10 @@ class Client:
 
     def rest(self) -> bytes:
         """Everything until the server closes."""
+        while data := self.socket.recv(65536):
+            self._received += data
         received = bytes(self._received)
         self._received.clear()
-        while data := self.socket.recv(65536):
-            received += data
         return received
 
     def is_closed_by_server(self) -> bool:
@@ -95,6 +121,14 @@ class Client:
         self.socket.close()
 
 
+def until(condition: Callable[[], bool]) -> None:
+    """Wait for what will be so before long, where nothing tells when it is."""
+    deadline = time.monotonic() + DEADLINE_S
+    while not condition():
+        assert time.monotonic() < deadline, "waited in vain"
+        _others_turn.wait(0.001)
+
+
 @dataclass
 class Running:
     server: Server
@@ -106,18 +140,54 @@ class Running:
     outcome: list[bool]
 
     def connect(self, **options: Any) -> Client:
+        """A client that the server has accepted."""
+        client = self.knock(**options)
+        name = address_name(client.socket.getsockname())
+        until(lambda: any(peer.name == name for peer in self.peers))
+        return client
+
+    def knock(self, **options: Any) -> Client:
+        """A client that may have to wait, or be refused."""
         client = Client(self.address, **options)
         self.resources.callback(client.close)
         return client
 
     def advance(self, seconds: float) -> None:
-        """Move the clock and let the loop see it; its timers have run before it answers anything sent later."""
+        """Move the clock; when this returns, what became due has been done."""
         self.clock.now_s += seconds
+        for _ in range(2):  # a turn may be under way that looked at the clock before
+            calls = self.clock.calls
+            self.server.wake()
+            until(lambda calls=calls: self.clock.calls >= calls + 2 or not self.thread.is_alive())  # type: ignore[misc]
+
+    @property
+    def peers(self) -> list[Any]:
+        """The server's side of the connections."""
+        return list(self.server._peers)
+
+    def held(self) -> AbstractContextManager[None]:
+        """The loop stands still in this block."""
+        return self.clock.holding(self.server)
+
+    def is_at_rest(self) -> bool:
+        """Whether the loop sleeps while nothing happens; a loop that is busy about nothing turns a lot in this time."""
+        calls = self.clock.calls
+        Event().wait(0.1)
+        return self.clock.calls - calls < 20
+
+    def has_ended_by(self, *, after_s: float) -> bool:
+        self.clock.now_s += after_s  # past every grace
         self.server.wake()
+        self.thread.join(0.01)
+        return not self.thread.is_alive()
 
     def stop(self) -> bool:
         """Stop the server and wait for it; what `serve` returned."""
         self.server.stop()
+        return self.stopped()
+
+    def stopped(self) -> bool:
+        """Wait for the end of a server that was told to stop; what `serve` returned."""
         self.thread.join(DEADLINE_S)
         assert not self.thread.is_alive()
         return self.outcome[0]
@@ -146,5 +216,5 @@ def running(
         try:
             yield run
         finally:
-            clock.now_s += 1e6  # past every grace
-            run.stop()
+            server.stop()
+            until(lambda: run.has_ended_by(after_s=100))

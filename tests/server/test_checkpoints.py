@@ -1,0 +1,280 @@
+"""Checkpoints beside the loop: answered when on disk, in order, in nobody's way, and none blocks the next."""
+
+from __future__ import annotations
+
+import errno
+import json
+from collections.abc import Iterator
+from itertools import count
+from pathlib import Path
+from threading import Event, Thread
+from typing import Any
+
+import pytest
+
+from mvcc_kv.api import TransactionOptions
+from mvcc_kv.durability import DataDirectory, decode_checkpoint
+from mvcc_kv.engine import VersionedStore
+
+from ..durability.faulty_files import FaultyFiles
+from .running import DEADLINE_S, running, until
+
+
+class SlowFiles(FaultyFiles):
+    """A disk that takes as long as it is told to, to make a file or to sync it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.may_create, self.may_sync = Event(), Event()
+        self.may_create.set()
+        self.may_sync.set()
+
+    def create(self, path: str) -> int:
+        assert self.may_create.wait(DEADLINE_S)
+        return super().create(path)
+
+    def sync(self, file: int) -> None:
+        super().sync(file)
+        assert self.may_sync.wait(DEADLINE_S)
+
+
+class Kept:
+    """A store in a directory, and what a server needs to write its checkpoints."""
+
+    def __init__(self, path: Path) -> None:
+        self.files = SlowFiles()
+        self.store = VersionedStore()
+        self.directory = DataDirectory.open(path, self.files)
+        self.options: dict[str, Any] = {"store": self.store, "begin_checkpoint": self._begin}
+
+    def _begin(self) -> Any:
+        return self.directory.begin_checkpoint(self.store.begin(TransactionOptions(read_only=True)))
+
+    def on_disk(self) -> tuple[int, dict[str, Any]]:
+        text = Path(self.directory.checkpoint_path).read_bytes()
+        checkpoint = decode_checkpoint(text)
+        return checkpoint.commit_ts, json.loads(text)["data"]
+
+
+@pytest.fixture
+def kept(tmp_path: Path) -> Iterator[Kept]:
+    kept = Kept(tmp_path / "data")
+    yield kept
+    kept.directory.close()
+    assert not kept.files.open_files
+    assert kept.store.stats()["active_transactions"] == 0, "every snapshot was let go"
+
+
+def test_a_checkpoint_is_answered_when_it_is_on_disk(kept: Kept) -> None:
+    with running(**kept.options) as run:
+        client, other = run.connect(), run.connect()
+        kept.files.may_sync.clear()
+        client.send(b"PUT a 1\nCHECKPOINT\nGET a\nPUT b 2\n")
+        assert client.result() == {"key": "a", "value": "1"}
+        until(lambda: "sync" in kept.files.operations)
+        assert not Path(kept.directory.checkpoint_path).exists()
+        assert other.asked(b"GET b")["code"] == "KEY_NOT_FOUND", "what stands behind it waits"
+        for n in range(50):
+            assert other.asked(b"PUT c %d" % n)["key"] == "c"
+        assert other.asked(b"STATS")["checkpoint_ts"] == 0
+        assert run.is_at_rest()
+        kept.files.may_sync.set()
+        assert client.result() == {"checkpoint_ts": 1}
+        assert kept.on_disk() == (1, {"a": "1"})
+        assert [client.result(), client.result()] == [{"key": "a", "value": "1"}, {"key": "b", "value": "2"}]
+        assert other.asked(b"STATS")["checkpoint_ts"] == 1
+
+
+def test_who_asks_while_one_is_written_gets_the_next_with_its_own_commits(kept: Kept) -> None:
+    with running(**kept.options) as run:
+        first, second, third = run.connect(), run.connect(), run.connect()
+        kept.files.may_sync.clear()
+        first.send(b"PUT a 1\nCHECKPOINT\n")
+        until(lambda: "sync" in kept.files.operations)
+        for client in (second, third):
+            client.ask(b"PUT b 2")
+            client.send(b"CHECKPOINT\n")
+        assert first.result()["key"] == "a"
+        kept.files.may_sync.set()
+        assert first.result() == {"checkpoint_ts": 1}
+        assert [second.result(), third.result()] == [{"checkpoint_ts": 3}] * 2
+        assert kept.on_disk() == (3, {"a": "1", "b": "2"})
+        assert kept.files.operations.count("rename") == 2
+
+
+@pytest.mark.parametrize("operation", ["create", "write", "sync", "rename", "sync_directory", "remove"])
+def test_a_failing_checkpoint_is_answered_and_the_next_one_works(kept: Kept, operation: str) -> None:
+    with running(**kept.options) as run:
+        client = run.connect()
+        client.ask(b"PUT a 1")
+        assert client.asked(b"CHECKPOINT") == {"checkpoint_ts": 1}
+        client.ask(b"PUT a 2")
+        kept.files.fail(operation, errno.ENOSPC)
+        for _ in range(2):
+            client.send(b"CHECKPOINT\nPING\n")
+            refusal = json.loads(client.reply())
+            assert refusal["result"] == {"code": "UNAVAILABLE", "retryable": True}
+            assert "No space left on device" in refusal["message"]
+            assert client.result() == "PONG"
+        assert kept.on_disk()[0] in ((1, 2) if operation == "sync_directory" else (1,))
+        assert client.asked(b"STATS")["checkpoint_ts"] == 1
+        kept.files.mend()
+        assert client.asked(b"CHECKPOINT") == {"checkpoint_ts": 2}
+        assert kept.on_disk() == (2, {"a": "2"})
+
+
+def test_a_checkpoint_is_of_one_moment_while_clients_write(kept: Kept) -> None:
+    """Every transaction moves an amount between two of a thousand keys: the sum never changes."""
+    keys = [b"k%04d" % n for n in range(1000)]
+    for key in keys:
+        kept.store.put(key, b"10")
+    with running(**kept.options) as run:
+        writer, asker, is_over = run.connect(), run.connect(), Event()
+
+        def write() -> None:
+            for n in count(1):
+                if is_over.is_set():
+                    return
+                source, target = keys[n * 7 % 1000], keys[(n * 13 + 1) % 1000]
+                if source == target:
+                    continue
+                tx = kept.store.begin(TransactionOptions())
+                amounts = [int(tx.get(key) or b"") for key in (source, target)]
+                tx.rollback()
+                command = b'START\nPUT {"key": "%b", "value": %d}\nPUT {"key": "%b", "value": %d}\nCOMMIT {}\n'
+                writer.send(command % (source, amounts[0] - 1, target, amounts[1] + 1))
+                for _ in range(4):
+                    writer.reply()
+
+        thread = Thread(target=write)
+        thread.start()
+        seen = []
+        try:
+            for _ in range(5):
+                ts = asker.asked(b"CHECKPOINT")["checkpoint_ts"]
+                on_disk_ts, data = kept.on_disk()
+                assert on_disk_ts == ts
+                assert len(data) == 1000 and sum(data.values()) == 10_000
+                seen.append(ts)
+        finally:
+            is_over.set()
+            thread.join()
+        assert seen == sorted(seen)
+
+
+def test_a_checkpoint_inside_a_transaction_has_only_what_is_committed(kept: Kept) -> None:
+    with running(**kept.options) as run:
+        client = run.connect()
+        client.send(b"PUT a 1\nSTART\nPUT a 2\nCHECKPOINT\nCOMMIT {}\n")
+        assert [client.result() for _ in range(5)][3:] == [{"checkpoint_ts": 1}, {"commit_ts": 2}]
+        assert kept.on_disk() == (1, {"a": "1"})
+
+
+def test_a_client_that_leaves_while_its_checkpoint_is_written_harms_nobody(kept: Kept) -> None:
+    with running(**kept.options) as run:
+        gone, other = run.connect(), run.connect()
+        kept.files.may_sync.clear()
+        gone.send(b"CHECKPOINT\nPUT after 1\n")
+        until(lambda: "sync" in kept.files.operations)
+        gone.reset()
+        assert other.asked(b"PING") == "PONG"
+        assert run.is_at_rest()
+        kept.files.may_sync.set()
+        assert other.asked(b"CHECKPOINT")["checkpoint_ts"] in (0, 1)
+        until(lambda: other.asked(b"STATS")["connections"] == 1)
+
+
+def test_a_client_that_waits_for_its_checkpoint_is_not_idle(kept: Kept) -> None:
+    with running(idle_timeout_s=30, **kept.options) as run:
+        client = run.connect()
+        kept.files.may_sync.clear()
+        client.send(b"CHECKPOINT\n")
+        until(lambda: "sync" in kept.files.operations)
+        run.advance(40)
+        run.advance(40)
+        kept.files.may_sync.set()
+        assert client.result() == {"checkpoint_ts": 0}
+
+
+def test_a_silence_during_a_checkpoint_ends_no_line(kept: Kept) -> None:
+    with running(**kept.options) as run:
+        client, other = run.connect(), run.connect()
+        kept.files.may_sync.clear()
+        client.send(b"CHECKPOINT\nPING\nPUT k hel")
+        until(lambda: "sync" in kept.files.operations)
+        run.advance(60)
+        client.send(b"lo\n")
+        run.advance(60)
+        kept.files.may_sync.set()
+        assert [client.result() for _ in range(3)] == [{"checkpoint_ts": 0}, "PONG", {"key": "k", "value": "hello"}]
+        assert other.asked(b"GET k")["value"] == "hello"
+
+
+def test_checkpoints_are_written_by_time_if_there_is_anything_new(kept: Kept) -> None:
+    with running(checkpoint_interval_s=60, **kept.options) as run:
+        client = run.connect()
+        client.ask(b"PUT a 1")
+        run.advance(50)
+        assert not Path(kept.directory.checkpoint_path).exists()
+        run.advance(15)
+        until(lambda: client.asked(b"STATS")["checkpoint_ts"] == 1)
+        for _ in range(3):
+            run.advance(61)
+        assert client.asked(b"PING") == "PONG"
+        assert kept.files.operations.count("rename") == 1
+        client.ask(b"PUT a 2")
+        run.advance(61)
+        until(lambda: client.asked(b"STATS")["checkpoint_ts"] == 2)
+
+
+def test_a_checkpoint_by_time_that_fails_is_tried_again(kept: Kept) -> None:
+    with running(checkpoint_interval_s=60, **kept.options) as run:
+        client = run.connect()
+        client.ask(b"PUT a 1")
+        kept.files.fail("write")
+        run.advance(61)
+        until(lambda: "write" in kept.files.operations)
+        assert client.asked(b"PING") == "PONG"
+        kept.files.mend()
+        until(lambda: run.server._checkpoints._job is None)
+        run.advance(61)
+        until(lambda: client.asked(b"STATS")["checkpoint_ts"] == 1)
+
+
+def test_a_large_checkpoint_is_made_in_slices_between_which_others_are_served(kept: Kept) -> None:
+    for n in range(20_000):
+        kept.store.put(b"k%05d" % n, b"1")
+    with running(**kept.options) as run:
+        client, other = run.connect(), run.connect()
+        other.ask(b"PING")
+        with run.held():
+            client.send(b"CHECKPOINT\n")
+            other.send(b"PING\n")
+        assert other.result() == "PONG"
+        assert client.result() == {"checkpoint_ts": 20_000}
+        assert len(kept.on_disk()[1]) == 20_000
+        assert kept.files.operations.count("write") > 50
+
+
+def test_a_stop_that_cuts_a_checkpoint_short_lets_go_of_everything(kept: Kept) -> None:
+    for n in range(20_000):
+        kept.store.put(b"k%05d" % n, b"1")
+    with running(**kept.options) as run:
+        kept.files.may_create.clear()
+        run.connect().send(b"CHECKPOINT\n")
+        until(lambda: kept.store.stats()["active_transactions"] == 1)
+        run.server.stop()
+        run.server.stop()
+        kept.files.may_create.set()
+        assert run.stopped() is False
+    assert not Path(kept.directory.checkpoint_path).exists()
+
+
+def test_a_server_in_memory_refuses_at_once() -> None:
+    with running() as run:
+        client = run.connect()
+        client.send(b"CHECKPOINT\nPING\n")
+        refusal = json.loads(client.reply())
+        assert refusal["result"] == {"code": "UNAVAILABLE", "retryable": False}
+        assert "--data-dir" in refusal["message"]
+        assert client.result() == "PONG"
