@@ -192,6 +192,7 @@ class Commits:
             if error is not None:
                 self._fail(error)
             tell()
+            self._rotate_if_free()
 
         self._worker.submit(lambda: self._log.rotate(tokens), done)
 

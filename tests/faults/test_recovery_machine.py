@@ -52,15 +52,16 @@ class RecoveryMachine(RuleBasedStateMachine):
         """Open what is there; a fault may end that, too."""
         self.life = None
         with self._trouble():
-            self.life = Life(self.disk, self.told)
-        if self.life is None:
-            return
-        commit_ts = self.life.store.commit_ts
+            self._find(Life(self.disk, self.told))
+
+    def _find(self, life: Life) -> None:
+        commit_ts = life.store.commit_ts
         assert self.told.acknowledged_ts <= commit_ts <= self.told.newest_ts
-        assert self.life.state == self.told.states[commit_ts]
+        assert life.state == self.told.states[commit_ts]
         for token, ts in self.told.tokens.items():
-            assert self.life.store.outcome(token) == (ts if ts <= commit_ts else None)
-        self.life.told = self.told = self.told.since(commit_ts)
+            assert life.store.outcome(token) == (ts if ts <= commit_ts else None)
+        life.told = self.told.since(commit_ts)
+        self.life = life
 
     @contextmanager
     def _trouble(self) -> Iterator[None]:

@@ -1,0 +1,161 @@
+"""The log's records: what is encoded is decoded, byte by byte as the format says, and limits are refused."""
+
+from __future__ import annotations
+
+import struct
+import zlib
+from collections.abc import Mapping
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mvcc_kv.durability.records import (
+    HEADER_BYTES,
+    RECORD_HEADER_BYTES,
+    TOKEN_BYTES_MAX,
+    Commit,
+    SegmentHeader,
+    decode_commit,
+    decode_header,
+    decode_tokens,
+    encode_commit,
+    encode_header,
+    encode_record,
+    encode_tokens,
+    find_records,
+    read_record,
+    segment_name,
+    segment_ts,
+)
+from mvcc_kv.errors import BadRequestError, LimitExceededError
+
+U64 = st.integers(0, 2**64 - 1)
+U32 = st.integers(0, 2**32 - 1)
+TEXT = st.text(st.characters(codec="utf-8"), max_size=40)
+TOKENS = st.text(st.characters(codec="utf-8"), min_size=1, max_size=63)
+WRITES = st.dictionaries(TEXT.map(str.encode), st.none() | TEXT.map(str.encode), max_size=6)
+
+
+@given(WRITES, st.none() | TEXT, st.none() | TOKENS, U64)
+def test_a_commit_comes_back_as_it_was(
+    writes: dict[bytes, bytes | None], label: str | None, token: str | None, time_us: int
+) -> None:
+    body = encode_commit(writes, label, token, time_us)
+    assert decode_commit(memoryview(body)) == Commit(list(writes.items()), label, token, time_us)
+
+
+@given(st.lists(st.tuples(TOKENS, U64)))
+def test_tokens_come_back_as_they_were(tokens: list[tuple[str, int]]) -> None:
+    assert decode_tokens(memoryview(encode_tokens(tokens))) == tokens
+
+
+@given(U64, U32)
+def test_a_header_comes_back_as_it_was(base_ts: int, base_crc: int) -> None:
+    data = encode_header(SegmentHeader(base_ts, base_crc))
+    assert len(data) == HEADER_BYTES
+    assert decode_header(data + b"more") == SegmentHeader(base_ts, base_crc)
+    assert decode_header(data[:-1]) is None
+
+
+@given(st.binary(min_size=1, max_size=100), U64, U64, U32, st.binary(max_size=10), st.binary(max_size=10))
+def test_a_record_comes_back_as_it_was_wherever_it_stands(
+    body: bytes, commit_ts: int, durable_ts: int, chain: int, before: bytes, after: bytes
+) -> None:
+    data, crc = encode_record(body, commit_ts, durable_ts, chain)
+    assert len(data) == RECORD_HEADER_BYTES + len(body)
+    record = read_record(before + data + after, len(before))
+    assert record is not None
+    assert (record.offset, record.end) == (len(before), len(before) + len(data))
+    assert (record.commit_ts, record.durable_ts, record.chain, record.crc) == (commit_ts, durable_ts, chain, crc)
+    assert bytes(record.body) == body
+    assert [found.offset for found in find_records(before + data + after, 0)] == [len(before)]
+
+
+@given(st.binary(min_size=1, max_size=60), st.data())
+def test_a_record_with_a_flipped_bit_is_none(body: bytes, data: st.DataObject) -> None:
+    record, _ = encode_record(body, 1, 0, 0)
+    bit = data.draw(st.integers(0, 8 * len(record) - 1))
+    flipped = bytearray(record)
+    flipped[bit // 8] ^= 1 << bit % 8
+    assert read_record(bytes(flipped), 0) is None
+
+
+def test_a_record_cut_short_is_none() -> None:
+    record, _ = encode_record(b"body", 1, 0, 0)
+    assert all(read_record(record[:size], 0) is None for size in range(len(record)))
+    assert read_record(bytes(100), 0) is None
+
+
+def test_records_are_found_behind_damage() -> None:
+    first, crc = encode_record(b"first", 1, 0, 0)
+    second, crc = encode_record(b"second", 2, 0, crc)
+    third, _ = encode_record(b"third", 3, 0, crc)
+    damaged = first + b"\xffRec\xff" + second[:-1] + b"\xff" + third
+    assert [record.commit_ts for record in find_records(damaged, 0)] == [1, 3]
+
+
+def test_the_format_is_as_it_is_written_down() -> None:
+    header = encode_header(SegmentHeader(41, 0xABCD))
+    assert header[:60] == b"mvcckvL\n" + struct.pack("<IIQ", 1, 0xABCD, 41) + bytes(36)
+    assert header[60:] == struct.pack("<I", zlib.crc32(header[:60]))
+    body = encode_commit({b"k": b"1", b"gone": None}, "me", "t", 7)
+    assert body == (
+        struct.pack("<BHBQ", 1, 2, 1, 7) + b"me" + b"t"
+        + struct.pack("<II", 1, 1) + b"k" + b"1"
+        + struct.pack("<II", 4, 0xFFFFFFFF) + b"gone"
+    )  # fmt: skip
+    record, crc = encode_record(body, 42, 41, 0xABCD)
+    fields = struct.pack("<IQQI", len(body), 42, 41, 0xABCD)
+    assert crc == zlib.crc32(fields + body)
+    assert record == b"\xffRec" + fields + struct.pack("<I", crc) + body
+    assert encode_tokens([("t", 42)]) == b"\x02" + struct.pack("<QB", 42, 1) + b"t"
+
+
+def test_no_label_and_an_empty_one_are_told_apart() -> None:
+    for label in (None, ""):
+        assert decode_commit(memoryview(encode_commit({}, label, None, 0))).label == label
+
+
+def test_a_label_that_utf_8_can_not_hold_is_kept_as_far_as_it_can() -> None:
+    assert decode_commit(memoryview(encode_commit({}, "a\ud800", None, 0))).label == "a?"
+
+
+@pytest.mark.parametrize("token", ["", "x" * (TOKEN_BYTES_MAX + 1), "é" * 128, "\ud800"])
+def test_a_token_that_a_record_can_not_hold_is_refused(token: str) -> None:
+    with pytest.raises(BadRequestError, match="commit's id"):
+        encode_commit({}, None, token, 0)
+
+
+def test_the_longest_token_is_kept() -> None:
+    token = "x" * TOKEN_BYTES_MAX
+    assert decode_commit(memoryview(encode_commit({}, None, token, 0))).token == token
+
+
+class Huge(bytes):
+    """Bytes that say that they are longer than a test has memory for."""
+
+    size = 0
+
+    def __len__(self) -> int:
+        return self.size
+
+
+@pytest.mark.parametrize("size", [2**32, 2**40])
+def test_writes_that_a_record_can_not_hold_are_refused(size: int) -> None:
+    huge = Huge(b"x")
+    huge.size = size
+    writes: list[Mapping[bytes, bytes | None]] = [{b"k": huge}, {huge: b"1"}, {huge: None}]
+    for refused in writes:
+        with pytest.raises(LimitExceededError) as raised:
+            encode_commit(refused, None, None, 0)
+        assert raised.value.evidence["actual"] >= size
+        assert raised.value.evidence["limit"] == 2**32 - 1
+
+
+def test_names_are_in_the_order_of_their_timestamps() -> None:
+    names = [segment_name(ts) for ts in (0, 9, 10, 2**40)]
+    assert names == sorted(names)
+    assert [segment_ts(name) for name in names] == [1, 10, 11, 2**40 + 1]
+    for other in ("log-1.wal", "log-00000000000000000001.wal.tmp", "xlog-00000000000000000001.wal", "checkpoint.json"):
+        assert segment_ts(other) is None
