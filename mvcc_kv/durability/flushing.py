@@ -92,7 +92,8 @@ class SettlingLog:
         try:
             self._flush()
             kept = list(tokens())
-            self._guarded(lambda: self._log.rotate(kept))
+            with contextlib.suppress(UnavailableError):  # no room for one: the log stays where it is
+                self._guarded(lambda: self._log.rotate(kept))
         finally:
             self._give_turn()
 
@@ -160,6 +161,8 @@ class SettlingLog:
             return False
         try:
             step()
+        except UnavailableError:
+            raise
         except BaseException as error:
             if isinstance(error, Exception) or step != self._log.sync:
                 self._log.refuse(error)

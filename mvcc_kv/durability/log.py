@@ -175,7 +175,8 @@ class Log:
     def rotate(self, tokens: Iterable[tuple[str, int]] = ()) -> None:
         """Go on in a new segment, which begins with `tokens`; does nothing if the current one holds no commit.
 
-        Everything framed has to be written; it is durable when this returns. Raises `OSError`.
+        Everything framed has to be written; it is durable when this returns. Raises `UnavailableError` (retryable)
+        if there is no room for one: then the log goes on where it is. Any `OSError` is final, as elsewhere.
         """
         if self._file is None:
             self._seal()
@@ -202,21 +203,33 @@ class Log:
     def _put_in_place(self, base_ts: int, data: bytes, allocate_bytes: int) -> int:
         """Make a whole segment and return it, open for more, when it is on disk under its name."""
         temporary = os.path.join(self._path, _TEMPORARY_NAME)
-        self._files.remove(temporary)
-        file = self._files.create(temporary)
+        file: int | None = None
         try:
+            self._files.remove(temporary)
+            file = self._files.create(temporary)
             self._files.allocate(file, allocate_bytes)
             self._files.write_at(file, data, 0)
             self._files.sync(file)
+        except OSError as error:
+            self._throw_away(file, temporary)
+            raise UnavailableError(
+                f"no new segment of the log can be made in {self._path!r}: {error.strerror or error}; see to the disk",
+                retryable=True,
+            ) from error
+        try:
             self._files.rename(temporary, self._segment_path(base_ts))
             self._files.sync_directory(self._path)
         except BaseException:
-            with contextlib.suppress(OSError):
-                self._files.close(file)
-            with contextlib.suppress(OSError):
-                self._files.remove(temporary)
+            self._throw_away(file, temporary)
             raise
         return file
+
+    def _throw_away(self, file: int | None, path: str) -> None:
+        with contextlib.suppress(OSError):
+            if file is not None:
+                self._files.close(file)
+        with contextlib.suppress(OSError):
+            self._files.remove(path)
 
     def _segment_path(self, base_ts: int) -> str:
         return os.path.join(self._path, segment_name(base_ts))

@@ -80,6 +80,7 @@ class Commits:
         self._written_ts = 0
         self._synced_ts = 0
         self._rotations: list[_Then] = []
+        self._flushes_first = False  # commits were pending when the last rotation was asked for
 
     @property
     def used_bytes(self) -> int:
@@ -126,11 +127,13 @@ class Commits:
         self._submit(self._log.sync, synced)
 
     def rotate(self, then: _Then) -> None:
-        """Go on in a new segment as soon as no flush is under way; `then` is told how it went."""
+        """Go on in a new segment when every commit so far is in the log and visible; `then` is told how it went."""
         if self._log.failure is not None:
             then(self._log.failure)
             return
         self._rotations.append(then)
+        self.flush()
+        self._flushes_first = self._log.has_pending
         self._rotate_if_free()
 
     def drop(self, checkpoint_ts: int) -> None:
@@ -172,8 +175,15 @@ class Commits:
 
         self._worker.submit(step, done)
 
+    def _is_flushing(self) -> bool:
+        """Whether something has to reach the disk before a rotation."""
+        if self._flushes_first and not self._is_busy:
+            self._flushes_first = False
+            self.flush()
+        return self._is_busy
+
     def _rotate_if_free(self) -> None:
-        if self._is_busy or not self._rotations:
+        if not self._rotations or self._is_flushing():
             return
         waiting, self._rotations = self._rotations, []
 
@@ -189,7 +199,9 @@ class Commits:
 
         def done(error: BaseException | None) -> None:
             self._is_busy = False
-            if error is not None:
+            if isinstance(error, UnavailableError):
+                event(logging.ERROR, "the log stays in its segment", reason=str(error))
+            elif error is not None:
                 self._fail(error)
             tell()
             self._rotate_if_free()

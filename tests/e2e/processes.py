@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from queue import Empty, Queue
@@ -17,10 +17,12 @@ from ..server.running import DEADLINE_S, Client
 class Process:
     """A server's process. `address` is where it says that it listens."""
 
-    def __init__(self, *options: str, cwd: Path, environment: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self, *options: str, cwd: Path, environment: Mapping[str, str] | None = None, prefix: Sequence[str] = ()
+    ) -> None:
         inherited = {name: text for name, text in os.environ.items() if not name.startswith("MVCC_KV_")}
         self._process = subprocess.Popen(
-            [sys.executable, "-W", "error", "-m", "mvcc_kv", "serve", *options],
+            [*prefix, sys.executable, "-W", "error", "-m", "mvcc_kv", "serve", *options],
             cwd=cwd,
             env={**inherited, **(environment or {}), "COLUMNS": "200"},
             stdout=subprocess.PIPE,
@@ -90,9 +92,11 @@ class Process:
 
 
 @contextmanager
-def starting(*options: str, cwd: Path, environment: Mapping[str, str] | None = None) -> Iterator[Process]:
-    """A process that may or may not come to listen; killed at the end of the block."""
-    process = Process(*options, cwd=cwd, environment=environment)
+def starting(
+    *options: str, cwd: Path, environment: Mapping[str, str] | None = None, prefix: Sequence[str] = ()
+) -> Iterator[Process]:
+    """A process that may or may not come to listen; killed at the end of the block. `prefix` is what runs it."""
+    process = Process(*options, cwd=cwd, environment=environment, prefix=prefix)
     try:
         yield process
     finally:
@@ -100,8 +104,14 @@ def starting(*options: str, cwd: Path, environment: Mapping[str, str] | None = N
 
 
 @contextmanager
-def serving(*options: str, cwd: Path, environment: Mapping[str, str] | None = None, port: int = 0) -> Iterator[Process]:
+def serving(
+    *options: str,
+    cwd: Path,
+    environment: Mapping[str, str] | None = None,
+    port: int = 0,
+    prefix: Sequence[str] = (),
+) -> Iterator[Process]:
     """A server that listens, on a free port unless told otherwise."""
-    with starting("--port", str(port), *options, cwd=cwd, environment=environment) as process:
+    with starting("--port", str(port), *options, cwd=cwd, environment=environment, prefix=prefix) as process:
         process.listening()
         yield process

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import select
 import socket
 import struct
 import time
@@ -85,6 +86,10 @@ class Client:
 
     def result(self) -> Any:
         return json.loads(self.reply())["result"]
+
+    def has_answer(self) -> bool:
+        """Whether anything has come that was not read yet."""
+        return bool(self._received) or bool(select.select([self.socket], [], [], 0)[0])
 
     def ask(self, command: bytes) -> bytes:
         self.send(command + b"\n")
