@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import gc
+import os
 import subprocess
 import sys
 import threading
@@ -167,3 +168,19 @@ def test_a_closed_directory_holds_no_space_for_what_may_come(tmp_path: Path) -> 
     with mvcc_kv.open(tmp_path) as db:
         db["a"] = 1
     assert sum(file.stat().st_size for file in tmp_path.iterdir()) < 4096
+
+
+def test_opening_and_closing_leaves_no_descriptor_open(tmp_path: Path) -> None:
+    def open_descriptors() -> int:
+        return len(os.listdir("/proc/self/fd"))
+
+    before = open_descriptors()
+    for _ in range(3):
+        store, keeper = open_directory(tmp_path, VersionedStore, fsync="interval")
+        store.put(b"a", b"1")
+        keeper.checkpoint()
+        keeper.close()
+    (tmp_path / "checkpoint.json").write_bytes(b"{}")
+    with pytest.raises(DataDirectoryError):
+        open_directory(tmp_path, VersionedStore)
+    assert open_descriptors() == before
