@@ -1,10 +1,22 @@
 """Benchmarks: what the server does a second, beside what could be done at all. `make bench` runs them.
 
-__main__.py   the options, the table and the JSON in benches/results/
-commands.py   GET and PUT over loopback: mvcc-kv beside a bare echo server, and redis-server if there is one
-servers.py    the servers, each a process of its own, pinned to one core
-load.py       the load generator, a process of its own on another core
-dialects.py   what a command and its reply look like, in bytes
-echo.py       the bare echo server
-machine.py    what the figures were measured on
+    __main__.py    the options, the tables and the JSON in benches/results/
+    parts.py       what the parts have in common
+
+The parts, each by name (`python -m benches durability latency`); redis-server takes part in all of them if it is there:
+    commands.py    GET and PUT over loopback, beside a bare echo server
+    durability.py  SETs that are on disk before their reply
+    latency.py     how long readers wait while writers commit, on a disk made slow by strace
+    recovery.py    starting from a large directory
+    saving.py      a checkpoint of the same while serving
+
+What they use:
+    servers.py     the servers, each a process of its own, pinned to one core
+    rates.py       workloads and how many commands a second there were
+    load.py        the load generator, a process of its own on another core
+    probe.py       readers that note how long they wait, on that other core too
+    dataset.py     the large directories
+    dialects.py    what a command and its reply look like, in bytes
+    echo.py        the bare echo server
+    machine.py     what the figures were measured on
 """

@@ -1,79 +1,96 @@
-"""`python -m benches`: run the benchmarks, print a table, keep the figures as JSON."""
+"""`python -m benches [PART...]`: run the benchmarks, print their tables, keep the figures as JSON."""
 
 from __future__ import annotations
 
 import json
+import tempfile
 from datetime import UTC, datetime
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 from rich.console import Console
 from rich.progress import Progress
-from rich.table import Table
 
-from benches import commands
-from benches.commands import Row
+from benches.commands import COMMANDS
+from benches.durability import DURABILITY
+from benches.latency import LATENCY
 from benches.machine import describe_machine
+from benches.parts import Effort, Part, Report
+from benches.recovery import RECOVERY
+from benches.saving import SAVING
+from benches.servers import missing_binaries
 
+
+class PartName(StrEnum):
+    """What can be asked for."""
+
+    COMMANDS = "commands"
+    DURABILITY = "durability"
+    LATENCY = "latency"
+    RECOVERY = "recovery"
+    SAVING = "saving"
+
+
+PARTS = {
+    PartName.COMMANDS: COMMANDS,
+    PartName.DURABILITY: DURABILITY,
+    PartName.LATENCY: LATENCY,
+    PartName.RECOVERY: RECOVERY,
+    PartName.SAVING: SAVING,
+}
 _TABLE_WIDTH = 96
 RESULTS = Path(__file__).parent / "results"
 
 
 def main(
-    seconds: Annotated[float, typer.Option(help="Length of one measurement.", min=0.01)] = 1.0,
+    parts: Annotated[
+        list[PartName] | None,
+        typer.Argument(help="What to measure; everything, if nothing is named.", show_default=False),
+    ] = None,
+    seconds: Annotated[float, typer.Option(help="Length of one measurement.", min=0.01)] = 0.5,
     rounds: Annotated[int, typer.Option(help="Measurements of each workload on each server.", min=1)] = 5,
+    keys: Annotated[int, typer.Option(help="Keys of a large directory.", min=1)] = 1_000_000,
     quick: Annotated[bool, typer.Option("--quick", help="One very short round: is everything there?")] = False,
-    results: Annotated[Path, typer.Option(help="Directory for the JSON.")] = RESULTS,
+    results: Annotated[Path, typer.Option(help="Directory for the JSON, and on whose disk data is kept.")] = RESULTS,
 ) -> None:
-    """Commands a second over loopback, beside a bare echo server and redis-server."""
+    """What the server does, beside redis-server and what could be done at all."""
     if quick:
-        seconds, rounds = 0.05, 1
+        seconds, rounds, keys = 0.05, 1, 2000
     machine = describe_machine()
-    rows = _run(seconds, rounds)
+    results.mkdir(parents=True, exist_ok=True)
     console = Console()
     console.width = max(console.width, _TABLE_WIDTH)
-    console.print(_table(rows, f"{machine['cpu']}, {machine['python']}, {'' if machine['pgo'] else 'no '}PGO"))
-    figures = {"seconds": seconds, "rounds": rounds, "rows": [row.to_json() for row in rows]}
-    console.print(f"written: {_write(results, {'machine': machine, 'commands': figures})}", soft_wrap=True)
+    figures: dict[str, Any] = {"machine": machine, "missing": missing_binaries()}
+    with tempfile.TemporaryDirectory(prefix="data-", dir=results) as scratch:
+        effort = Effort(seconds, rounds, keys, Path(scratch))
+        for name in dict.fromkeys(parts or PartName):
+            report = _run(PARTS[name], effort)
+            console.print(report.table)
+            figures[name] = {"seconds": seconds, "rounds": rounds, "rows": report.rows}
+    console.print(_caption(machine, figures["missing"]), soft_wrap=True)
+    console.print(f"written: {_write(results, figures)}", soft_wrap=True)
 
 
-def _run(seconds: float, rounds: int) -> list[Row]:
+def _run(part: Part, effort: Effort) -> Report:
     with Progress(console=Console(stderr=True), transient=True) as progress:
-        task = progress.add_task("GET and PUT over loopback", total=rounds * len(commands.workloads()))
-        return commands.run(seconds=seconds, rounds=rounds, on_step=lambda: progress.advance(task))
+        task = progress.add_task(part.title, total=part.steps(effort))
+
+        return part.run(effort, lambda: progress.advance(task))
 
 
-def _table(rows: list[Row], machine: str) -> Table:
-    table = Table(title="Commands a second over loopback, medians", caption=machine)
-    for name in ("clients", "command", "depth", "mvcc-kv", "echo", "to echo", "redis", "to redis"):
-        table.add_column(name, justify="left" if name == "command" else "right")
-    for row in rows:
-        it = row.workload
-        table.add_row(
-            f"{it.connections}",
-            it.verb,
-            f"{it.depth}",
-            _count(row.commands_per_second("mvcc-kv")),
-            _count(row.commands_per_second("echo")),
-            _ratio(row.ratio("mvcc-kv", "echo")),
-            _count(row.commands_per_second("redis-server")),
-            _ratio(row.ratio("mvcc-kv", "redis-server")),
-            end_section=it.depth == commands.DEPTHS[-1],
-        )
-    return table
-
-
-def _count(value: float | None) -> str:
-    return "absent" if value is None else f"{value:,.0f}"
-
-
-def _ratio(value: float | None) -> str:
-    return "-" if value is None else f"{value:.2f}"
+def _caption(machine: dict[str, Any], missing: list[str]) -> str:
+    words = [
+        machine["cpu"],
+        machine["python"],
+        f"{'' if machine['pgo'] else 'no '}PGO",
+        f"load {machine['load_before']}",
+    ]
+    return ", ".join([*words, *(f"{name} is not installed" for name in missing)])
 
 
 def _write(directory: Path, figures: dict[str, Any]) -> Path:
-    directory.mkdir(parents=True, exist_ok=True)
     now = datetime.now(UTC)
     path = directory / f"{now:%Y%m%dT%H%M%SZ}.json"
     path.write_text(json.dumps({"at": now.isoformat(timespec="seconds"), **figures}, indent=2) + "\n")

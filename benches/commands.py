@@ -7,99 +7,52 @@ of one Python thread could do; redis-server shows what C does.
 
 from __future__ import annotations
 
-import json
-import subprocess
-import sys
-from collections.abc import Callable, Sequence
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass, field
-from statistics import median
-from typing import Any
 
 from benches.dialects import VERBS
-from benches.load import Load, Result
-from benches.servers import GENERATOR_CORES, RunningServer, echo_server, mvcc_kv_server, pinned, redis_server
+from benches.parts import Effort, OnStep, Part, Report, count, ratio, table
+from benches.rates import Row, Workload, measure
+from benches.servers import echo_server, mvcc_kv_server, redis_server
 
-__all__ = ["CONNECTIONS", "DEPTHS", "Row", "Workload", "run", "workloads"]
+__all__ = ["COMMANDS", "CONNECTIONS", "DEPTHS"]
 
 DEPTHS = (1, 16, 64)
 CONNECTIONS = (1, 50)
 
 
-@dataclass(frozen=True, slots=True)
-class Workload:
-    """What the connections do: each has `depth` commands under way at a time."""
-
-    verb: str
-    depth: int
-    connections: int
-
-
-@dataclass(slots=True)
-class Row:
-    """A workload's figures, by server, one of each round."""
-
-    workload: Workload
-    per_second: dict[str, list[float]] = field(default_factory=dict)
-    server_us: dict[str, list[float]] = field(default_factory=dict)
-    generator_busy: dict[str, list[float]] = field(default_factory=dict)
-
-    def add(self, server: str, result: Result, server_cpu_s: float) -> None:
-        self.per_second.setdefault(server, []).append(result.commands / result.seconds)
-        self.server_us.setdefault(server, []).append(server_cpu_s / max(result.commands, 1) * 1e6)
-        self.generator_busy.setdefault(server, []).append(result.cpu_s / result.seconds)
-
-    def commands_per_second(self, server: str) -> float | None:
-        """The median of the rounds; None for a server that was not there."""
-        return median(self.per_second[server]) if server in self.per_second else None
-
-    def ratio(self, server: str, other: str) -> float | None:
-        """How many commands the one does for each of the other's."""
-        ours, theirs = self.commands_per_second(server), self.commands_per_second(other)
-        return ours / theirs if ours and theirs else None
-
-    def to_json(self) -> dict[str, Any]:
-        return {
-            **asdict(self.workload),
-            "commands_per_second": {server: self.commands_per_second(server) for server in self.per_second},
-            "ratio_to_echo": self.ratio("mvcc-kv", "echo"),
-            "ratio_to_redis": self.ratio("mvcc-kv", "redis-server"),
-            "server_cpu_us_per_command": {server: median(times) for server, times in self.server_us.items()},
-            "generator_busy": {server: median(shares) for server, shares in self.generator_busy.items()},
-            "rounds": self.per_second,
-        }
-
-
-def workloads() -> list[Workload]:
-    """Every workload, in the order of the table."""
-    return [Workload(verb, depth, count) for count in CONNECTIONS for verb in VERBS for depth in DEPTHS]
-
-
-def run(*, seconds: float, rounds: int, on_step: Callable[[], object]) -> list[Row]:
-    """Run all workloads on all servers, `rounds` times; `on_step` is called after each workload."""
-    rows = [Row(workload) for workload in workloads()]
+def _run(effort: Effort, on_step: OnStep) -> Report:
+    rows = [Row(Workload(verb, depth, number)) for number in CONNECTIONS for verb in VERBS for depth in DEPTHS]
     with ExitStack() as stack:
         started = [stack.enter_context(server()) for server in (mvcc_kv_server, echo_server, redis_server)]
         servers = [server for server in started if server is not None]
-        for _ in range(rounds):
+        for _ in range(effort.rounds):
             for row in rows:
-                _measure(row, servers, seconds)
+                measure(row, servers, effort.seconds)
                 on_step()
-    return rows
+    return _report(rows)
 
 
-def _measure(row: Row, servers: Sequence[RunningServer], seconds: float) -> None:
-    for server in servers:
-        before_s = server.cpu_s()
-        result = _generate(Load(server.port, server.dialect, **asdict(row.workload), seconds=seconds))
-        row.add(server.name, result, server.cpu_s() - before_s)
-
-
-def _generate(load: Load) -> Result:
-    with pinned(GENERATOR_CORES):
-        process = subprocess.run(
-            [sys.executable, "-m", "benches.load", json.dumps(asdict(load))], capture_output=True, text=True
+def _report(rows: list[Row]) -> Report:
+    columns = ("clients", "command", "depth", "mvcc-kv", "echo", "to echo", "redis", "to redis")
+    made = table("Commands a second over loopback", *columns, left=("command",))
+    for row in rows:
+        it = row.workload
+        made.add_row(
+            f"{it.connections}",
+            it.verb,
+            f"{it.depth}",
+            count(row.commands_per_second("mvcc-kv")),
+            count(row.commands_per_second("echo")),
+            ratio(row.ratio("mvcc-kv", "echo")),
+            count(row.commands_per_second("redis-server")),
+            ratio(row.ratio("mvcc-kv", "redis-server")),
+            end_section=it.depth == DEPTHS[-1],
         )
-    if process.returncode:
-        raise RuntimeError(f"the load generator failed for {load}: {process.stderr}")
-    return Result(**json.loads(process.stdout))
+    return Report(made, [row.to_json() for row in rows])
+
+
+COMMANDS = Part(
+    "GET and PUT over loopback",
+    lambda effort: effort.rounds * len(CONNECTIONS) * len(VERBS) * len(DEPTHS),
+    _run,
+)

@@ -17,7 +17,7 @@ from dataclasses import asdict, dataclass
 
 from benches.dialects import DIALECTS, KEYS, Dialect
 
-__all__ = ["Load", "Result", "main"]
+__all__ = ["Client", "Load", "Result", "conversation", "main"]
 
 _BATCHES = 32
 _PATIENCE_S = 10.0
@@ -44,7 +44,7 @@ class Result:
     cpu_s: float
 
 
-class _Client:
+class Client:
     """One connection of the load."""
 
     __slots__ = ("awaited_bytes", "next", "socket")
@@ -76,7 +76,7 @@ def main() -> None:
 
 def _run(load: Load) -> Result:
     dialect = DIALECTS[load.dialect]
-    clients = [_Client(load.port) for _ in range(load.connections)]
+    clients = [Client(load.port) for _ in range(load.connections)]
     _warm_up(clients, dialect, load)
     batches = _batches(dialect, load)
     result = _measure(clients, batches, load.depth * len(dialect.reply(load.verb, KEYS[0])), load)
@@ -85,14 +85,17 @@ def _run(load: Load) -> Result:
     return result
 
 
-def _warm_up(clients: list[_Client], dialect: Dialect, load: Load) -> None:
+def conversation(dialect: Dialect, verb: str, keys: list[bytes]) -> tuple[bytes, bytes]:
+    """A command for every key, sent at once, and what comes back."""
+    return b"".join(dialect.request(verb, key) for key in keys), b"".join(dialect.reply(verb, key) for key in keys)
+
+
+def _warm_up(clients: list[Client], dialect: Dialect, load: Load) -> None:
     """Set every key, and see on every connection that commands are answered as they should be."""
-    for key in KEYS:
-        clients[0].ask(dialect.request("PUT", key), dialect.reply("PUT", key))
+    clients[0].ask(*conversation(dialect, "PUT", KEYS))
     for client in clients:
         keys = random.sample(KEYS, load.depth)
-        request = b"".join(dialect.request(load.verb, key) for key in keys)
-        client.ask(request, b"".join(dialect.reply(load.verb, key) for key in keys))
+        client.ask(*conversation(dialect, load.verb, keys))
         client.socket.setblocking(False)
 
 
@@ -103,7 +106,7 @@ def _batches(dialect: Dialect, load: Load) -> list[bytes]:
     ]
 
 
-def _measure(clients: list[_Client], batches: list[bytes], reply_bytes: int, load: Load) -> Result:
+def _measure(clients: list[Client], batches: list[bytes], reply_bytes: int, load: Load) -> Result:
     selector = selectors.DefaultSelector()
     select, clock = selector.select, time.perf_counter
     buffer = bytearray(256 * 1024)

@@ -1,4 +1,8 @@
-"""The servers that are measured: each a process of its own, all on one core, of which one is busy at a time."""
+"""The servers that are measured: each a process of its own, all on one core, of which one is busy at a time.
+
+What a server starts (threads, the child that writes a file for Redis) is on that core too. In the end it is killed,
+so that none writes anything that nobody asked for: a directory is started from again and again.
+"""
 
 from __future__ import annotations
 
@@ -9,8 +13,10 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
 
 from benches.dialects import DIALECTS, KEYS
 
@@ -18,7 +24,10 @@ __all__ = [
     "GENERATOR_CORES",
     "SERVER_CORES",
     "RunningServer",
+    "durable_mvcc_kv_server",
+    "durable_redis_server",
     "echo_server",
+    "missing_binaries",
     "mvcc_kv_server",
     "pinned",
     "redis_server",
@@ -28,6 +37,9 @@ _CORES = sorted(os.sched_getaffinity(0))
 SERVER_CORES = set(_CORES[:1])
 GENERATOR_CORES = set(_CORES[1:2]) or SERVER_CORES
 _CLOCK_TICKS = os.sysconf("SC_CLK_TCK")
+_NO_CHECKPOINTS = ["--checkpoint-interval-s", "0", "--checkpoint-log-bytes", str(1 << 40)]
+_NO_REWRITES = ["--auto-aof-rewrite-percentage", "0", "--daemonize", "no"]
+_BINARIES = ("redis-server", "strace")
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +56,11 @@ class RunningServer:
         with open(f"/proc/{self.pid}/stat") as stat:
             fields = stat.read().rpartition(")")[2].split()
         return (int(fields[11]) + int(fields[12])) / _CLOCK_TICKS
+
+
+def missing_binaries() -> list[str]:
+    """Which of the programs that some figures need are not installed."""
+    return [name for name in _BINARIES if shutil.which(name) is None]
 
 
 @contextmanager
@@ -67,15 +84,15 @@ def _process(command: list[str], stdin: bytes = b"") -> Iterator[subprocess.Pope
         process.stdin.close()
         yield process
     finally:
-        process.terminate()
+        process.kill()
         process.wait()
         assert process.stdout is not None
         process.stdout.close()
 
 
 @contextmanager
-def _python_server(name: str, dialect: str, arguments: list[str], stdin: bytes = b"") -> Iterator[RunningServer]:
-    with _process([sys.executable, "-m", *arguments], stdin) as process:
+def _listening_server(name: str, dialect: str, command: list[str], stdin: bytes = b"") -> Iterator[RunningServer]:
+    with _process(command, stdin) as process:
         assert process.stdout is not None
         line = process.stdout.readline().decode()
         found = re.fullmatch(r"listening on .*:(\d+)\n", line)
@@ -84,35 +101,78 @@ def _python_server(name: str, dialect: str, arguments: list[str], stdin: bytes =
         yield RunningServer(name, dialect, int(found[1]), process.pid)
 
 
-@contextmanager
-def mvcc_kv_server() -> Iterator[RunningServer]:
+def mvcc_kv_server() -> AbstractContextManager[RunningServer]:
     """This project's server, in memory, with its defaults."""
-    with _python_server("mvcc-kv", "line", ["mvcc_kv", "serve", "--in-memory", "--port", "0"]) as server:
-        yield server
+    command = [sys.executable, "-m", "mvcc_kv", "serve", "--in-memory", "--port", "0"]
+    return _listening_server("mvcc-kv", "line", command)
 
 
-@contextmanager
-def echo_server() -> Iterator[RunningServer]:
+def echo_server() -> AbstractContextManager[RunningServer]:
     """The bare echo server."""
     reply = DIALECTS["echo"].reply("GET", KEYS[0])
-    with _python_server("echo", "echo", ["benches.echo"], reply) as server:
-        yield server
+    return _listening_server("echo", "echo", [sys.executable, "-m", "benches.echo"], reply)
 
 
 @contextmanager
-def redis_server() -> Iterator[RunningServer | None]:
+def durable_mvcc_kv_server(directory: Path, *, fsync_ms: int = 0) -> Iterator[RunningServer | None]:
+    """This project's server on a data directory, every commit on disk before its reply; no checkpoints of its own.
+
+    With `fsync_ms` on a disk that takes so much longer to sync: None if there is no strace to make it one.
+    """
+    slow = _slow_disk(fsync_ms)
+    if slow is None:
+        yield None
+        return
+    options = ["--port", "0", "--fsync", "always", "--data-dir", str(directory), *_NO_CHECKPOINTS]
+    command = [*slow, sys.executable, "-m", "mvcc_kv", "serve", *options]
+    with _listening_server("mvcc-kv", "line", command) as server:
+        yield server
+
+
+def redis_server() -> AbstractContextManager[RunningServer | None]:
     """A private redis-server that keeps nothing; None where it is not installed."""
-    binary = shutil.which("redis-server")
-    if binary is None:
+    return _redis([])
+
+
+def durable_redis_server(
+    directory: Path, *, aof: Literal["always", "no", "off"] = "always", fsync_ms: int = 0
+) -> AbstractContextManager[RunningServer | None]:
+    """A private redis-server on a directory, with an append-only file that is synced before each reply, or never.
+
+    With the file off it starts from its RDB file, if there is one. None where a program that it needs is missing.
+    """
+    file = ["--appendonly", "no"] if aof == "off" else ["--appendonly", "yes", "--appendfsync", aof]
+    return _redis(["--dir", str(directory), *file], fsync_ms)
+
+
+@contextmanager
+def _redis(options: list[str], fsync_ms: int = 0) -> Iterator[RunningServer | None]:
+    binary, slow = shutil.which("redis-server"), _slow_disk(fsync_ms)
+    if binary is None or slow is None:
         yield None
         return
     with socket.create_server(("127.0.0.1", 0)) as sock:
         port = sock.getsockname()[1]
-    command = [binary, "--bind", "127.0.0.1", "--port", str(port), "--save", "", "--appendonly", "no"]
-    with _process([*command, "--daemonize", "no"]) as process:
+    command = [*slow, binary, "--bind", "127.0.0.1", "--port", str(port), "--save", "", *_NO_REWRITES, *options]
+    with _process(command) as process:
         assert process.stdout is not None
         for line in process.stdout:
             if b"Ready to accept connections" in line:
                 yield RunningServer("redis-server", "resp", port, process.pid)
                 return
         raise RuntimeError("redis-server did not start")
+
+
+def _slow_disk(fsync_ms: int) -> list[str] | None:
+    """What to put before a command so that each of its syncs takes so much longer; None if strace is missing.
+
+    Of all the system calls only the syncs are stopped at (--seccomp-bpf), so the server is no slower otherwise.
+    """
+    if not fsync_ms:
+        return []
+    strace = shutil.which("strace")
+    if strace is None:
+        return None
+    delay = f"inject=fdatasync,fsync:delay_enter={fsync_ms * 1000}"
+    trace = ["-e", "trace=fdatasync,fsync", "-e", delay]
+    return [strace, "-D", "-f", "--seccomp-bpf", "-qq", "-o", "/dev/null", *trace]

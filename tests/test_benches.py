@@ -7,16 +7,40 @@ import subprocess
 import sys
 from itertools import product
 from pathlib import Path
+from typing import Any
+
+import pytest
 
 ROOT = Path(__file__).parent.parent
 
 
-def test_a_quick_run_measures_every_workload_on_every_server(tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "benches", "--quick", "--results", str(tmp_path)]
+def _run(results: Path, *parts: str) -> tuple[dict[str, Any], str]:
+    """The figures and the output of a quick run of these parts; nothing but the figures stays behind."""
+    command = [sys.executable, "-m", "benches", *parts, "--quick", "--results", str(results)]
     process = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120)
     assert process.returncode == 0, process.stderr
-    [written] = tmp_path.glob("*.json")
-    figures = json.loads(written.read_text())
+    [written] = results.iterdir()
+    assert str(written) in process.stdout
+    return json.loads(written.read_text()), process.stdout
+
+
+@pytest.fixture(scope="module")
+def figures(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    return _run(tmp_path_factory.mktemp("results"), "durability", "latency", "recovery", "saving")[0]
+
+
+@pytest.fixture(scope="module")
+def has_redis(figures: dict[str, Any]) -> bool:
+    return "redis-server" not in figures["missing"]
+
+
+@pytest.fixture(scope="module")
+def has_slow_disk(figures: dict[str, Any]) -> bool:
+    return "strace" not in figures["missing"]
+
+
+def test_a_quick_run_measures_every_workload_on_every_server(tmp_path: Path) -> None:
+    figures, _ = _run(tmp_path, "commands")
     assert figures["machine"].keys() >= {"cpu", "cores", "python", "pgo"}
     rows = figures["commands"]["rows"]
     workloads = {(row["verb"], row["depth"], row["connections"]) for row in rows}
@@ -25,4 +49,60 @@ def test_a_quick_run_measures_every_workload_on_every_server(tmp_path: Path) -> 
         assert row["commands_per_second"].keys() >= {"mvcc-kv", "echo"}
         assert all(count > 0 for count in row["commands_per_second"].values())
         assert row["ratio_to_echo"] > 0
-    assert str(written) in process.stdout
+
+
+def test_only_what_is_named_is_measured(figures: dict[str, Any]) -> None:
+    assert figures.keys() == {"at", "machine", "missing", "durability", "latency", "recovery", "saving"}
+
+
+def test_durable_sets_are_counted_at_one_client_and_at_fifty(figures: dict[str, Any], has_redis: bool) -> None:
+    rows = figures["durability"]["rows"]
+    assert {(row["verb"], row["depth"], row["connections"]) for row in rows} == set(product(["PUT"], [1, 16], [1, 50]))
+    for row in rows:
+        assert row["commands_per_second"]["mvcc-kv"] > 0 and row["disk_syncs_per_second"] > 0
+        assert ("ratio_to_redis" in row) == has_redis
+
+
+def test_readers_are_watched_alone_and_beside_writers(
+    figures: dict[str, Any], has_redis: bool, has_slow_disk: bool
+) -> None:
+    rows = figures["latency"]["rows"]
+    assert [row["writers"] > 0 for row in rows] == [False, True]
+    for row in rows:
+        assert ("mvcc-kv" in row["servers"]) == has_slow_disk
+        assert ("redis-server" in row["servers"]) == (has_slow_disk and has_redis)
+        for it in row["servers"].values():
+            assert 0 < it["p50_ms"] <= it["p99_ms"] <= it["max_ms"]
+            assert row["writers"] > 0 or it["writes_per_second"] == 0
+
+
+def test_recovery_is_timed_from_every_form(figures: dict[str, Any], has_redis: bool) -> None:
+    rows = figures["recovery"]["rows"]
+    assert [(row["mvcc-kv"]["from"], row["redis-server"]["from"]) for row in rows] == [
+        ("nothing", "nothing"),
+        ("checkpoint", "RDB"),
+        ("log", "AOF"),
+    ]
+    for row in rows:
+        assert row["mvcc-kv"]["seconds"] > 0
+        assert (row["redis-server"]["seconds"] is not None) == has_redis
+    assert all(row["mvcc-kv"]["bytes"] > 2000 * (16 + 32) for row in rows[1:])
+
+
+def test_readers_are_watched_while_a_checkpoint_is_written(figures: dict[str, Any], has_redis: bool) -> None:
+    rows = {(row["server"], row["save"]): row for row in figures["saving"]["rows"]}
+    servers = {"mvcc-kv": ["nothing", "CHECKPOINT"], "redis-server": ["nothing", "BGSAVE", "SAVE"]}
+    assert rows.keys() == {(server, save) for server, saves in servers.items() for save in saves}
+    for (server, _), row in rows.items():
+        assert (row["seconds"] is not None) == (server == "mvcc-kv" or has_redis)
+        assert row["max_ms"] is None or row["max_ms"] >= row["p50_ms"]
+
+
+def test_a_program_that_is_missing_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    results = tmp_path / "results"
+    figures, output = _run(results, "durability", "latency")
+    assert figures["missing"] == ["redis-server", "strace"]
+    assert "redis-server is not installed, strace is not installed" in output and "absent" in output
+    assert figures["latency"]["rows"][1]["servers"] == {}
+    assert figures["durability"]["rows"][0]["commands_per_second"]["mvcc-kv"] > 0
