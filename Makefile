@@ -1,10 +1,11 @@
 # make run: the server on its embedded default. make test: the whole suite. Both do all of their own set-up.
 PYTHON ?= python3
+ROUNDS ?= 100
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: run test check format bench clean
+.PHONY: run test check format bench torture clean
 
 run: $(READY)
 	$(BIN)/mvcc-kv serve
@@ -23,6 +24,9 @@ format: $(READY)
 
 bench: $(READY)
 	$(BIN)/python -m benches
+
+torture: $(READY)
+	$(BIN)/python -m tests.torture --rounds $(ROUNDS)
 
 $(READY): pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "mvcc-kv needs Python 3.11 or newer; set PYTHON=python3.x")'

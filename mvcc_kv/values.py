@@ -6,13 +6,20 @@ Every decode makes a new object, so what a read returns is the caller's own copy
 from __future__ import annotations
 
 import json
+import re
+from decimal import Decimal
 from typing import Any
 
 import msgspec
 
 from mvcc_kv.errors import BadRequestError
 
-__all__ = ["decode_key", "decode_value", "encode_key", "encode_value", "json_string"]
+__all__ = ["NESTING_MAX", "check_nesting", "decode_key", "decode_value", "encode_key", "encode_value", "json_string"]
+
+# Deep enough for people, and well below what makes parsers in this and other languages give up.
+NESTING_MAX = 500
+_DIGITS_MAX = 640  # the least that Python's own limit can be set to
+_NESTING_TOKEN = re.compile(rb'"(?:[^"\\]|\\.)*"|[{}\[\]]', re.DOTALL)
 
 _encode = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode
 _decode = msgspec.json.Decoder().decode
@@ -44,9 +51,11 @@ def encode_value(value: Any) -> bytes:
     b'{"name":"Zo\xc3\xab","n":1000000000000000000000000000000}'
     """
     try:
-        return _encode(value).encode()
+        text = _encode(value).encode()
     except (TypeError, ValueError, RecursionError) as error:
         raise BadRequestError(f"a value is anything JSON can hold: {error}") from None
+    check_nesting(text)
+    return text
 
 
 def decode_value(text: bytes) -> Any:
@@ -57,8 +66,26 @@ def decode_value(text: bytes) -> Any:
     """
     try:
         return _decode(text)
-    except (msgspec.MsgspecError, RecursionError):
-        return json.loads(text)  # slower, but takes numbers past a double's range
+    except (msgspec.MsgspecError, RecursionError, ValueError):
+        return json.loads(text, parse_int=_exact_int)  # slower, but takes numbers of any size
+
+
+def _exact_int(digits: str) -> int:
+    """The integer, even past the number of digits that `int` refuses to read."""
+    return int(digits) if len(digits) < _DIGITS_MAX else int(Decimal(digits))
+
+
+def check_nesting(text: bytes) -> None:
+    """Raise `BadRequestError` for JSON text nested deeper than `NESTING_MAX`; free for short texts."""
+    if len(text) <= NESTING_MAX or text.count(b"[") + text.count(b"{") <= NESTING_MAX:
+        return
+    depth = 0
+    for token in _NESTING_TOKEN.finditer(text):
+        found = token.group()
+        depth += found in (b"[", b"{")
+        depth -= found in (b"]", b"}")
+        if depth > NESTING_MAX:
+            raise BadRequestError(f"a value is nested at most {NESTING_MAX} deep")
 
 
 def json_string(text: bytes) -> bytes:

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import sys
+
 __all__ = ["main"]
 
 
 def main() -> None:
     """The console script `mvcc-kv`."""
-    from mvcc_kv.cli.app import app
+    try:
+        from mvcc_kv.cli.app import run
 
-    app()
+        run()
+    except KeyboardInterrupt:
+        sys.exit("mvcc-kv: interrupted")

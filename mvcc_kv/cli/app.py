@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import sys
 from collections.abc import Callable
 from typing import Annotated, Any
 
@@ -16,7 +17,7 @@ from mvcc_kv.cli.load import load
 from mvcc_kv.cli.play import play
 from mvcc_kv.cli.put import put
 from mvcc_kv.cli.repair import repair
-from mvcc_kv.cli.reporting import reporting
+from mvcc_kv.cli.reporting import note, reporting
 from mvcc_kv.cli.restore import restore
 from mvcc_kv.cli.serve import serve
 from mvcc_kv.cli.shell import shell
@@ -24,7 +25,9 @@ from mvcc_kv.cli.stats import stats
 from mvcc_kv.cli.verify import verify
 from mvcc_kv.version import __version__
 
-__all__ = ["app"]
+__all__ = ["app", "run"]
+
+_USAGE_ERROR = typer.BadParameter.__mro__[1]  # typer shows its subclasses only
 
 app = typer.Typer(
     name="mvcc-kv",
@@ -86,3 +89,19 @@ def _root(
 
     A command works on the server at --url, or with --data-dir on a directory that no server has open.
     """
+
+
+def run() -> None:
+    """Run the command line, and end the process with its status. What is wrong with an option is said in one line."""
+    try:
+        status = app(standalone_mode=False)
+    except typer.Abort:
+        raise KeyboardInterrupt from None
+    except Exception as error:
+        if not isinstance(error, _USAGE_ERROR):
+            raise
+        context = getattr(error, "ctx", None)
+        hint = "" if context is None else f" (see {context.command_path} --help)"
+        note(f"{error.format_message()}{hint}")  # type: ignore[attr-defined]
+        sys.exit(2)
+    sys.exit(status)

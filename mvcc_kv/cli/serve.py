@@ -8,6 +8,7 @@ import os
 import resource
 import signal
 import sys
+import time
 from typing import Annotated, Any, Literal
 
 import typer
@@ -23,6 +24,7 @@ from mvcc_kv.server.settings import Fsync
 __all__ = ["run", "serve"]
 
 _DESCRIPTORS_BESIDE_CONNECTIONS = 64
+_SAME_SIGNAL_S = 0.05
 _DEFAULTS = Settings()
 
 
@@ -36,6 +38,7 @@ _WHERE, _ASK, _HOLD, _DISK, _LOG = "Where", "What a client may ask for", "What a
 
 
 def serve(
+    context: typer.Context,
     host: Annotated[str, _option("--host", "Address or name to listen on.", _WHERE)] = _DEFAULTS.host,
     port: Annotated[
         int, _option("--port", "Port to listen on; 0 picks a free one.", _WHERE, min=0, max=65535)
@@ -129,7 +132,11 @@ def serve(
     """
     configure(log_format, log_level)
     if in_memory and data_dir is not None:
-        raise typer.BadParameter("--data-dir and --in-memory exclude each other: keep the data, or don't")
+        if _is_given(context, "data_dir") == _is_given(context, "in_memory"):
+            raise typer.BadParameter("--data-dir and --in-memory exclude each other: keep the data, or don't")
+        in_memory = _is_given(context, "in_memory")  # what is said here counts for more than the environment
+    if password == "":
+        raise typer.BadParameter("an empty password is none: set one, or leave --password and MVCC_KV_PASSWORD out")
     settings = Settings(
         host=host,
         port=port,
@@ -151,6 +158,12 @@ def serve(
         stop_grace_s=stop_grace_s,
     )
     sys.exit(run(settings, None if in_memory else data_dir or "data"))
+
+
+def _is_given(context: typer.Context, option: str) -> bool:
+    """Whether the option is on the command line, and not from the environment or a default."""
+    source = context.get_parameter_source(option)
+    return source is not None and source.name == "COMMANDLINE"
 
 
 def run(settings: Settings, data_dir: str | None) -> int:
@@ -178,7 +191,10 @@ def run(settings: Settings, data_dir: str | None) -> int:
         server = Server(store, settings, listeners, **kept)
         _stop_on_signals(server)
         print(f"listening on {listeners.address}", flush=True)
-        return 0 if server.serve() else 1
+        try:
+            return 0 if server.serve() else 1
+        finally:
+            signal.set_wakeup_fd(-1)
 
 
 def _load(directory: DataDirectory, store: VersionedStore) -> dict[str, Any]:
@@ -211,16 +227,24 @@ def _load(directory: DataDirectory, store: VersionedStore) -> dict[str, Any]:
 
 
 def _stop_on_signals(server: Server) -> None:
-    """The first SIGTERM or SIGINT winds the server down, the second ends the process at once."""
-    asked = False
+    """The first SIGTERM or SIGINT winds the server down, the second ends the process at once.
+
+    What comes within 50 ms of the first is the first once more: supervisors, `timeout` and `make` pass a
+    signal on, and signal the whole group too.
+    """
+    first_at: float | None = None
 
     def on_signal(number: int, _: object) -> None:
-        nonlocal asked
-        if asked:
+        nonlocal first_at
+        now = time.monotonic()
+        if first_at is None:
+            first_at = now
+            server.stop()
+        elif now - first_at > _SAME_SIGNAL_S:
             os._exit(128 + number)
-        asked = True
-        server.stop()
 
+    # The system may hand a signal to any thread; this wakes the loop's, which alone runs the handler.
+    signal.set_wakeup_fd(server.wake_descriptor, warn_on_full_buffer=False)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, on_signal)
 

@@ -51,12 +51,18 @@ class SettlingLog:
         self._written_ts = log.durable_ts
         self._settled_ts = log.durable_ts  # commits up to here are as safe as was asked for
         self._relaxed: set[int] = set()  # commits beyond, whose committers don't wait for the disk
+        self._grown_bytes: int | None = None
+        self._on_growth: Callable[[], None] = lambda: None
         self._is_closed = Event()
         self._pause = pause
         os.register_at_fork(after_in_child=partial(_disown, ref(log)))
         self._ticker = Thread(target=self._tick, name="mvcc-kv-fsync", daemon=True) if fsync == "interval" else None
         if self._ticker is not None:
             self._ticker.start()
+
+    def call_when_grown(self, segment_bytes: int, then: Callable[[], None]) -> None:
+        """Call `then` after every commit that finds more than so many bytes in the current segment."""
+        self._grown_bytes, self._on_growth = segment_bytes, then
 
     @property
     def failure(self) -> UnavailableError | None:
@@ -75,6 +81,8 @@ class SettlingLog:
             self._settle(commit_ts)
         finally:
             self._relaxed.discard(commit_ts)
+        if self._grown_bytes is not None and self._log.segment_bytes > self._grown_bytes:
+            self._on_growth()
 
     def _settle(self, commit_ts: int) -> None:
         while self._settled_ts < commit_ts:

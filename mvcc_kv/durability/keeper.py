@@ -10,6 +10,7 @@ commit nothing. And a fork of the process inherits the keeper but not the direct
 
 from __future__ import annotations
 
+import contextlib
 import os
 import threading
 import weakref
@@ -21,8 +22,11 @@ from mvcc_kv.durability.directory import DataDirectory
 from mvcc_kv.durability.files import FileSystem
 from mvcc_kv.durability.flushing import Fsync, SettlingLog
 from mvcc_kv.engine import CommitLog
+from mvcc_kv.errors import UnavailableError
 
 __all__ = ["DirectoryKeeper", "KeptStore", "open_directory"]
+
+CHECKPOINT_LOG_BYTES = 64 * 1024 * 1024
 
 
 class KeptStore(Store, Protocol):
@@ -61,6 +65,7 @@ def open_directory(
     make_store: Callable[[], S],
     *,
     fsync: Fsync = "always",
+    checkpoint_log_bytes: int = CHECKPOINT_LOG_BYTES,
     files: FileSystem | None = None,
 ) -> tuple[S, DirectoryKeeper]:
     """A new store with the directory's content, and its keeper. Raises `DataDirectoryError`, having changed no file."""
@@ -74,7 +79,9 @@ def open_directory(
     except BaseException:
         directory.close()
         raise
-    return store, DirectoryKeeper(directory, store, log)
+    keeper = DirectoryKeeper(directory, store, log)
+    log.call_when_grown(checkpoint_log_bytes, keeper.checkpoint_soon)
+    return store, keeper
 
 
 class DirectoryKeeper:
@@ -83,6 +90,7 @@ class DirectoryKeeper:
     def __init__(self, directory: DataDirectory, store: KeptStore, log: SettlingLog) -> None:
         self._custody = _Custody(directory, store, log)
         self._finalizer = weakref.finalize(self, self._custody.close_at_last)
+        self.checkpoint_soon = self._custody.checkpoint_soon
 
     def checkpoint(self) -> int:
         """Write a checkpoint and return its commit_ts when it is on disk. Raises `UnavailableError`."""
@@ -106,10 +114,24 @@ class _Custody:
         self._store = store
         self._log = log
         self._turn = threading.Lock()
+        self._is_coming = threading.Lock()  # held while a thread is on its way to write a checkpoint
 
     def checkpoint(self) -> int:
         with self._turn:
             return self._write()
+
+    def checkpoint_soon(self) -> None:
+        """Have a thread write a checkpoint, unless one is about to; one that fails is tried when the log grows on."""
+        if self._is_coming.acquire(blocking=False):
+            threading.Thread(target=self._checkpoint_aside, name="mvcc-kv-checkpoint", daemon=True).start()
+
+    def _checkpoint_aside(self) -> None:
+        try:
+            with self._turn, contextlib.suppress(UnavailableError):
+                if self._directory.is_owned:
+                    self._write()
+        finally:
+            self._is_coming.release()
 
     def close(self) -> None:
         with self._turn:

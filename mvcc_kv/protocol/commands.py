@@ -15,7 +15,7 @@ import msgspec
 
 from mvcc_kv.api import KeyRange, TransactionOptions
 from mvcc_kv.errors import BadRequestError, UnknownCommandError
-from mvcc_kv.values import json_string
+from mvcc_kv.values import check_nesting, json_string
 
 __all__ = [
     "SCAN_ITEMS_MAX",
@@ -299,6 +299,7 @@ def _parse_put(argument: bytes) -> Put:
         value = bytes(decoded.value)
         if b"\r" in value:  # white space between tokens; a string can't hold it raw
             value = value.replace(b"\r", b" ")
+        check_nesting(value)
         return Put(decoded.key.encode(), value, decoded.id)
     key, space, value = argument.partition(b" ")
     if not space:

@@ -16,6 +16,8 @@ __all__ = ["is_host_header", "is_http_request", "may_hold_host_header", "speaks_
 
 _REQUEST_LINE = re.compile(rb"\s*[A-Za-z]+ +\S+ +HTTP/\d+(\.\d+)?\s*\Z", re.IGNORECASE)
 _LONG_REQUEST = re.compile(rb"\s*[A-Za-z]+ +(/|https?:)\S*( +(H|HT|HTT|HTTP(/[\d.]*)?)?\s*)?\Z", re.IGNORECASE)
+# Of these no client of ours has need: whatever comes behind one, it's a browser. GET and PUT are commands too.
+_OTHER_METHOD = re.compile(rb"\s*(POST|HEAD|OPTIONS|DELETE|PATCH|CONNECT|TRACE) ", re.IGNORECASE)
 _HOST_HEADER = re.compile(rb"\s*host\s*:", re.IGNORECASE)
 
 
@@ -25,7 +27,7 @@ def is_http_request(line: bytes) -> bool:
     >>> is_http_request(b"POST /x HTTP/1.1"), is_http_request(b"GET key1")
     (True, False)
     """
-    return _REQUEST_LINE.match(line) is not None
+    return _REQUEST_LINE.match(line) is not None or _OTHER_METHOD.match(line) is not None
 
 
 def is_host_header(line: bytes) -> bool:

@@ -146,6 +146,11 @@ class Server:
         self._stops_asked += 1
         self.wake()
 
+    @property
+    def wake_descriptor(self) -> int:
+        """What to write a byte to, to make the loop turn: for `signal.set_wakeup_fd`."""
+        return self._wake_sender.fileno()
+
     def wake(self) -> None:
         """Make the loop turn; from any thread."""
         with contextlib.suppress(BlockingIOError, OSError):  # full: it will wake anyway; closed: it is over

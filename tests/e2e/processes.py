@@ -72,6 +72,11 @@ class Process:
     def signal(self, number: int) -> None:
         self._process.send_signal(number)
 
+    def has_ended_by(self, number: int) -> bool:
+        """Signal it; whether it had ended already."""
+        self._process.send_signal(number)
+        return self._process.poll() is not None
+
     def ended(self) -> int:
         """Wait for its end; the exit status."""
         status = self._process.wait(DEADLINE_S)
