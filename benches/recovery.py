@@ -86,7 +86,7 @@ def _report(keys: int, scenarios: list[tuple[_Side, _Side]], seconds: dict[_Side
     rows: list[dict[str, Any]] = []
     made = table(
         f"Starting from {keys:,} keys",
-        *("from", "MB", "mvcc-kv s", "MB/s", "redis from", "MB", "redis s", "MB/s", "mvcc-kv to redis"),
+        *("from", "MB", "mvcc-kv s", "MB/s", "redis from", "MB", "redis s", "MB/s", "to redis"),
         left=("from", "redis from"),
     )
     for sides in scenarios:
