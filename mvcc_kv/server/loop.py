@@ -2,7 +2,8 @@
 
 A turn:  select -> what finished on the worker -> each ready connection: receive, run its commands, send
                 -> connections that still have commands from earlier turns: one more helping each
-                -> a slice of a checkpoint, if one is being written
+                -> the turn's commits to the log
+                -> a slice of a checkpoint, if one is being written; some of the versions that nobody sees any more
                 -> timers
 
 What a connection may do in a turn is bounded (bytes received, commands run), and so is what it may leave
@@ -186,7 +187,7 @@ class Server:
 
     def _turn(self) -> None:
         now = self._clock()
-        busy = self._runnable or self._checkpoints.has_slice
+        busy = self._runnable or self._checkpoints.has_slice or self._store.has_garbage
         events = self._selector.select(0 if busy else self._deadlines.wait_s(now))
         self._now = self._clock()
         for key, mask in events:
@@ -202,6 +203,8 @@ class Server:
         if self._commits is not None:
             self._commits.flush()
         self._checkpoints.step()
+        if self._store.has_garbage:
+            self._store.collect()
         for action in self._deadlines.due(self._now):
             action(self._now)
 

@@ -639,8 +639,9 @@ def test_a_put_that_is_lost_over_and_over_gives_up_knowing_that_it_was_not_appli
 
     def loses_the_next(number: int) -> Script:
         def play(talk: Talk) -> None:
-            talk.answers((WHAT_BECAME_OF_IT.replace(b"id1", b"id%d" % number), NOT_APPLIED))
-            waiting.now_s += 6.0
+            talk.hears(WHAT_BECAME_OF_IT.replace(b"id1", b"id%d" % number))
+            waiting.now_s += 6.0  # before the client can go on
+            talk.says(NOT_APPLIED)
             if number == 1:
                 talk.hears(PUT_A_ONCE.replace(b"id1", b"id2"))
 

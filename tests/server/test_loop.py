@@ -317,3 +317,19 @@ def test_a_bug_in_one_command_ends_only_its_connection(logs: pytest.LogCaptureFi
         assert client.is_closed_by_server()
         assert other.asked(b"STATS")["active_transactions"] == 0
         assert any(record.message == "internal error" and record.exc_info for record in logs.records)
+
+
+def test_an_idle_server_works_off_what_an_ended_snapshot_held() -> None:
+    store = VersionedStore(collect_steps=10)
+    with running(store) as server:
+        for number in range(500):
+            store.put(b"k%d" % number, b"1")
+        reader, other = server.connect(), server.connect()
+        reader.ask(b"START")
+        for number in range(500):
+            store.put(b"k%d" % number, b"2")
+        assert other.asked(b"STATS")["versions"] == 1000
+        reader.ask(b"ROLLBACK")
+        until(lambda: not store.has_garbage)
+        assert other.asked(b"STATS")["versions"] == 500
+    store.check()
