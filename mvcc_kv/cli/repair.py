@@ -31,6 +31,8 @@ def repair(
         typer.echo(f"{directory} is not damaged: nothing to do")
         return
     done = repair_directory(directory, moved_to)
+    if done.is_finished:
+        typer.echo(f"finished what was begun before, and cut short; nothing was moved to {moved_to}")
     typer.echo(f"kept: {done.keys} keys, as of commit {done.kept_ts}")
     if done.lost is None:
         typer.echo("lost: no commits")

@@ -38,5 +38,7 @@ def restore(
 
     done = restore_directory(read_backup(backup), directory, at_least_ts=at_least, replaces=force)
     typer.echo(f"{directory}: {done.keys} keys; new commits come after {done.commit_ts}")
+    if done.finished_to is not None:
+        typer.echo(f"an earlier run was cut short, and is finished: what was there before it is in {done.finished_to}")
     if done.moved_to is not None:
         typer.echo(f"what it held before is in {done.moved_to}")

@@ -41,6 +41,7 @@ from mvcc_kv.errors import DataDirectoryError
 from mvcc_kv.values import json_string
 
 __all__ = [
+    "CHECKPOINT_NAME",
     "Checkpoint",
     "CheckpointChunks",
     "CheckpointSource",
@@ -49,6 +50,7 @@ __all__ = [
     "ends_checkpoint",
 ]
 
+CHECKPOINT_NAME = "checkpoint.json"
 FORMAT = "mvcc-kv-checkpoint"
 FORMAT_VERSION = 1
 KEYS_PER_CHUNK = 250

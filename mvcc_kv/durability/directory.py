@@ -4,6 +4,7 @@
       checkpoint.json        the latest whole checkpoint
       checkpoint.json.tmp    the one being written, or what a crash left of one; never read
       log-...42.wal          the log's segments, each named after the first commit it may hold
+      replacing.json         a repair or a restore is under way, or was cut short: no start before it is finished
 
 A checkpoint's work has two sides, which two threads may do: `CheckpointJob.chunks` reads the snapshot and takes only
 CPU time; `write`, `finish` and `abandon` take only the disk's. Each side belongs to one thread at a time.
@@ -22,17 +23,23 @@ from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 from mvcc_kv.api import StoreTransaction
-from mvcc_kv.durability.checkpoint import Checkpoint, decode_checkpoint, encode_checkpoint, ends_checkpoint
+from mvcc_kv.durability.checkpoint import (
+    CHECKPOINT_NAME,
+    Checkpoint,
+    decode_checkpoint,
+    encode_checkpoint,
+    ends_checkpoint,
+)
 from mvcc_kv.durability.files import FileSystem, OsFileSystem
 from mvcc_kv.durability.log import Log
 from mvcc_kv.durability.records import Commit
 from mvcc_kv.durability.recovery import Recovery, read_log
+from mvcc_kv.durability.replacing import unfinished
 from mvcc_kv.engine.outcomes import CommitOutcomes
 from mvcc_kv.errors import DataDirectoryError, UnavailableError
 
 __all__ = ["CHECKPOINT_NAME", "CheckpointJob", "DataDirectory", "Recovered"]
 
-CHECKPOINT_NAME = "checkpoint.json"
 _PROGRESS_COMMITS = 100_000
 
 
@@ -86,8 +93,11 @@ class DataDirectory:
     def load(self) -> Checkpoint:
         """The checkpoint on disk; without one, that of an empty store: ts 0 and no items.
 
-        Raises `DataDirectoryError` if it is damaged, foreign or unreadable.
+        Raises `DataDirectoryError` if it is damaged, foreign or unreadable, or half replaced.
         """
+        replacement = unfinished(self.path, self.files)
+        if replacement is not None:
+            raise DataDirectoryError(f"{replacement.told(self.path)}. Nothing was changed")
         try:
             text = self.files.read(self.checkpoint_path)
         except FileNotFoundError:

@@ -13,8 +13,8 @@ Rules of repair, and of replacing a directory's content with a backup's:
   - What was there is moved aside, byte for byte, never removed.
   - Commit timestamps go on above every one that the old files show any trace of: what a client was told about commit 61
     must never come to mean another commit.
-  - A crash in between leaves what starts as before, or not at all, or as repaired: the checkpoint is copied and then
-    replaced in one step, by one so new that it needs none of the log, and the log's segments go after that.
+  - A crash in between leaves what starts as before, or not at all, or as repaired: see `replacing.py`. What was begun
+    is finished by the next repair or restore, before anything else.
 """
 
 from __future__ import annotations
@@ -28,9 +28,8 @@ from dataclasses import dataclass
 from itertools import count, zip_longest
 from typing import Literal
 
-from mvcc_kv.durability.backup import listed, write_file
-from mvcc_kv.durability.checkpoint import Checkpoint, decode_checkpoint
-from mvcc_kv.durability.directory import CHECKPOINT_NAME, DataDirectory
+from mvcc_kv.durability.checkpoint import CHECKPOINT_NAME, Checkpoint, decode_checkpoint
+from mvcc_kv.durability.directory import DataDirectory
 from mvcc_kv.durability.files import FileSystem, OsFileSystem
 from mvcc_kv.durability.records import (
     HEADER_BYTES,
@@ -42,6 +41,7 @@ from mvcc_kv.durability.records import (
     segment_ts,
 )
 from mvcc_kv.durability.recovery import read_log
+from mvcc_kv.durability.replacing import UNFINISHED_NAME, Replacement, finish, is_ours, put, replace, unfinished
 from mvcc_kv.errors import DataDirectoryError
 
 __all__ = [
@@ -56,8 +56,6 @@ __all__ = [
     "restore",
 ]
 
-_UNFINISHED_NAME = f"{CHECKPOINT_NAME}.tmp"
-_LOG_TEMPORARY_NAME = "log.wal.tmp"
 _CLAIMED_TS = re.compile(rb'"commit_ts": *([0-9]{1,18})')
 State = Literal["ok", "torn", "not needed", "damaged"]
 
@@ -134,7 +132,7 @@ class Inspection:
 class Repair:
     """What a repair did: it kept the commits up to `kept_ts`; those in `lost` are lost, if there are any.
 
-    `commit_ts` is where commits go on.
+    `commit_ts` is where commits go on. `is_finished`: an earlier run did it, and was cut short; this one finished it.
     """
 
     kept_ts: int
@@ -142,15 +140,20 @@ class Repair:
     lost: tuple[int, int] | None
     commit_ts: int
     moved_to: str
+    is_finished: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Restored:
-    """What a directory was made to hold, and where its old content is."""
+    """What a directory was made to hold, and where its old content is.
+
+    `finished_to`: where an earlier run, which was cut short, had begun to move what the directory held before that.
+    """
 
     commit_ts: int
     keys: int
     moved_to: str | None
+    finished_to: str | None = None
 
 
 def inspect(path: str | os.PathLike[str], files: FileSystem | None = None) -> Inspection:
@@ -169,14 +172,18 @@ def inspect(path: str | os.PathLike[str], files: FileSystem | None = None) -> In
 def repair(path: str | os.PathLike[str], moved_to: str | os.PathLike[str], files: FileSystem | None = None) -> Repair:
     """Move the directory's files to `moved_to`, a new or empty directory, and keep what whole commits there are.
 
-    Raises `DataDirectoryError`, having changed nothing, for a directory that isn't damaged, or that nothing
-    can be had of.
+    A repair or a restore that was cut short is finished instead, and its old files go where they went then. Raises
+    `DataDirectoryError`, having changed nothing, for a directory that isn't damaged, or that nothing can be had of.
     """
     files = files or OsFileSystem()
     path, moved_to = os.path.abspath(path), os.path.abspath(moved_to)
     _must_be_there(path)
     directory = DataDirectory.open(path, files)
     try:
+        begun = finish(path, files)
+        if begun is not None:
+            old = os.path.join(path, begun.moved_to)
+            return Repair(begun.kept_ts, begun.keys, begun.lost, begun.commit_ts, old, is_finished=True)
         found = _inspected(path, files)
         if found.damage is None:
             raise DataDirectoryError(f"{path!r} is not damaged: there is nothing to repair")
@@ -189,8 +196,9 @@ def repair(path: str | os.PathLike[str], moved_to: str | os.PathLike[str], files
                 f"first commit. Nothing was changed; put a backup back with `mvcc-kv restore`"
             )
         commit_ts = max(found.bound_ts, kept.commit_ts) + 1
-        _replace(directory, Checkpoint(commit_ts, kept.items), moved_to)
         lost = (kept.commit_ts + 1, found.known_ts) if found.known_ts > kept.commit_ts else None
+        plan = Replacement("repair", moved_to, commit_ts, kept.commit_ts, len(kept.items), lost)
+        replace(path, Checkpoint(commit_ts, kept.items), plan, files)
         return Repair(kept.commit_ts, len(kept.items), lost, commit_ts, moved_to)
     finally:
         directory.close()
@@ -218,54 +226,33 @@ def restore(
             raise DataDirectoryError(
                 f"{path!r} is not empty; name a new directory, or move its content aside with --force"
             )
+        begun = finish(path, files)
+        names = files.list(path)
         found = _inspected(path, files)
         if found.damage is not None and found.damage.is_final:
             raise DataDirectoryError(f"{found.damage.reason}. Nothing was changed")
-        is_replaced = any(map(_is_ours, names))
+        is_replaced = any(map(is_ours, names))
         commit_ts = max(content.commit_ts, at_least_ts, found.bound_ts + 1 if is_replaced else 0)
-        moved_to = _free_name(path, names) if is_replaced else None
-        _replace(directory, Checkpoint(commit_ts, content.items), moved_to)
-        return Restored(commit_ts, len(content.items), moved_to)
+        kept = Checkpoint(commit_ts, content.items)
+        moved_to = _free_name(names) if is_replaced else None
+        if moved_to is None:
+            put(path, kept, files)
+        else:
+            plan = Replacement("restore", moved_to, commit_ts, content.commit_ts, len(content.items))
+            replace(path, kept, plan, files)
+        return Restored(
+            commit_ts,
+            len(content.items),
+            None if moved_to is None else os.path.join(path, moved_to),
+            None if begun is None else os.path.join(path, begun.moved_to),
+        )
     finally:
         directory.close()
 
 
-def _free_name(path: str, names: list[str]) -> str:
+def _free_name(names: list[str]) -> str:
     """A directory beside the files, for those that are replaced: a rename can't leave the file system."""
-    return next(os.path.join(path, name) for name in map("replaced-{}".format, count(1)) if name not in names)
-
-
-def _replace(directory: DataDirectory, content: Checkpoint, moved_to: str | None) -> None:
-    """Put `content` in place of what the locked directory holds, which goes to `moved_to` (None: it holds nothing).
-
-    The content's commit_ts must be above `Inspection.bound_ts`. Raises `DataDirectoryError`; what it had moved by
-    then is in `moved_to`.
-    """
-    path, files = directory.path, directory.files
-    checkpoint = os.path.join(path, CHECKPOINT_NAME)
-    try:
-        if moved_to is None:
-            write_file(checkpoint, listed(content), files, replaces=False)
-            return
-        names = [name for name in files.list(path) if _is_ours(name)]
-        _make_empty_directory(moved_to, files)
-        if CHECKPOINT_NAME in names:
-            _copy(checkpoint, os.path.join(moved_to, CHECKPOINT_NAME), files)
-        for name in (_UNFINISHED_NAME, _LOG_TEMPORARY_NAME):
-            if name in names:
-                _move(os.path.join(path, name), os.path.join(moved_to, name), files)
-        files.sync_directory(moved_to)
-        write_file(checkpoint, listed(content), files, replaces=True)
-        for name in names:
-            if segment_ts(name) is not None:
-                _move(os.path.join(path, name), os.path.join(moved_to, name), files)
-        files.sync_directory(moved_to)
-        files.sync_directory(path)
-    except OSError as error:
-        raise DataDirectoryError(
-            f"{path!r} could not be replaced: {error.strerror or error}; "
-            f"those of its files that it doesn't hold any more are in {moved_to!r}"
-        ) from error
+    return next(name for name in map("replaced-{}".format, count(1)) if name not in names)
 
 
 def _inspected(path: str, files: FileSystem) -> Inspection:
@@ -280,6 +267,9 @@ def _inspected(path: str, files: FileSystem) -> Inspection:
         torn = None if recovery.torn is None else os.path.basename(recovery.torn.file)
     except DataDirectoryError as error:
         damage = damage or _damage(error)
+    begun = unfinished(path, files)
+    if begun is not None:
+        damage = Damage(begun.told(path))
     segments = _segments(path, 0 if checkpoint is None else checkpoint.commit_ts, torn, damage, files)
     return Inspection(path, report, segments, reached.commit_ts, damage)
 
@@ -319,7 +309,7 @@ class _Reached:
 def _best(path: str, files: FileSystem) -> _Reached | None:
     """The newest state that can be reached: from a checkpoint, an unfinished one that is whole too, or from nothing."""
     best: _Reached | None = None
-    starts = [_checkpoint(path, name, files)[0] for name in (CHECKPOINT_NAME, _UNFINISHED_NAME)]
+    starts = [_checkpoint(path, name, files)[0] for name in (CHECKPOINT_NAME, UNFINISHED_NAME)]
     if starts == [None, None] and any(segment_ts(name) == 1 for name in files.list(path)):
         starts.append(Checkpoint(0, []))
     for start in starts:
@@ -424,34 +414,3 @@ def _held(path: str, files: FileSystem) -> Iterator[None]:
 def _must_be_there(path: str) -> None:
     if not os.path.isdir(path):
         raise DataDirectoryError(f"there is no directory {path!r}")
-
-
-def _is_ours(name: str) -> bool:
-    return name in (CHECKPOINT_NAME, _UNFINISHED_NAME, _LOG_TEMPORARY_NAME) or segment_ts(name) is not None
-
-
-def _make_empty_directory(path: str, files: FileSystem) -> None:
-    files.make_directory(path)
-    if files.list(path):
-        raise DataDirectoryError(f"{path!r} is not empty; name a new directory")
-
-
-def _copy(source: str, target: str, files: FileSystem) -> None:
-    data = files.read(source)
-    file = files.create(target)
-    try:
-        files.write(file, data)
-        files.sync(file)
-    finally:
-        files.close(file)
-
-
-def _move(source: str, target: str, files: FileSystem) -> None:
-    try:
-        files.rename(source, target)
-    except OSError as error:
-        if error.errno != errno.EXDEV:
-            raise
-        _copy(source, target, files)
-        files.sync_directory(os.path.dirname(target))
-        files.remove(source)

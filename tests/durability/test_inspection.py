@@ -316,6 +316,10 @@ class CrashingFiles(OsFileSystem):
         self._count()
         super().rename(old, new)
 
+    def remove(self, path: str) -> None:
+        self._count()
+        super().remove(path)
+
     def sync_directory(self, path: str) -> None:
         self._count()
         super().sync_directory(path)
@@ -340,6 +344,59 @@ def test_a_repair_that_is_cut_short_is_never_taken_for_the_state_before_the_dama
         assert was in (now.get(name), saved.get(name)), f"{name} is somewhere, as it was"
     with suppress(DataDirectoryError):  # it may still be refused, as the damage demands
         assert content(data) == expected(6)
+    with suppress(DataDirectoryError):  # not damaged any more: it was all done
+        done = repair(data, tmp_path / "later")
+        assert (done.kept_ts, done.lost) == (6, (7, 10)), "a second run knows what the first one lost"
+        assert files_of(Path(done.moved_to)) == before
+    assert content(data) == expected(6)
+
+
+@pytest.mark.parametrize("left", range(24))
+def test_a_restore_that_is_cut_short_destroys_nothing_that_it_promised_to_keep(tmp_path: Path, left: int) -> None:
+    """The new checkpoint used to go in place first: a start then dropped the segments that were still beside it.
+
+    And until they were gone, their tokens told that commits were applied whose data wasn't there.
+    """
+    data = tmp_path / "data"
+    commits(data, 10, until_checkpoint=4)
+    before = files_of(data)
+    files = CrashingFiles(left)
+    with suppress(DataDirectoryError):
+        restore(Checkpoint(2, [(b"a", b"1")]), data, replaces=True, files=files)
+    found = inspect(data)
+    if found.damage is None:
+        assert content(data) in (expected(10), {"a": 1}), "the one or the other, never nothing"
+        return
+    with pytest.raises(DataDirectoryError, match=f"a restore of .* was cut short, .*{data / 'replaced-1'}"):
+        mvcc_kv.open(data)
+    assert files_of(data).items() | files_of(data / "replaced-1").items() >= before.items()
+    done = restore(Checkpoint(2, [(b"b", b"2")]), data, replaces=True)
+    assert (done.finished_to, done.moved_to) == (str(data / "replaced-1"), str(data / "replaced-2"))
+    assert done.commit_ts > 10
+    assert files_of(data / "replaced-1") == before
+    assert content(data) == {"b": 2}
+
+
+def test_a_half_copied_file_on_another_disk_is_copied_again(tmp_path: Path) -> None:
+    data, old = tmp_path / "data", tmp_path / "old"
+    commits(data, 10)
+    damage(segment(data), 7)
+    before = files_of(data)
+
+    class Full(OtherDevice):
+        def write(self, file: int, data: bytes) -> None:
+            if len(data) > 10_000:
+                super().write(file, data[:5_000])
+                raise OSError(errno.ENOSPC, "No space left on device")
+            super().write(file, data)
+
+    with pytest.raises(DataDirectoryError, match="No space left"):
+        repair(data, old, Full())
+    with pytest.raises(DataDirectoryError, match="was cut short"):
+        mvcc_kv.open(data)
+    assert repair(data, tmp_path / "elsewhere", OtherDevice()).moved_to == str(old)
+    assert files_of(old) == before
+    assert content(data) == expected(6)
 
 
 # Restore
