@@ -216,6 +216,8 @@ def _load(directory: DataDirectory, store: VersionedStore) -> dict[str, Any]:
     )
     if recovery.torn is not None:
         event(logging.WARNING, "dropped an unfinished tail", at=str(recovery.torn), bytes=recovery.torn.dropped_bytes)
+    if recovery.is_log_missing:
+        event(logging.WARNING, "no log beside the checkpoint: commits after it, if there were any, are not here")
     log = directory.begin_log(recovered)
     store.attach(log)
     return {

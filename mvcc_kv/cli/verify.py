@@ -52,6 +52,10 @@ def _print(found: Inspection) -> None:
         typer.echo(f"checkpoint.json: DAMAGED: {checkpoint.error}")
     for segment in found.segments:
         typer.echo(f"{segment.file}: {_told(segment)}")
+    if found.is_log_missing:
+        typer.echo(
+            f"there is no log: commits after {found.commit_ts}, if there were any, are not here (a backup has none)"
+        )
     if found.damage is None:
         typer.echo(f"ok: a start would come to commit {found.commit_ts}")
 

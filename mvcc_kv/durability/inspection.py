@@ -107,13 +107,17 @@ class SegmentReport:
 
 @dataclass(frozen=True, slots=True)
 class Inspection:
-    """What a directory holds. `commit_ts` is how far a start, or a repair, would come."""
+    """What a directory holds. `commit_ts` is how far a start, or a repair, would come.
+
+    `is_log_missing`: see `Recovery`; then nobody can tell whether there were commits after the checkpoint.
+    """
 
     path: str
     checkpoint: CheckpointReport | None
     segments: list[SegmentReport]
     commit_ts: int
     damage: Damage | None
+    is_log_missing: bool = False
 
     @property
     def known_ts(self) -> int:
@@ -260,18 +264,20 @@ def _inspected(path: str, files: FileSystem) -> Inspection:
     reached = _Reached(checkpoint or Checkpoint(0, []))
     damage = None
     torn: str | None = None
+    is_log_missing = False
     if report is not None and report.error is not None:
         damage = Damage(report.error, report.file, is_final=report.is_newer)
     try:
         recovery = read_log(path, reached.commit_ts, reached.replay, files=files)
         torn = None if recovery.torn is None else os.path.basename(recovery.torn.file)
+        is_log_missing = recovery.is_log_missing
     except DataDirectoryError as error:
         damage = damage or _damage(error)
     begun = unfinished(path, files)
     if begun is not None:
         damage = Damage(begun.told(path))
     segments = _segments(path, 0 if checkpoint is None else checkpoint.commit_ts, torn, damage, files)
-    return Inspection(path, report, segments, reached.commit_ts, damage)
+    return Inspection(path, report, segments, reached.commit_ts, damage, is_log_missing)
 
 
 def _damage(error: DataDirectoryError) -> Damage:

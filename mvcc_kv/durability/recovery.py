@@ -66,12 +66,16 @@ class Fault:
 
 @dataclass(slots=True)
 class Recovery:
-    """What was read: where the log ends, the tokens it keeps, and the tail that was cut, if one was."""
+    """What was read: where the log ends, the tokens it keeps, and the tail that was cut, if one was.
+
+    `is_log_missing`: there is a checkpoint and no log at all. Every server leaves one, a backup has none.
+    """
 
     end: LogEnd
     tokens: dict[str, int] = field(default_factory=dict)
     commits_replayed: int = 0
     torn: Fault | None = None
+    is_log_missing: bool = False
 
 
 def read_log(path: str, checkpoint_ts: int, replay: Callable[[int, Commit], None], *, files: FileSystem) -> Recovery:
@@ -104,6 +108,7 @@ class _Reader:
             data = self._read_segment(name, data, following)
         if not names:
             self._recovery.tokens[FORGOTTEN] = self._checkpoint_ts  # a checkpoint alone remembers none
+            self._recovery.is_log_missing = self._checkpoint_ts > 0
         self._recovery.end = LogEnd(
             max(self._end.base_ts, self._checkpoint_ts), self._end.base_crc, tuple(self._segments)
         )

@@ -155,6 +155,27 @@ def test_what_is_not_there_is_not_made(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_checkpoint_whose_log_was_deleted_does_not_pass_for_all_there_is(tmp_path: Path) -> None:
+    """Commits 7 to 10 were in the log. It can't be known any more, but it can be said that there may have been some."""
+    data = tmp_path / "data"
+    commits(data, 10, until_checkpoint=6)
+    assert not inspect(data).is_log_missing
+    for file in data.glob("log-*.wal"):
+        file.unlink()
+    found = inspect(data)
+    assert (found.is_log_missing, found.damage, found.commit_ts) == (True, None, 6)
+    directory = DataDirectory.open(data)
+    assert directory.recover().recovery.is_log_missing
+    directory.close()
+    content(data)
+    assert not inspect(data).is_log_missing, "a start leaves a log, and so does a stop"
+
+
+def test_a_new_directory_misses_no_log(tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir()
+    assert not inspect(tmp_path / "data").is_log_missing
+
+
 class ReadOnlyFiles(OsFileSystem):
     """A file system mounted read-only, as a backup may be."""
 
