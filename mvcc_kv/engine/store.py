@@ -127,6 +127,12 @@ class VersionedStore:
         """The newest commit that new snapshots see."""
         return self._visible_ts
 
+    @property
+    def reachable_ts(self) -> int:
+        """The newest commit that is visible, or on its way to be. A log that has failed lets no more of them arrive."""
+        is_final = self._log is not None and self._log.failure is not None
+        return self._visible_ts if is_final else self._commit_ts
+
     def get(self, key: bytes, seen_ts: int = 0) -> bytes | None:
         """The newest visible value of the key, or None. Takes no lock.
 

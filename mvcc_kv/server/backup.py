@@ -27,6 +27,11 @@ class Backup:
         self._rest: KeyRange | None = keys
 
     @property
+    def commit_ts(self) -> int:
+        """The commit that it is of."""
+        return self._snapshot.start_ts
+
+    @property
     def is_over(self) -> bool:
         """Whether there are no more replies."""
         return self._rest is None

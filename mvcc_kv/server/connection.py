@@ -106,7 +106,9 @@ class Connection:
     @property
     def can_run(self) -> bool:
         """Whether `run` would execute something now."""
-        return (bool(self._lines) or self.session.has_more) and not self._is_answer_awaited and self._has_room
+        if self.session.has_more:  # one line at most is held: should it have to be refused, that is one reply
+            return not self._held and self._has_room
+        return bool(self._lines) and not self._is_answer_awaited and self._has_room
 
     @property
     def can_receive(self) -> bool:
@@ -176,6 +178,7 @@ class Connection:
             self._held.append((hold_ts, reply))
             self._held_bytes += len(reply)
         else:
+            self.release(self._store.visible_ts)  # what stands before it comes before it
             self._output.append(reply)
             self.output_bytes += len(reply)
 
@@ -189,7 +192,8 @@ class Connection:
             self.output_bytes += len(reply)
 
     def refuse_held(self, error: Error) -> None:
-        """What the held replies tell of will never be visible: each is an error instead."""
+        """What is not visible yet never will be: a held reply is an error instead, and the session forgets it."""
+        self.release(self._store.visible_ts)
         reply = error_reply(error)
         self._output += [reply] * len(self._held)
         self.output_bytes += len(reply) * len(self._held)

@@ -228,8 +228,8 @@ class Server:
         self._checkpoint_by_size()
 
     def _log_failed(self, error: UnavailableError) -> None:
-        """No commit that is on its way will arrive."""
-        for peer in self._holding:
+        """No commit that is on its way will arrive, whether replies wait for it or a client has only seen it."""
+        for peer in self._peers:
             peer.connection.refuse_held(error)
             self._runnable[peer] = None
         self._holding.clear()
@@ -327,6 +327,7 @@ class Server:
                 event(logging.ERROR, "internal error", peer=peer.name, exc_info=True)
                 self._drop(peer, "closed after an internal error")
                 return
+            connection.release(self._store.visible_ts)  # a command may have had commits written
         if connection.output_bytes and not self._send(peer):
             return
         if connection.is_done:

@@ -4,11 +4,14 @@
                                |
                                +--refused command---> doomed --COMMIT, ROLLBACK--> no transaction
                                +--timeout-----------> ended  --its next command is told, then as doomed
+                               +--log failed--------> lost   --its next command is told--> no transaction
 
 Outside a transaction every command is one of its own. A *doomed* transaction has had a command refused:
 it answers TRANSACTION_DOOMED until the client ends it, so that a batch sent in one go is all or nothing.
 One that the server *ended* behaves the same after its next command was told why; were it simply over,
-the rest of a batch would be executed outside any transaction. Either way its snapshot is let go at once.
+the rest of a batch would be executed outside any transaction. One that had seen what will never be visible,
+because the log failed, is *lost*: no write is taken any more, so it may be over at once. In each case its snapshot
+is let go immediately.
 """
 
 from __future__ import annotations
@@ -56,13 +59,16 @@ class ServedTransaction(StoreTransaction, Protocol):
 class ServedStore(Protocol):
     """What sessions need of a store: `api.Store`, and to know how far commits are on their way to the disk.
 
-    A commit is on its way until `visible_ts` has reached it. Who has seen the one at `seen_ts` reads at it.
+    A commit is on its way until `visible_ts` has reached it; no one beyond `reachable_ts` will arrive any more.
+    Who has seen the one at `seen_ts` reads at it.
     """
 
     @property
     def commit_ts(self) -> int: ...
     @property
     def visible_ts(self) -> int: ...
+    @property
+    def reachable_ts(self) -> int: ...
     def get(self, key: bytes, seen_ts: int = 0) -> bytes | None: ...
     def put(self, key: bytes, value: bytes, token: str | None = None) -> None: ...
     def delete(self, key: bytes, token: str | None = None) -> bool: ...
@@ -93,7 +99,10 @@ class Services:
 
 @dataclass(slots=True)
 class _Opened:
-    """The open transaction. `cause` is set when it is doomed, or was ended by the server."""
+    """The open transaction. `cause` is set when it is doomed, or was ended by the server.
+
+    `untold`: the client's next command is answered with the cause. `is_lost`: with that it is over.
+    """
 
     transaction: ServedTransaction
     begun_at: float
@@ -101,6 +110,7 @@ class _Opened:
     cause: Error | None = None
     untold: bool = False
     ended_by_server: bool = False
+    is_lost: bool = False
 
 
 class Session:
@@ -191,10 +201,16 @@ class Session:
         )
 
     def lose(self, cause: Error) -> None:
-        """What this client saw beyond `visible_ts` will never be visible: forget it, and the transaction with it."""
-        self._end(cause)
-        self._end_backup()
+        """What this client saw beyond `visible_ts` will never be visible: forget it, and what was begun there."""
         self._seen_ts = self.hold_ts = 0
+        visible_ts = self._services.store.visible_ts
+        if self._backup_made is not None and self._backup_made.commit_ts > visible_ts:
+            self._end_backup()
+        opened = self._opened
+        if opened is not None and opened.transaction.start_ts > visible_ts:
+            if opened.cause is None:
+                opened.transaction.rollback()
+            opened.cause, opened.untold, opened.is_lost = cause, True, True
 
     def close(self) -> None:
         """The client is gone: roll its transaction back."""
@@ -252,6 +268,8 @@ class Session:
             self._opened = None
         if opened.untold:
             opened.untold = False
+            if opened.is_lost:  # nothing of the rest can be applied either: every write is refused from now on
+                self._opened = None
             raise cause
         if verb == "ROLLBACK":
             return replies.ROLLED_BACK
@@ -328,7 +346,11 @@ class Session:
         return commit_ts
 
     def _wait_for(self, commit_ts: int) -> None:
-        """Our reply tells of this commit, so it, and what follows it, leaves when the commit is visible."""
+        """Our reply tells of this commit, so it, and what follows it, leaves when the commit is visible.
+
+        Nothing waits for what can't arrive: an answer that tells of such a commit is an error anyway.
+        """
+        commit_ts = min(commit_ts, self._services.store.reachable_ts)
         self._seen_ts = max(self._seen_ts, commit_ts)
         self.hold_ts = max(self.hold_ts, commit_ts)
 

@@ -16,6 +16,7 @@ from typing import Any
 from mvcc_kv.engine import VersionedStore
 from mvcc_kv.server import Listeners, Server, Settings
 from mvcc_kv.server.checkpoints import CheckpointJob
+from mvcc_kv.server.commits import CommitLog
 from mvcc_kv.server.listeners import address_name
 
 DEADLINE_S = 20.0  # for what must come; a test that waits so long has failed
@@ -203,6 +204,7 @@ def running(
     store: VersionedStore | None = None,
     *,
     begin_checkpoint: Callable[[], CheckpointJob] | None = None,
+    log: CommitLog | None = None,
     clock: Clock | None = None,
     **settings: Any,
 ) -> Iterator[Running]:
@@ -212,7 +214,7 @@ def running(
     listeners = Listeners(chosen)
     listeners.listen()
     host, port = listeners.sockets[0].getsockname()[:2]
-    server = Server(store, chosen, listeners, begin_checkpoint=begin_checkpoint, clock=clock)
+    server = Server(store, chosen, listeners, begin_checkpoint=begin_checkpoint, log=log, clock=clock)
     outcome: list[bool] = []
     thread = Thread(target=lambda: outcome.append(server.serve()), daemon=True)
     thread.start()
