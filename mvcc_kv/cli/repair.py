@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+if TYPE_CHECKING:
+    from mvcc_kv.durability.inspection import Repair
 
 __all__ = ["repair"]
 
@@ -14,12 +17,25 @@ def repair(
     moved_to: Annotated[
         str, typer.Option("--to", metavar="BACKUP", help="A new directory, for the old files.", show_default=False)
     ],
+    at_least: Annotated[
+        int,
+        typer.Option(
+            "--at-least",
+            metavar="TS",
+            help="Let commits go on above this timestamp.",
+            show_default=False,
+            min=0,
+            max=2**63 - 1,
+        ),
+    ] = 0,
 ) -> None:
     """Move the files of a damaged data directory to BACKUP, and keep what whole commits there are, as a new checkpoint.
 
     What is kept is a prefix: everything up to the first commit that can't be read, and nothing behind it, since what
     came later may build on it. The rest is lost from the directory, and named by its timestamps; in BACKUP every file
-    stays as it was. New commits go on above every timestamp that was used. A directory without damage is left alone.
+    stays as it was. New commits go on above every timestamp that the files tell of. A log that
+    was cut short doesn't tell how far it went: then name, with --at-least, the newest timestamp that any client can
+    have seen. A directory without damage is left alone.
 
     \b
       mvcc-kv repair data --to data-damaged
@@ -30,12 +46,18 @@ def repair(
     if inspect(directory).damage is None:
         typer.echo(f"{directory} is not damaged: nothing to do")
         return
-    done = repair_directory(directory, moved_to)
+    done = repair_directory(directory, moved_to, at_least_ts=at_least)
     if done.is_finished:
         typer.echo(f"finished what was begun before, and cut short; nothing was moved to {moved_to}")
     typer.echo(f"kept: {done.keys} keys, as of commit {done.kept_ts}")
-    if done.lost is None:
-        typer.echo("lost: no commits")
-    else:
-        typer.echo(f"lost: commits {done.lost[0]} to {done.lost[1]}")
+    typer.echo(f"lost: {_lost(done)}")
     typer.echo(f"the old files are in {done.moved_to}; new commits come after {done.commit_ts}")
+
+
+def _lost(done: Repair) -> str:
+    if done.lost is None:
+        return "no commits" if done.is_end_known else f"any after {done.kept_ts}; how many there were can't be known"
+    first, last = done.lost
+    if done.is_end_known:
+        return f"commits {first} to {last}"
+    return f"commits {first} to at least {last}; how many there were can't be known"

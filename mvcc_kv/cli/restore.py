@@ -19,7 +19,14 @@ def restore(
     ] = False,
     at_least: Annotated[
         int,
-        typer.Option("--at-least", metavar="TS", help="Let commits go on above this timestamp.", show_default=False),
+        typer.Option(
+            "--at-least",
+            metavar="TS",
+            help="Let commits go on above this timestamp.",
+            show_default=False,
+            min=0,
+            max=2**63 - 1,
+        ),
     ] = 0,
 ) -> None:
     """Make a data directory of a backup, after checking it.

@@ -42,9 +42,10 @@ from mvcc_kv.durability.records import (
 )
 from mvcc_kv.durability.recovery import read_log
 from mvcc_kv.durability.replacing import UNFINISHED_NAME, Replacement, finish, is_ours, put, replace, unfinished
-from mvcc_kv.errors import DataDirectoryError
+from mvcc_kv.errors import BadRequestError, DataDirectoryError
 
 __all__ = [
+    "TS_MAX",
     "CheckpointReport",
     "Damage",
     "Inspection",
@@ -56,6 +57,7 @@ __all__ = [
     "restore",
 ]
 
+TS_MAX = 2**63 - 1  # the log has room for 64 bits; a program that reads it may have one less
 _CLAIMED_TS = re.compile(rb'"commit_ts": *([0-9]{1,18})')
 State = Literal["ok", "torn", "not needed", "damaged"]
 
@@ -131,11 +133,20 @@ class Inspection:
         """No commit whose traces are in the files, readable or not, can have had a later timestamp."""
         return max([self.known_ts, *(segment.bound_ts for segment in self.segments)])
 
+    @property
+    def is_end_known(self) -> bool:
+        """Whether `known_ts` is where the log ended, as far as the files tell: not if its end is what can't be read."""
+        last = self.segments[-1] if self.segments else None
+        if last is None or self.bound_ts > self.known_ts:
+            return False
+        return last.state != "damaged" or last.known_ts > (last.last_ts or (segment_ts(last.file) or 1) - 1)
+
 
 @dataclass(frozen=True, slots=True)
 class Repair:
     """What a repair did: it kept the commits up to `kept_ts`; those in `lost` are lost, if there are any.
 
+    Not `is_end_known`: there may have been later ones, and how many can't be said.
     `commit_ts` is where commits go on. `is_finished`: an earlier run did it, and was cut short; this one finished it.
     """
 
@@ -145,6 +156,7 @@ class Repair:
     commit_ts: int
     moved_to: str
     is_finished: bool = False
+    is_end_known: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,13 +185,22 @@ def inspect(path: str | os.PathLike[str], files: FileSystem | None = None) -> In
         return _inspected(path, files)
 
 
-def repair(path: str | os.PathLike[str], moved_to: str | os.PathLike[str], files: FileSystem | None = None) -> Repair:
+def repair(
+    path: str | os.PathLike[str],
+    moved_to: str | os.PathLike[str],
+    files: FileSystem | None = None,
+    *,
+    at_least_ts: int = 0,
+) -> Repair:
     """Move the directory's files to `moved_to`, a new or empty directory, and keep what whole commits there are.
+
+    Commits go on above all that the files tell of, and not below `at_least_ts`: a log that was cut short doesn't tell.
 
     A repair or a restore that was cut short is finished instead, and its old files go where they went then. Raises
     `DataDirectoryError`, having changed nothing, for a directory that isn't damaged, or that nothing can be had of.
     """
     files = files or OsFileSystem()
+    _check_ts(at_least_ts)
     path, moved_to = os.path.abspath(path), os.path.abspath(moved_to)
     _must_be_there(path)
     directory = DataDirectory.open(path, files)
@@ -187,7 +208,7 @@ def repair(path: str | os.PathLike[str], moved_to: str | os.PathLike[str], files
         begun = finish(path, files)
         if begun is not None:
             old = os.path.join(path, begun.moved_to)
-            return Repair(begun.kept_ts, begun.keys, begun.lost, begun.commit_ts, old, is_finished=True)
+            return Repair(begun.kept_ts, begun.keys, begun.lost, begun.commit_ts, old, True, begun.is_end_known)
         found = _inspected(path, files)
         if found.damage is None:
             raise DataDirectoryError(f"{path!r} is not damaged: there is nothing to repair")
@@ -199,11 +220,11 @@ def repair(path: str | os.PathLike[str], moved_to: str | os.PathLike[str], files
                 f"nothing can be had of {path!r}: its checkpoint is of no use, and its log doesn't reach back to the "
                 f"first commit. Nothing was changed; put a backup back with `mvcc-kv restore`"
             )
-        commit_ts = max(found.bound_ts, kept.commit_ts) + 1
+        commit_ts = max(found.bound_ts + 1, kept.commit_ts + 1, at_least_ts)
         lost = (kept.commit_ts + 1, found.known_ts) if found.known_ts > kept.commit_ts else None
-        plan = Replacement("repair", moved_to, commit_ts, kept.commit_ts, len(kept.items), lost)
+        plan = Replacement("repair", moved_to, commit_ts, kept.commit_ts, len(kept.items), lost, found.is_end_known)
         replace(path, Checkpoint(commit_ts, kept.items), plan, files)
-        return Repair(kept.commit_ts, len(kept.items), lost, commit_ts, moved_to)
+        return Repair(kept.commit_ts, len(kept.items), lost, commit_ts, moved_to, is_end_known=found.is_end_known)
     finally:
         directory.close()
 
@@ -222,6 +243,7 @@ def restore(
     timestamps never go back. Raises `DataDirectoryError`.
     """
     files = files or OsFileSystem()
+    _check_ts(at_least_ts)
     path = os.path.abspath(path)
     directory = DataDirectory.open(path, files)
     try:
@@ -252,6 +274,11 @@ def restore(
         )
     finally:
         directory.close()
+
+
+def _check_ts(at_least_ts: int) -> None:
+    if not 0 <= at_least_ts <= TS_MAX:
+        raise BadRequestError(f"a commit's timestamp is a number from 0 to {TS_MAX}, not {at_least_ts}")
 
 
 def _free_name(names: list[str]) -> str:

@@ -45,6 +45,7 @@ class Replacement(msgspec.Struct, frozen=True):
     kept_ts: int
     keys: int
     lost: tuple[int, int] | None = None
+    is_end_known: bool = True
 
     def told(self, path: str) -> str:
         """Why the directory can't be used as it is, and what to do."""

@@ -1,0 +1,75 @@
+"""What repair, restore and verify say, and whether their advice works."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+import mvcc_kv
+from mvcc_kv.cli.app import app
+from mvcc_kv.durability.records import segment_name
+
+
+@pytest.fixture(autouse=True)
+def plain_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NO_COLOR", "1")
+    monkeypatch.setenv("COLUMNS", "200")
+    monkeypatch.delenv("FORCE_COLOR", raising=False)
+
+
+def run(*arguments: object) -> tuple[str, str, int]:
+    """What `mvcc-kv` printed, what it complained of, and its exit status."""
+    result = CliRunner().invoke(app, [str(argument) for argument in arguments])
+    if result.exception is not None and not isinstance(result.exception, SystemExit):
+        raise result.exception
+    return result.stdout, result.stderr, result.exit_code
+
+
+def killed(data: Path, count: int, *, until_checkpoint: int) -> Path:
+    """A directory with commits 1 to `count`, the later ones in the log alone."""
+    db = mvcc_kv.open(data)
+    as_killed: dict[str, bytes] = {}
+    for ts in range(1, count + 1):
+        db[f"k{ts}"] = ts
+        if ts == until_checkpoint:
+            db.checkpoint()
+    as_killed = {file.name: file.read_bytes() for file in data.iterdir()}
+    db.close()
+    for file in data.iterdir():
+        file.unlink()
+    for name, content in as_killed.items():
+        (data / name).write_bytes(content)
+    return data
+
+
+def test_a_log_that_was_emptied_does_not_tell_how_much_is_lost(tmp_path: Path) -> None:
+    """It used to say "lost: commits 6 to 6", whatever had been in it."""
+    data = killed(tmp_path / "data", 10, until_checkpoint=5)
+    (data / segment_name(5)).write_bytes(b"")
+    out, err, status = run("repair", data, "--to", tmp_path / "old", "--at-least", 1000)
+    assert (err, status) == ("", 0)
+    assert "lost: commits 6 to at least 6; how many there were can't be known" in out
+    assert out.endswith("new commits come after 1000\n")
+    with mvcc_kv.open(data) as db, db.transaction() as tx:
+        tx["new"] = 1
+    assert tx.commit_ts == 1001
+
+
+@pytest.mark.parametrize("ts", [-1, 2**63, 18446744073709551615])
+def test_a_timestamp_that_the_log_could_not_count_on_from_is_refused(tmp_path: Path, ts: int) -> None:
+    """The largest one was taken, and ended the server at its first commit."""
+    data = killed(tmp_path / "data", 2, until_checkpoint=2)
+    assert run("restore", data, tmp_path / "new", f"--at-least={ts}")[2] == 2
+    assert run("repair", data, "--to", tmp_path / "old", f"--at-least={ts}")[2] == 2
+    assert not (tmp_path / "new").exists()
+
+
+def test_the_largest_timestamp_that_is_taken_leaves_room(tmp_path: Path) -> None:
+    data = killed(tmp_path / "data", 2, until_checkpoint=2)
+    assert run("restore", data, tmp_path / "new", f"--at-least={2**63 - 1}")[2] == 0
+    with mvcc_kv.open(tmp_path / "new") as db:
+        db["new"] = 1
+    with mvcc_kv.open(tmp_path / "new") as db:
+        assert db["new"] == 1
