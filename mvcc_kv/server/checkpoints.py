@@ -19,7 +19,9 @@ from mvcc_kv.errors import Error, UnavailableError
 from mvcc_kv.server.logs import event
 from mvcc_kv.server.worker import Worker
 
-__all__ = ["CheckpointJob", "Checkpoints"]
+__all__ = ["CheckpointJob", "Checkpoints", "GrowthTrigger"]
+
+RETRY_S = 10.0
 
 _SLICES_IN_FLIGHT_MAX = 8
 _Answer: TypeAlias = "Callable[[int | Error], None]"
@@ -38,6 +40,29 @@ class CheckpointJob(Protocol):
     def chunks(self) -> _Chunks: ...
     def write(self, chunk: bytes) -> None: ...
     def finish(self) -> object: ...
+
+
+class GrowthTrigger:
+    """When the log has grown enough for a checkpoint.
+
+    After one that failed, or that left the log in its segment, the log has to grow as much again and `RETRY_S` to pass:
+    what ails the disk is seldom gone at the next commit, and each attempt costs the disk and a line of the logs.
+    """
+
+    def __init__(self, limit_bytes: int) -> None:
+        self._limit_bytes = limit_bytes
+        self._failed_bytes = 0
+        self._retry_at = float("-inf")
+
+    def is_due(self, segment_bytes: int, now: float) -> bool:
+        """Whether it is time, by the size of the log's current segment."""
+        if segment_bytes < self._failed_bytes:  # it is a new one
+            self._failed_bytes = 0
+        return segment_bytes > self._failed_bytes + self._limit_bytes and now >= self._retry_at
+
+    def failed(self, segment_bytes: int, now: float) -> None:
+        """The checkpoint that was due changed nothing."""
+        self._failed_bytes, self._retry_at = segment_bytes, now + RETRY_S
 
 
 class Checkpoints:

@@ -187,12 +187,12 @@ class Commits:
             return
         waiting, self._rotations = self._rotations, []
 
-        def tell() -> None:
+        def tell(error: Error | None) -> None:
             for then in waiting:
-                then(self._log.failure)
+                then(error)
 
         if self._log.failure is not None:
-            tell()
+            tell(self._log.failure)
             return
         tokens = list(self._tokens())
         self._is_busy = True
@@ -203,7 +203,7 @@ class Commits:
                 event(logging.ERROR, "the log stays in its segment", reason=str(error))
             elif error is not None:
                 self._fail(error)
-            tell()
+            tell(error if isinstance(error, UnavailableError) else self._log.failure)
             self._rotate_if_free()
 
         self._worker.submit(lambda: self._log.rotate(tokens), done)

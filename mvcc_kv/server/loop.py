@@ -24,7 +24,7 @@ from typing import Any
 
 from mvcc_kv.errors import Error, UnavailableError
 from mvcc_kv.protocol.replies import error_reply
-from mvcc_kv.server.checkpoints import CheckpointJob, Checkpoints
+from mvcc_kv.server.checkpoints import CheckpointJob, Checkpoints, GrowthTrigger
 from mvcc_kv.server.commits import INTERVAL_S, CommitLog, Commits
 from mvcc_kv.server.connection import Connection
 from mvcc_kv.server.deadlines import Deadlines, Timer
@@ -112,6 +112,8 @@ class Server:
         self._log_worker = Worker("mvcc-kv-log", self.wake)
         self._holding: dict[_Peer, None] = {}  # with replies that wait for a commit to become visible
         self._commits: Commits | None = None
+        self._growth = GrowthTrigger(settings.checkpoint_log_bytes)
+        self._has_rotated = True
         if log is None:
             self._checkpoints = Checkpoints(begin_checkpoint, self._worker, checkpoint_ts)
         else:
@@ -127,7 +129,7 @@ class Server:
                 begin_checkpoint,
                 self._worker,
                 checkpoint_ts,
-                prepare=self._commits.rotate,
+                prepare=partial(self._rotate, self._commits),
                 written=self._commits.drop,
             )
         self._services = Services(
@@ -468,10 +470,22 @@ class Server:
             self._checkpoints.request(lambda _: None)
 
     def _checkpoint_by_size(self) -> None:
-        """A checkpoint begins a new segment, so one that fails is tried again after as many bytes."""
-        commits, limit = self._commits, self._settings.checkpoint_log_bytes
-        if commits is not None and commits.segment_bytes > limit and not self._checkpoints.is_busy:
-            self._checkpoints.request(lambda _: None)
+        commits = self._commits
+        if commits is None or self._checkpoints.is_busy or not self._growth.is_due(commits.segment_bytes, self._now):
+            return
+
+        def answer(outcome: int | Error) -> None:
+            if isinstance(outcome, Error) or not self._has_rotated:
+                self._growth.failed(commits.segment_bytes, self._now)
+
+        self._checkpoints.request(answer)
+
+    def _rotate(self, commits: Commits, then: Callable[[Error | None], None]) -> None:
+        def rotated(error: Error | None) -> None:
+            self._has_rotated = error is None
+            then(error)
+
+        commits.rotate(rotated)
 
     @property
     def _has_news(self) -> bool:

@@ -15,8 +15,11 @@ import pytest
 from mvcc_kv.api import TransactionOptions
 from mvcc_kv.durability import DataDirectory, decode_checkpoint
 from mvcc_kv.engine import VersionedStore
+from mvcc_kv.errors import UnavailableError
+from mvcc_kv.server.checkpoints import RETRY_S, GrowthTrigger
 
 from ..durability.faulty_files import FaultyFiles
+from .breaking_log import BreakingLog, logged
 from .running import DEADLINE_S, running, until
 
 
@@ -278,3 +281,54 @@ def test_a_server_in_memory_refuses_at_once() -> None:
         assert refusal["result"] == {"code": "UNAVAILABLE", "retryable": False}
         assert "--data-dir" in refusal["message"]
         assert client.result() == "PONG"
+
+
+@pytest.mark.parametrize("failing", ["checkpoint", "rotation"])
+def test_the_logs_size_does_not_ask_again_at_every_commit_when_checkpoints_fail(failing: str) -> None:
+    """There were 619 failed checkpoints in two seconds, each with a line in the server's log."""
+    log, attempts = BreakingLog(), []
+    log.may_rotate = failing != "rotation"
+    store = logged(log)
+
+    class Written:
+        commit_ts = 1
+
+        def __init__(self) -> None:
+            self.chunks: Any = iter(())
+
+        def finish(self) -> None:
+            pass
+
+    def begin() -> Any:
+        attempts.append(store.visible_ts)
+        if failing == "checkpoint":
+            raise UnavailableError("no room", retryable=True)
+        return Written()
+
+    with running(store, log=log, begin_checkpoint=begin, checkpoint_log_bytes=1000) as run:
+        client = run.connect()
+
+        def put(times: int) -> int:
+            """How many checkpoints were tried so far; each write adds 100 bytes to the log."""
+            for _ in range(times):
+                client.ask(b"PUT a 1")
+            until(lambda: not run.server._checkpoints.is_busy)
+            return len(attempts)
+
+        assert put(50) == 1
+        run.advance(RETRY_S + 1)
+        assert put(50) == 2
+        client.ask(b"CHECKPOINT")
+        assert len(attempts) == 3, "who asks is never put off"
+        assert put(50) == 3
+
+
+def test_growth_asks_again_after_as_many_bytes_and_some_seconds() -> None:
+    growth = GrowthTrigger(100)
+    assert not growth.is_due(100, 0.0) and growth.is_due(101, 0.0)
+    growth.failed(150, 0.0)
+    assert not growth.is_due(1000, RETRY_S - 0.1)
+    assert not growth.is_due(250, RETRY_S)
+    assert growth.is_due(251, RETRY_S)
+    assert not growth.is_due(20, RETRY_S), "a new segment was begun meanwhile"
+    assert growth.is_due(101, RETRY_S)

@@ -2,80 +2,15 @@
 
 from __future__ import annotations
 
-import errno
 import json
-import os
-from collections.abc import Iterable, Mapping
-from threading import Event
-from typing import Any, NamedTuple
 
 import pytest
 
-from mvcc_kv.engine import VersionedStore
 from mvcc_kv.errors import UnavailableError
 from mvcc_kv.server.checkpoints import CheckpointJob
 
-from .running import DEADLINE_S, Client, Running, running, until
-
-
-class Batch(NamedTuple):
-    last_ts: int
-
-
-class BreakingLog:
-    """A log without a disk under it, whose writes wait while `may_write` is clear, and fail once it `is_broken`."""
-
-    def __init__(self) -> None:
-        self.failure: UnavailableError | None = None
-        self.may_write = Event()
-        self.may_write.set()
-        self.is_broken = False
-        self.used_bytes = self.segment_bytes = 0
-        self.rotations = 0
-        self._pending_ts = 0
-
-    @property
-    def has_pending(self) -> bool:
-        return self._pending_ts > 0
-
-    def append(
-        self, commit_ts: int, writes: Mapping[bytes, bytes | None], label: str | None, token: str | None
-    ) -> bool:
-        if self.failure is not None:
-            raise self.failure
-        self._pending_ts = commit_ts
-        return False
-
-    def settle(self, commit_ts: int, *, waits: bool = True) -> None:
-        pass
-
-    def refuse(self, error: BaseException) -> None:
-        self.failure = self.failure or UnavailableError(f"the log can't be written: {error}", retryable=False)
-        self._pending_ts = 0
-
-    def batch(self) -> Batch:
-        batch, self._pending_ts = Batch(self._pending_ts), 0
-        return batch
-
-    def settled(self, ts: int) -> None:
-        pass
-
-    def write(self, batch: Any) -> None:
-        assert self.may_write.wait(DEADLINE_S)
-        if self.is_broken:
-            raise OSError(errno.EIO, os.strerror(errno.EIO))
-        self.used_bytes += 100
-        self.segment_bytes += 100
-
-    def sync(self) -> None:
-        pass
-
-    def rotate(self, tokens: Iterable[tuple[str, int]]) -> None:
-        self.rotations += 1
-        self.segment_bytes = 0
-
-    def drop(self, checkpoint_ts: int) -> None:
-        pass
+from .breaking_log import BreakingLog, logged
+from .running import Client, Running, running, until
 
 
 def failing(run: Running, log: BreakingLog) -> None:
@@ -83,12 +18,6 @@ def failing(run: Running, log: BreakingLog) -> None:
     log.is_broken = True
     log.may_write.set()
     until(lambda: run.server.stats()["log_failure"] is not None)
-
-
-def logged(log: BreakingLog) -> VersionedStore:
-    store = VersionedStore()
-    store.attach(log)
-    return store
 
 
 def seer(run: Running, log: BreakingLog) -> Client:
