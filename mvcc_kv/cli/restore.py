@@ -11,7 +11,10 @@ __all__ = ["restore"]
 
 def restore(
     backup: Annotated[
-        str, typer.Argument(metavar="BACKUP", help="A checkpoint file, or a directory with one.", show_default=False)
+        str,
+        typer.Argument(
+            metavar="BACKUP", help="A checkpoint file, or a directory with one; its log counts too.", show_default=False
+        ),
     ],
     directory: Annotated[str, typer.Argument(metavar="DIR", help="A new or empty directory.", show_default=False)],
     force: Annotated[
@@ -40,10 +43,10 @@ def restore(
       mvcc-kv restore backups/monday.json data --force
       mvcc-kv restore backups/monday.json data --at-least 1000000
     """
-    from mvcc_kv.durability.backup import read_backup
+    from mvcc_kv.durability.inspection import read_content
     from mvcc_kv.durability.inspection import restore as restore_directory
 
-    done = restore_directory(read_backup(backup), directory, at_least_ts=at_least, replaces=force)
+    done = restore_directory(read_content(backup), directory, at_least_ts=at_least, replaces=force)
     typer.echo(f"{directory}: {done.keys} keys; new commits come after {done.commit_ts}")
     if done.finished_to is not None:
         typer.echo(f"an earlier run was cut short, and is finished: what was there before it is in {done.finished_to}")

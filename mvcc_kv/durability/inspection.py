@@ -28,6 +28,7 @@ from dataclasses import dataclass
 from itertools import count, zip_longest
 from typing import Literal
 
+from mvcc_kv.durability.backup import read_backup
 from mvcc_kv.durability.checkpoint import CHECKPOINT_NAME, Checkpoint, decode_checkpoint
 from mvcc_kv.durability.directory import DataDirectory
 from mvcc_kv.durability.files import FileSystem, OsFileSystem
@@ -53,6 +54,7 @@ __all__ = [
     "Restored",
     "SegmentReport",
     "inspect",
+    "read_content",
     "repair",
     "restore",
 ]
@@ -274,6 +276,24 @@ def restore(
         )
     finally:
         directory.close()
+
+
+def read_content(path: str | os.PathLike[str], files: FileSystem | None = None) -> Checkpoint:
+    """What a backup holds, a checkpoint file or a directory with one; or a data directory, with the log that it has.
+
+    Raises `DataDirectoryError`, also for a directory that a process has open, and `OSError`.
+    """
+    files = files or OsFileSystem()
+    path = os.path.abspath(path)
+    if not os.path.isdir(path) or not any(segment_ts(name) is not None for name in files.list(path)):
+        return read_backup(path, files)
+    with _held(path, files):
+        found = _inspected(path, files)
+        if found.damage is not None:
+            raise DataDirectoryError(f"{found.damage.reason}. Nothing was changed; see `mvcc-kv verify {path}`")
+        reached = _best(path, files)
+    assert reached is not None  # it has a checkpoint, or a log from the first commit on
+    return Checkpoint(reached.commit_ts, reached.items)
 
 
 def _check_ts(at_least_ts: int) -> None:

@@ -73,3 +73,25 @@ def test_the_largest_timestamp_that_is_taken_leaves_room(tmp_path: Path) -> None
         db["new"] = 1
     with mvcc_kv.open(tmp_path / "new") as db:
         assert db["new"] == 1
+
+
+def test_a_restore_from_a_data_directory_takes_its_log_too(tmp_path: Path) -> None:
+    """It used to take the checkpoint alone, and to say nothing of the commits after it."""
+    data = killed(tmp_path / "data", 10, until_checkpoint=5)
+    before = {file.name: file.read_bytes() for file in data.iterdir()}
+    out, err, status = run("restore", data, tmp_path / "new")
+    assert (err, status) == ("", 0)
+    assert "10 keys; new commits come after 10" in out
+    assert {file.name: file.read_bytes() for file in data.iterdir()} == before
+    with mvcc_kv.open(tmp_path / "new") as db:
+        assert dict(db.scan()) == {f"k{ts}": ts for ts in range(1, 11)}
+
+
+def test_a_restore_from_a_directory_that_is_open_or_damaged_is_refused(tmp_path: Path) -> None:
+    with mvcc_kv.open(tmp_path / "open") as db:
+        db["a"] = 1
+        assert "is open" in run("restore", tmp_path / "open", tmp_path / "new")[1]
+    data = killed(tmp_path / "data", 10, until_checkpoint=5)
+    (data / segment_name(5)).write_bytes(b"")
+    assert "mvcc-kv verify" in run("restore", data, tmp_path / "new")[1]
+    assert not (tmp_path / "new").exists()
