@@ -8,7 +8,8 @@
 One flush is under way, the next batch gathers meanwhile: the slower the disk, the larger the batches.
 
 With `--fsync interval` and `never` a turn's commits are written at its end, in the loop (into the page cache), their
-replies leave in the same turn, and syncing is done ten times a second on the worker, or left to the system.
+replies leave in the same turn, and syncing is done ten times a second on the worker, or left to the system. Writes go
+on during such a sync, which vouches for what was written before it; only a rotation is alone with the file.
 """
 
 from __future__ import annotations
@@ -44,7 +45,7 @@ class CommitLog(Protocol):
     def refuse(self, error: BaseException) -> None: ...
     def batch(self) -> Any: ...
     def settled(self, ts: int) -> None: ...
-    # These wait for the disk
+    # These wait for the disk; one at a time, but that `write` may run beside `sync`
     def write(self, batch: Any) -> None: ...
     def sync(self) -> None: ...
     def rotate(self, tokens: Iterable[tuple[str, int]]) -> None: ...
@@ -77,6 +78,7 @@ class Commits:
         self._failed = failed
         self._tokens = tokens
         self._is_busy = False  # the worker has a step of the log in hand that must be the only one
+        self._is_syncing = False  # it has a sync in hand beside which writes may go on
         self._written_ts = 0
         self._synced_ts = 0
         self._rotations: list[_Then] = []
@@ -100,7 +102,7 @@ class Commits:
     @property
     def is_settled(self) -> bool:
         """Whether every commit has reached where it has to be, or failed to."""
-        return not self._is_busy and not self._log.has_pending
+        return not self._is_busy and not self._is_syncing and not self._log.has_pending
 
     def flush(self) -> None:
         """Send what has gathered on its way; called once a turn."""
@@ -116,15 +118,22 @@ class Commits:
 
     def sync(self) -> None:
         """Force to disk what was written since the last time; called every `INTERVAL_S` with `--fsync interval`."""
-        if self._is_busy or self._written_ts == self._synced_ts or self._log.failure is not None:
+        is_free = not self._is_busy and not self._is_syncing
+        if not is_free or self._written_ts == self._synced_ts or self._log.failure is not None:
             return
         ts = self._written_ts
+        self._is_syncing = True
 
-        def synced() -> None:
-            self._synced_ts = ts
-            self._log.settled(ts)
+        def done(error: BaseException | None) -> None:
+            self._is_syncing = False
+            if error is None:
+                self._synced_ts = ts
+                self._log.settled(ts)
+            else:
+                self._fail(error)
+            self._rotate_if_free()
 
-        self._submit(self._log.sync, synced)
+        self._worker.submit(self._log.sync, done)
 
     def rotate(self, then: _Then) -> None:
         """Go on in a new segment when every commit so far is in the log and visible; `then` is told how it went."""
@@ -180,7 +189,7 @@ class Commits:
         if self._flushes_first and not self._is_busy:
             self._flushes_first = False
             self.flush()
-        return self._is_busy
+        return self._is_busy or self._is_syncing
 
     def _rotate_if_free(self) -> None:
         if not self._rotations or self._is_flushing():

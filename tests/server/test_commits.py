@@ -255,16 +255,50 @@ def test_at_intervals_what_was_written_is_synced_on_the_worker_once() -> None:
     assert not driven.worker.jobs
 
 
-def test_at_intervals_commits_wait_for_a_sync_under_way_and_no_longer() -> None:
+def test_at_intervals_commits_do_not_wait_for_a_sync_under_way() -> None:
+    """They did, so on a slow disk `interval` was as slow as `always`."""
     driven = Driven("interval")
     driven.turn(1)
     driven.commits.sync()
     driven.turn(2)
-    assert driven.published == [1]
-    driven.worker.run()
-    assert driven.log.durable_ts == 1
-    driven.turn()
     assert driven.published == [1, 2]
+    assert not driven.commits.is_settled
+    driven.worker.run()
+    assert driven.log.durable_ts == 1, "the sync began before commit 2 was written"
+    driven.commits.sync()
+    driven.worker.run()
+    assert driven.log.durable_ts == 2
+
+
+def test_at_intervals_a_rotation_is_alone_with_the_file() -> None:
+    driven = Driven("interval")
+    told: list[Error | None] = []
+    driven.turn(1)
+    driven.commits.sync()
+    driven.commits.rotate(told.append)
+    assert len(driven.worker.jobs) == 1, "it waits for the sync"
+    driven.worker.run()
+    driven.turn(2)
+    driven.commits.sync()
+    assert len(driven.worker.jobs) == 1 and driven.published == [1], "and the others for it"
+    driven.worker.run()
+    driven.turn()
+    assert told == [None] and driven.published == [1, 2]
+    assert driven.log.steps == ["write [1]", "sync", "rotate [('t', 1)]", "write [2]"]
+
+
+def test_at_intervals_a_write_that_fails_during_a_sync_is_final_whatever_becomes_of_the_sync() -> None:
+    driven = Driven("interval")
+    told: list[Error | None] = []
+    driven.turn(1)
+    driven.commits.sync()
+    driven.log.fails_at = "write"
+    driven.turn(2)
+    driven.commits.rotate(told.append)
+    driven.worker.run()
+    driven.turn(3)
+    assert driven.published == [1] and not driven.worker.jobs
+    assert driven.failures == told == [driven.log.failure]
 
 
 def test_at_intervals_a_failed_sync_is_final() -> None:
@@ -274,11 +308,11 @@ def test_at_intervals_a_failed_sync_is_final() -> None:
     driven.commits.sync()
     driven.turn(2)
     driven.worker.run()
-    driven.turn()
+    driven.turn(3)
     driven.commits.sync()
-    assert driven.published == [1]
+    assert driven.published == [1, 2]
     assert driven.failures == [driven.log.failure]
-    assert driven.log.steps == ["write [1]", "sync"]
+    assert driven.log.steps == ["write [1]", "write [2]", "sync"]
 
 
 def test_sizes_are_the_logs() -> None:
