@@ -68,6 +68,8 @@ def _told(segment: SegmentReport) -> str:
             return f"{held}, then {segment.rest_bytes} bytes of an unfinished write, which the next start drops"
         case "damaged":
             return f"DAMAGED at byte {segment.offset}, after {commits}"
+        case "detached":
+            return f"whole, {held}, but what comes before it is missing"
         case "not needed":
             return f"{held}, not needed any more"
     return f"ok, {held}"
@@ -75,9 +77,14 @@ def _told(segment: SegmentReport) -> str:
 
 def _verdict(found: Inspection, directory: str) -> str:
     assert found.damage is not None
-    if found.damage.is_final:
-        return found.damage.reason
+    reason = found.damage.reason
+    if found.damage.is_final or found.is_cut_short:
+        return reason
+    if found.repairable_ts is None:
+        return (
+            f"{reason}. Only a backup helps (mvcc-kv restore BACKUP {directory} --force): a repair could keep nothing"
+        )
     return (
-        f"{found.damage.reason}. A backup is best (mvcc-kv restore); "
-        f"`mvcc-kv repair {directory} --to BACKUP` keeps what is whole"
+        f"{reason}. A backup is best (mvcc-kv restore); `mvcc-kv repair {directory} --to BACKUP` "
+        f"keeps everything up to commit {found.repairable_ts}"
     )

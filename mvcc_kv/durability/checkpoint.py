@@ -42,6 +42,7 @@ from mvcc_kv.values import json_string
 
 __all__ = [
     "CHECKPOINT_NAME",
+    "PUT_BACK",
     "Checkpoint",
     "CheckpointChunks",
     "CheckpointSource",
@@ -65,7 +66,7 @@ _FOOTER_FORM = re.compile(
 _ENTRY_FORM = re.compile(rb'\n"((?:[^"\\\n]++|\\[^\n])*+)": ([^\n]++)')
 _FOOTER_BYTES_MAX = len(_END_OF_DATA + _FOOTER % 0)
 
-_PUT_BACK = "put a good copy back, or move this file away to start without its data"
+PUT_BACK = "put a good copy back, or move this file away to start without its data"
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,14 +160,12 @@ def decode_checkpoint(text: bytes, name: str = "checkpoint.json") -> Checkpoint:
     if header is None or footer is None:
         raise _refusal(text, name)
     if int(footer[1], 16) != zlib.crc32(memoryview(text)[: footer.start() + len(_END_OF_DATA)]):
-        raise DataDirectoryError(f"{name} is damaged: its content doesn't match its crc32; {_PUT_BACK}")
+        raise DataDirectoryError(f"{name} is damaged: its content doesn't match its crc32; {PUT_BACK}")
     try:
         _check_utf8(text)
         return Checkpoint(int(header[1]), _items(text, header.end(), footer.start()))
     except (ValueError, msgspec.DecodeError) as error:
-        raise DataDirectoryError(
-            f"{name} is not of its format, though its crc32 holds: {error}; {_PUT_BACK}"
-        ) from error
+        raise DataDirectoryError(f"{name} is not of its format, though its crc32 holds: {error}; {PUT_BACK}") from error
 
 
 def _check_utf8(text: bytes) -> None:
@@ -210,7 +209,7 @@ def _refusal(text: bytes, name: str) -> DataDirectoryError:
     except msgspec.ValidationError:
         outline = _Outline()  # JSON, but no object
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        return DataDirectoryError(f"{name} is cut short or damaged: not one whole JSON document ({error}); {_PUT_BACK}")
+        return DataDirectoryError(f"{name} is cut short or damaged: not one whole JSON document ({error}); {PUT_BACK}")
     if outline.format != FORMAT:
         return DataDirectoryError(
             f'{name} is not mvcc-kv\'s: its "format" isn\'t "{FORMAT}"; move it away, or choose another directory'
@@ -223,5 +222,5 @@ def _refusal(text: bytes, name: str) -> DataDirectoryError:
         )
     return DataDirectoryError(
         f"{name} was changed after it was written: it isn't laid out as a checkpoint of format version "
-        f"{FORMAT_VERSION}, so its crc32 can't hold; {_PUT_BACK}"
+        f"{FORMAT_VERSION}, so its crc32 can't hold; {PUT_BACK}"
     )

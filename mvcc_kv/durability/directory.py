@@ -25,6 +25,7 @@ from typing import NamedTuple
 from mvcc_kv.api import StoreTransaction
 from mvcc_kv.durability.checkpoint import (
     CHECKPOINT_NAME,
+    PUT_BACK,
     Checkpoint,
     decode_checkpoint,
     encode_checkpoint,
@@ -32,7 +33,7 @@ from mvcc_kv.durability.checkpoint import (
 )
 from mvcc_kv.durability.files import FileSystem, OsFileSystem
 from mvcc_kv.durability.log import Log
-from mvcc_kv.durability.records import Commit
+from mvcc_kv.durability.records import Commit, segment_ts
 from mvcc_kv.durability.recovery import Recovery, read_log
 from mvcc_kv.durability.replacing import unfinished
 from mvcc_kv.engine.outcomes import CommitOutcomes
@@ -106,9 +107,22 @@ class DataDirectory:
             raise DataDirectoryError(
                 f"{self.checkpoint_path!r} can't be read: {_reason(error)}; check its permissions and the disk"
             ) from error
-        checkpoint = decode_checkpoint(text, repr(self.checkpoint_path))
+        try:
+            checkpoint = decode_checkpoint(text, repr(self.checkpoint_path))
+        except DataDirectoryError as error:
+            raise self._advised(error) from error
         self.checkpoint_ts = checkpoint.commit_ts
         return checkpoint
+
+    def _advised(self, error: DataDirectoryError) -> DataDirectoryError:
+        """The refusal of a checkpoint, with advice that works: beside a log there is no start without it."""
+        if not error.message.endswith(PUT_BACK) or not any(segment_ts(name) for name in self.files.list(self.path)):
+            return error
+        return DataDirectoryError(
+            f"{error.message.removesuffix(PUT_BACK)}put a good copy back, or a backup with "
+            f"`mvcc-kv restore BACKUP {self.path} --force`; `mvcc-kv verify {self.path}` says what can be had without",
+            **error.evidence,
+        )
 
     def recover(self, progress: Callable[[int], None] = lambda commits: None) -> Recovered:
         """The newest state that the directory holds: the checkpoint and the log after it. Changes nothing.

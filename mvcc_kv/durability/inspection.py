@@ -29,7 +29,7 @@ from itertools import count, zip_longest
 from typing import Literal
 
 from mvcc_kv.durability.backup import read_backup
-from mvcc_kv.durability.checkpoint import CHECKPOINT_NAME, Checkpoint, decode_checkpoint
+from mvcc_kv.durability.checkpoint import CHECKPOINT_NAME, PUT_BACK, Checkpoint, decode_checkpoint
 from mvcc_kv.durability.directory import DataDirectory
 from mvcc_kv.durability.files import FileSystem, OsFileSystem
 from mvcc_kv.durability.records import (
@@ -61,7 +61,7 @@ __all__ = [
 
 TS_MAX = 2**63 - 1  # the log has room for 64 bits; a program that reads it may have one less
 _CLAIMED_TS = re.compile(rb'"commit_ts": *([0-9]{1,18})')
-State = Literal["ok", "torn", "not needed", "damaged"]
+State = Literal["ok", "torn", "not needed", "detached", "damaged"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +95,7 @@ class SegmentReport:
     """A segment of the log: its whole commits from the start, and what lies behind them.
 
     "torn": what a crash left unfinished; nobody was told of it, and the next start cuts it off. "not needed": the
-    checkpoint holds all of it, and it is never read again.
+    checkpoint holds all of it, and it is never read again. "detached": whole, but what it goes on from is missing.
     """
 
     file: str
@@ -114,6 +114,8 @@ class Inspection:
     """What a directory holds. `commit_ts` is how far a start, or a repair, would come.
 
     `is_log_missing`: see `Recovery`; then nobody can tell whether there were commits after the checkpoint.
+    `repairable_ts`: of a damaged one, the commit that a repair keeps everything up to; None if it can keep nothing.
+    `is_cut_short`: a repair or a restore was, and the next one finishes it.
     """
 
     path: str
@@ -122,6 +124,8 @@ class Inspection:
     commit_ts: int
     damage: Damage | None
     is_log_missing: bool = False
+    repairable_ts: int | None = None
+    is_cut_short: bool = False
 
     @property
     def known_ts(self) -> int:
@@ -313,7 +317,7 @@ def _inspected(path: str, files: FileSystem) -> Inspection:
     torn: str | None = None
     is_log_missing = False
     if report is not None and report.error is not None:
-        damage = Damage(report.error, report.file, is_final=report.is_newer)
+        damage = Damage(report.error.removesuffix(f"; {PUT_BACK}"), report.file, is_final=report.is_newer)
     try:
         recovery = read_log(path, reached.commit_ts, reached.replay, files=files)
         torn = None if recovery.torn is None else os.path.basename(recovery.torn.file)
@@ -324,7 +328,11 @@ def _inspected(path: str, files: FileSystem) -> Inspection:
     if begun is not None:
         damage = Damage(begun.told(path))
     segments = _segments(path, 0 if checkpoint is None else checkpoint.commit_ts, torn, damage, files)
-    return Inspection(path, report, segments, reached.commit_ts, damage, is_log_missing)
+    best = None if damage is None or damage.is_final else _best(path, files)
+    repairable_ts = None if best is None else best.commit_ts
+    return Inspection(
+        path, report, segments, reached.commit_ts, damage, is_log_missing, repairable_ts, begun is not None
+    )
 
 
 def _damage(error: DataDirectoryError) -> Damage:
@@ -421,8 +429,11 @@ def _segment(
             break
         end_ts, chain, offset = record.commit_ts, record.crc, record.end
     rest = data[offset:].rstrip(b"\0")
-    is_damaged = damage is not None and not is_torn and (damage.file == name or bool(rest) or not offset)
+    is_refused = damage is not None and damage.file == name
+    is_damaged = damage is not None and not is_torn and (is_refused or bool(rest) or not offset)
     state: State = "not needed" if not is_needed else "damaged" if is_damaged else "torn" if is_torn else "ok"
+    if state == "damaged" and is_refused and damage is not None and damage.offset == 0 and offset and not rest:
+        state = "detached"
     first_ts, last_ts = (base_ts + 1, end_ts) if end_ts > base_ts else (None, None)
     return SegmentReport(name, len(data), state, first_ts, last_ts, offset, len(rest), *_traces(rest, end_ts))
 

@@ -95,3 +95,35 @@ def test_a_restore_from_a_directory_that_is_open_or_damaged_is_refused(tmp_path:
     (data / segment_name(5)).write_bytes(b"")
     assert "mvcc-kv verify" in run("restore", data, tmp_path / "new")[1]
     assert not (tmp_path / "new").exists()
+
+
+def test_what_is_said_of_a_damaged_checkpoint_beside_a_log_can_be_done(tmp_path: Path) -> None:
+    """To move it away was the advice, and the start without it was refused; verify promised what repair couldn't."""
+    data = killed(tmp_path / "data", 10, until_checkpoint=5)
+    good = (data / "checkpoint.json").read_bytes()
+    (data / "checkpoint.json").write_bytes(good.replace(b'"k1": 1', b'"k1": 7'))
+    with pytest.raises(mvcc_kv.Error, match="--force") as refused:
+        mvcc_kv.open(data)
+    assert "move this file away" not in str(refused.value)
+    out, err, status = run("verify", data)
+    assert status == 1
+    assert "a repair could keep nothing" in err and "mvcc-kv repair" not in err
+    assert f"{segment_name(5)}: ok, commits 6 to 10" in out
+    (tmp_path / "backup.json").write_bytes(good)
+    assert run("restore", tmp_path / "backup.json", data, "--force")[2] == 0
+    assert run("verify", data)[2] == 0
+
+
+def test_a_whole_segment_is_not_called_damaged_for_what_is_missing_before_it(tmp_path: Path) -> None:
+    data = killed(tmp_path / "data", 10, until_checkpoint=5)
+    (data / "checkpoint.json").unlink()
+    out, err, status = run("verify", data)
+    assert status == 1
+    assert f"{segment_name(5)}: whole, commits 6 to 10" in out and "DAMAGED" not in out
+    assert "a repair could keep nothing" in err
+
+
+def test_verify_says_how_far_a_repair_would_come(tmp_path: Path) -> None:
+    data = killed(tmp_path / "data", 10, until_checkpoint=5)
+    (data / segment_name(5)).write_bytes(b"")
+    assert "keeps everything up to commit 5" in run("verify", data)[1]
