@@ -196,7 +196,7 @@ def _bad(verb: str, why: str) -> BadRequestError:
 
 # JSON arguments, as they are sent
 
-Id = Annotated[str, msgspec.Meta(pattern=r"\A[\x21-\x7e]{1,128}\Z")]  # a token of the client's own making
+_ID = re.compile(r"[\x21-\x7e]{1,128}")  # a token of the client's own making
 
 
 class _KeyArgument(msgspec.Struct, forbid_unknown_fields=True):
@@ -206,12 +206,12 @@ class _KeyArgument(msgspec.Struct, forbid_unknown_fields=True):
 class _PutArgument(msgspec.Struct, forbid_unknown_fields=True):
     key: str
     value: msgspec.Raw
-    id: Id | None = None
+    id: str | None = None
 
 
 class _DeleteArgument(msgspec.Struct, forbid_unknown_fields=True):
     key: str
-    id: Id | None = None
+    id: str | None = None
 
 
 class _ScanArgument(msgspec.Struct, forbid_unknown_fields=True):
@@ -231,8 +231,8 @@ class _StartArgument(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class _CommitArgument(msgspec.Struct, forbid_unknown_fields=True):
-    id: Id | None = None
-    after: int | None = None
+    id: str | None = None
+    after: Annotated[int, msgspec.Meta(ge=0)] | None = None
     durability: Literal["default", "none"] = "default"
 
 
@@ -269,6 +269,12 @@ def _decoded(verb: str, decode: Callable[[bytes], Any], argument: bytes) -> Any:
         raise _bad(verb, "the argument is nested too deeply") from None
 
 
+def _checked_id(verb: str, token: str | None) -> str | None:
+    if token is not None and not _ID.fullmatch(token):
+        raise _bad(verb, "an id is 1 to 128 printable ASCII characters without blanks")
+    return token
+
+
 def _parse_key(verb: str, argument: bytes) -> bytes:
     key = argument.strip()
     if key.startswith(b"{"):
@@ -288,7 +294,7 @@ def _parse_get(argument: bytes) -> Get:
 def _parse_delete(argument: bytes) -> Delete:
     if argument.lstrip().startswith(b"{"):
         decoded: _DeleteArgument = _decoded("DEL", _decode_delete, argument)
-        return Delete(decoded.key.encode(), decoded.id)
+        return Delete(decoded.key.encode(), _checked_id("DEL", decoded.id))
     return Delete(_parse_key("DEL", argument))
 
 
@@ -300,7 +306,7 @@ def _parse_put(argument: bytes) -> Put:
         if b"\r" in value:  # white space between tokens; a string can't hold it raw
             value = value.replace(b"\r", b" ")
         check_nesting(value)
-        return Put(decoded.key.encode(), value, decoded.id)
+        return Put(decoded.key.encode(), value, _checked_id("PUT", decoded.id))
     key, space, value = argument.partition(b" ")
     if not space:
         raise _bad("PUT", "a value is missing" if key else "a key and a value are missing")
@@ -329,7 +335,8 @@ def _parse_commit(argument: bytes) -> Commit:
     if not argument.strip():
         return Commit(wants_object=False)
     wanted: _CommitArgument = _decoded("COMMIT", _decode_commit, argument)
-    return Commit(wants_object=True, id=wanted.id, after=wanted.after, waits=wanted.durability == "default")
+    token = _checked_id("COMMIT", wanted.id)
+    return Commit(wants_object=True, id=token, after=wanted.after, waits=wanted.durability == "default")
 
 
 def _parse_backup(argument: bytes) -> Backup:

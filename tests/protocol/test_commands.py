@@ -346,3 +346,23 @@ def test_any_bytes_are_a_command_or_refused(line: bytes) -> None:
 
 def test_a_carriage_return_between_tokens_becomes_a_space_so_that_a_reply_stays_one_line() -> None:
     assert parse(b'PUT {"key": "k",\r "value": [1,\r2]\r}') == Put(b"k", b"[1, 2]")
+
+
+@pytest.mark.parametrize("token", ["", "a b", "a\\t", "a\\n", "\\u00e9", "x" * 129])
+@pytest.mark.parametrize("command", ['PUT {"key": "k", "value": 1, "id": "%s"}', 'DEL {"key": "k", "id": "%s"}'])
+def test_a_wrong_id_is_told_in_words(command: str, token: str) -> None:
+    """It was told as a regular expression."""
+    for line in (command % token, f'COMMIT {{"id": "{token}"}}'):
+        with pytest.raises(BadRequestError, match="an id is 1 to 128 printable ASCII characters without blanks"):
+            parse(line.encode())
+
+
+def test_an_id_may_be_anything_printable_of_128_characters() -> None:
+    for token in ("!", "~" * 128, "'#%"):
+        command = parse(b'COMMIT {"id": "%b", "after": 0}' % token.encode())
+        assert command == commands.Commit(wants_object=True, id=token, after=0, waits=True)
+
+
+def test_no_commit_comes_after_a_timestamp_below_zero() -> None:
+    with pytest.raises(BadRequestError, match=">= 0"):
+        parse(b'COMMIT {"id": "q", "after": -1}')
