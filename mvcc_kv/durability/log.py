@@ -19,7 +19,8 @@ Rules:
     a segment that holds no commit yet in place of another one, and no crash comes between.
   - What an earlier process wrote last can be read, but need not be on disk: it may have ended before its sync, or
     because its sync failed. A start writes that segment anew before it goes on in the next one.
-  - A segment's space is set aside in advance: forcing data to disk is cheaper then, and the rest reads as zeros.
+  - A segment's space is set aside in advance: forcing data to disk is cheaper then, and the rest reads as zeros. Where
+    there isn't so much room it is set aside in smaller steps, so a disk takes commits until it is really full.
   - A failure is final. The operating system may have thrown away what it could not write, so no later sync of the file
     proves anything (see Rebello et al., "Can Applications Recover from fsync Failures?", USENIX ATC 2020): the
     log takes no more commits; what is on disk is found out by the next start.
@@ -28,6 +29,7 @@ Rules:
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
@@ -49,6 +51,8 @@ from mvcc_kv.errors import UnavailableError
 __all__ = ["Batch", "Log", "LogEnd", "Segment"]
 
 ALLOCATE_BYTES = 16 * 1024 * 1024
+_SMALL_ALLOCATE_BYTES = 1024 * 1024
+_FULL = (errno.ENOSPC, errno.EDQUOT)
 _TEMPORARY_NAME = "log.wal.tmp"
 
 
@@ -159,7 +163,7 @@ class Log:
         assert self._file is not None, "a log is begun by `rotate`"
         end = self._used_bytes + len(batch.data)
         if end > self._allocated_bytes:
-            self._allocate(end)
+            self._allocated_bytes = self._allocate(self._file, end, ALLOCATE_BYTES)
         self._files.write_at(self._file, batch.data, self._used_bytes)
         self._used_bytes = end
 
@@ -187,10 +191,10 @@ class Log:
         header = encode_header(SegmentHeader(self._end_ts, self._end_crc))
         body = encode_tokens((token, ts) for token, ts in tokens if ts <= self._end_ts)
         kept, crc = encode_record(body, self._end_ts, self._end_ts, self._end_crc)
-        file = self._put_in_place(self._end_ts, header + kept, ALLOCATE_BYTES)
+        file, allocated_bytes = self._put_in_place(self._end_ts, header + kept, ALLOCATE_BYTES)
         self._retire()
         self._file, self._base_ts, self._end_crc = file, self._end_ts, crc
-        self._used_bytes, self._allocated_bytes = HEADER_BYTES + len(kept), ALLOCATE_BYTES
+        self._used_bytes, self._allocated_bytes = HEADER_BYTES + len(kept), allocated_bytes
 
     def _seal(self) -> None:
         """Write the last segment of an earlier process anew, without what was cut off."""
@@ -198,22 +202,23 @@ class Log:
         if self._old and self._old[-1].used_bytes:
             base_ts, used_bytes = self._old[-1]
             data = self._files.read(self._segment_path(base_ts))[:used_bytes]
-            self._files.close(self._put_in_place(base_ts, data, used_bytes))
+            self._files.close(self._put_in_place(base_ts, data, 1)[0])
 
-    def _put_in_place(self, base_ts: int, data: bytes, allocate_bytes: int) -> int:
-        """Make a whole segment and return it, open for more, when it is on disk under its name."""
+    def _put_in_place(self, base_ts: int, data: bytes, step_bytes: int) -> tuple[int, int]:
+        """Make a whole segment; it and its size, open for more, when it is on disk under its name."""
         temporary = os.path.join(self._path, _TEMPORARY_NAME)
         file: int | None = None
         try:
             self._files.remove(temporary)
             file = self._files.create(temporary)
-            self._files.allocate(file, allocate_bytes)
+            allocated_bytes = self._allocate(file, len(data), step_bytes)
             self._files.write_at(file, data, 0)
             self._files.sync(file)
         except OSError as error:
             self._throw_away(file, temporary)
             raise UnavailableError(
-                f"no new segment of the log can be made in {self._path!r}: {error.strerror or error}; see to the disk",
+                f"no new segment of the log can be made in {self._path!r}: {error.strerror or error}; "
+                + (_room(len(data)) if error.errno in _FULL else "see to the disk"),
                 retryable=True,
             ) from error
         try:
@@ -222,7 +227,7 @@ class Log:
         except BaseException:
             self._throw_away(file, temporary)
             raise
-        return file
+        return file, allocated_bytes
 
     def _throw_away(self, file: int | None, path: str) -> None:
         with contextlib.suppress(OSError):
@@ -244,11 +249,18 @@ class Log:
             self._files.close(file)
             self._files.truncate(self._segment_path(self._base_ts), self._used_bytes)
 
-    def _allocate(self, needed_bytes: int) -> None:
-        assert self._file is not None
-        size = -(-needed_bytes // ALLOCATE_BYTES) * ALLOCATE_BYTES
-        self._files.allocate(self._file, size)
-        self._allocated_bytes = size
+    def _allocate(self, file: int, needed_bytes: int, step_bytes: int) -> int:
+        """Set aside whole steps that `needed_bytes` fit in, or smaller ones if that is too much; the file's size."""
+        for step in (step_bytes, min(step_bytes, _SMALL_ALLOCATE_BYTES), 1):
+            size = -(-needed_bytes // step) * step
+            try:
+                self._files.allocate(file, size)
+            except OSError as error:
+                if error.errno not in _FULL or size == needed_bytes:
+                    raise
+            else:
+                return size
+        raise AssertionError("the last step is just what is needed")
 
     def drop(self, checkpoint_ts: int) -> None:
         """Remove the segments that a checkpoint at `checkpoint_ts`, which is on disk, made superfluous.
@@ -274,3 +286,11 @@ class Log:
                     self._files.remove(path)
                 else:
                     self._files.truncate(path, self._used_bytes)
+
+
+def _room(needed_bytes: int) -> str:
+    """What to do about a disk that has no room for a segment of so many bytes."""
+    return (
+        f"make room for {needed_bytes} bytes at least. A start copies the log's last segment and begins a new one, "
+        f"which should have {ALLOCATE_BYTES >> 20} MiB"
+    )
