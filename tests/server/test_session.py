@@ -504,3 +504,24 @@ def test_an_outcome_that_is_forgotten_is_not_denied() -> None:
     house.store.restore(42, [], {"": 42})
     refusal = told(house.session(), b'COMMIT {"id": "x", "after": 41}')
     assert refusal == {"code": "UNAVAILABLE", "retryable": False, "forgotten_ts": 42}
+
+
+def test_an_id_that_is_used_for_another_request_applies_nothing_and_the_reply_repeats_the_request() -> None:
+    """As documented: what was asked for under an id is not kept, so nobody can tell that this is something else."""
+    house = House()
+    session = house.session()
+    assert told(session, b'PUT {"key": "p", "value": 1, "id": "P1"}') == {"key": "p", "value": 1}
+    assert told(session, b'PUT {"key": "p", "value": 2, "id": "P1"}') == {"key": "p", "value": 2}
+    assert told(session, b'DEL {"key": "q", "id": "P1"}') == {"key": "q"}
+    assert told(session, b"GET p") == {"key": "p", "value": 1}
+    assert told(session, b'COMMIT {"id": "P1"}') == {"commit_ts": 1}
+    assert house.store.commit_ts == 1
+
+
+def test_what_wrote_nothing_is_not_remembered_by_its_id() -> None:
+    session = House().session()
+    say(session, b"PUT a 1", b"START", b"GET a")
+    assert told(session, b'COMMIT {"id": "r"}') == {"commit_ts": 1}
+    assert code(session, b'COMMIT {"id": "r", "after": 1}') == "NO_TRANSACTION"
+    assert code(session, b'DEL {"key": "missing", "id": "d"}') == "KEY_NOT_FOUND"
+    assert code(session, b'COMMIT {"id": "d", "after": 1}') == "NO_TRANSACTION"
