@@ -123,7 +123,7 @@ class SettlingLog:
         try:
             self._flush()
             self._guarded(self._log.sync)  # what nobody waited for
-            self._log.refuse(RuntimeError("it was closed"))
+            self._log.refuse(UnavailableError("the log was closed, so nothing is committed any more; open it again"))
             self._log.close()
         finally:
             self._give_turn()
@@ -198,4 +198,9 @@ def _disown(log: ref[Log]) -> None:
     """In a fork of the process: the log is its parent's, and two writers would ruin it."""
     inherited = log()
     if inherited is not None:
-        inherited.refuse(RuntimeError("it was opened before this process forked"))
+        inherited.refuse(
+            UnavailableError(
+                "the database was opened before this process forked, and belongs to its parent: nothing is committed "
+                "here. Open one after the fork, or have a server and connect to it"
+            )
+        )

@@ -139,8 +139,10 @@ class Log:
         """Waits for nothing: who drives the log tells the committer when its record is durable."""
 
     def refuse(self, error: BaseException) -> None:
-        """A step has failed: take no more commits, ever."""
-        if self._failure is None:
+        """A step has failed, or, by an `UnavailableError` that says so, another reason: take no more commits, ever."""
+        if self._failure is None and isinstance(error, UnavailableError):
+            self._failure = error.message
+        elif self._failure is None:
             self._failure = (
                 f"the log can't be written ({error}), so nothing is committed any more; reads go on. "
                 f"See to the disk, then start anew"
