@@ -52,7 +52,7 @@ def _print(found: Inspection) -> None:
         typer.echo(f"checkpoint.json: DAMAGED: {checkpoint.error}")
     for segment in found.segments:
         typer.echo(f"{segment.file}: {_told(segment)}")
-    if found.is_log_missing:
+    if found.is_log_missing and found.damage is None:
         typer.echo(
             f"there is no log: commits after {found.commit_ts}, if there were any, are not here (a backup has none)"
         )

@@ -127,3 +127,18 @@ def test_verify_says_how_far_a_repair_would_come(tmp_path: Path) -> None:
     data = killed(tmp_path / "data", 10, until_checkpoint=5)
     (data / segment_name(5)).write_bytes(b"")
     assert "keeps everything up to commit 5" in run("verify", data)[1]
+
+
+def test_of_a_restore_that_was_cut_short_verify_says_that_alone(tmp_path: Path) -> None:
+    """Where the log is on its way elsewhere, that there is none means nothing."""
+    data = killed(tmp_path / "data", 5, until_checkpoint=5)
+    for file in data.glob("log-*.wal"):
+        file.unlink()
+    (data / "replacing.json").write_text(
+        '{"action": "restore", "moved_to": "replaced-1", "commit_ts": 9, "kept_ts": 5, "keys": 5}'
+    )
+    out, err, status = run("verify", data)
+    assert status == 1
+    assert "there is no log" not in out and "cut short" in err and "replaced-1" in err
+    assert run("repair", data, "--to", tmp_path / "old")[2] == 0
+    assert run("verify", data)[2] == 0
