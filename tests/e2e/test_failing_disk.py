@@ -5,7 +5,6 @@ What holds in every case: nothing is acknowledged that a restart doesn't find, r
 
 from __future__ import annotations
 
-import contextlib
 import json
 import shutil
 import signal
