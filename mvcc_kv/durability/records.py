@@ -33,8 +33,8 @@ A commit's body:
          ...    key, value: UTF-8, JSON text
 
 A body of kind 2 keeps the tokens of earlier commits (exactly-once commits) when the log moves on to a new segment:
-after the kind, for each token 8 bytes commit_ts, 1 byte length, the token. An empty token: everything up to its commit_ts
-is forgotten. Its record has the commit_ts of the commit before it.
+after the kind, for each token 8 bytes commit_ts, 1 byte length, the token. An empty token: everything up to its
+commit_ts is forgotten. Its record has the commit_ts of the commit before it.
 
 Rules: commit timestamps go up by one; each record's chain is the crc of the one before. So a record that is missing,
 twice there, or from somewhere else is noticed, and every record can be recognised by itself.
