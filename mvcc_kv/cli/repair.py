@@ -54,10 +54,16 @@ def repair(
     typer.echo(f"the old files are in {done.moved_to}; new commits come after {done.commit_ts}")
 
 
+_UNKNOWN = (
+    "how many there were can't be known: if clients have seen later timestamps, "
+    "`mvcc-kv restore` a backup of this with --at-least TS before it is served"
+)
+
+
 def _lost(done: Repair) -> str:
     if done.lost is None:
-        return "no commits" if done.is_end_known else f"any after {done.kept_ts}; how many there were can't be known"
+        return "no commits" if done.is_end_known else f"any after {done.kept_ts}; {_UNKNOWN}"
     first, last = done.lost
     if done.is_end_known:
         return f"commits {first} to {last}"
-    return f"commits {first} to at least {last}; how many there were can't be known"
+    return f"commits {first} to at least {last}; {_UNKNOWN}"
