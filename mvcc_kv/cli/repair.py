@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from mvcc_kv.cli.target import AtLeast
+
 if TYPE_CHECKING:
     from mvcc_kv.durability.inspection import Repair
 
@@ -17,17 +19,7 @@ def repair(
     moved_to: Annotated[
         str, typer.Option("--to", metavar="BACKUP", help="A new directory, for the old files.", show_default=False)
     ],
-    at_least: Annotated[
-        int,
-        typer.Option(
-            "--at-least",
-            metavar="TS",
-            help="Let commits go on above this timestamp.",
-            show_default=False,
-            min=0,
-            max=2**63 - 1,
-        ),
-    ] = 0,
+    at_least: AtLeast = 0,
 ) -> None:
     """Move the files of a damaged data directory to BACKUP, and keep what whole commits there are, as a new checkpoint.
 

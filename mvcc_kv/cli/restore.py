@@ -6,6 +6,8 @@ from typing import Annotated
 
 import typer
 
+from mvcc_kv.cli.target import AtLeast
+
 __all__ = ["restore"]
 
 
@@ -20,17 +22,7 @@ def restore(
     force: Annotated[
         bool, typer.Option("--force", help="Replace what DIR holds; it moves to DIR/replaced-1, or -2, ...")
     ] = False,
-    at_least: Annotated[
-        int,
-        typer.Option(
-            "--at-least",
-            metavar="TS",
-            help="Let commits go on above this timestamp.",
-            show_default=False,
-            min=0,
-            max=2**63 - 1,
-        ),
-    ] = 0,
+    at_least: AtLeast = 0,
 ) -> None:
     """Make a data directory of a backup, after checking it.
 

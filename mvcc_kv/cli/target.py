@@ -16,7 +16,7 @@ from mvcc_kv.errors import DataDirectoryError
 if TYPE_CHECKING:
     from mvcc_kv.engine import VersionedStore
 
-__all__ = ["DataDir", "Password", "Target", "Url", "chosen", "opened_directory"]
+__all__ = ["AtLeast", "DataDir", "Password", "Target", "Url", "chosen", "opened_directory"]
 
 DEFAULT_URL = "127.0.0.1:8080"
 _URL_VARIABLE = "MVCC_KV_URL"
@@ -51,6 +51,17 @@ DataDir = Annotated[
         help="Work on this directory itself, without a server. No server may have it open.",
         show_default=False,
         rich_help_panel=_PANEL,
+    ),
+]
+AtLeast = Annotated[
+    int,
+    typer.Option(
+        "--at-least",
+        metavar="TS",
+        help="Let commits go on above this timestamp.",
+        show_default=False,
+        min=0,
+        max=2**63 - 1,
     ),
 ]
 

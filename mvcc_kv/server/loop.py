@@ -102,6 +102,7 @@ class Server:
         self._listeners = listeners
         self._peers: dict[_Peer, None] = {}
         self._runnable: dict[_Peer, None] = {}
+        self._has_garbage = False  # versions wait to be collected: turn on, even if nobody asks for anything
         self._stops_asked = 0
         self._wake_receiver, self._wake_sender = socket.socketpair()
         for sock in (self._wake_receiver, self._wake_sender):
@@ -189,7 +190,7 @@ class Server:
 
     def _turn(self) -> None:
         now = self._clock()
-        busy = self._runnable or self._checkpoints.has_slice or self._store.has_garbage
+        busy = self._runnable or self._checkpoints.has_slice or self._has_garbage
         events = self._selector.select(0 if busy else self._deadlines.wait_s(now))
         self._now = self._clock()
         for key, mask in events:
@@ -205,7 +206,8 @@ class Server:
         if self._commits is not None:
             self._commits.flush()
         self._checkpoints.step()
-        if self._store.has_garbage:
+        self._has_garbage = self._store.has_garbage
+        if self._has_garbage:
             self._store.collect()
         for action in self._deadlines.due(self._now):
             action(self._now)
