@@ -19,6 +19,7 @@
 from __future__ import annotations
 
 import os
+import time
 from typing import Literal
 
 from mvcc_kv.api import Database, Transaction
@@ -96,10 +97,14 @@ def open(
     if fsync not in ("always", "interval", "never"):
         raise BadRequestError(f'fsync is "always", "interval" or "never", not {fsync!r}')
     if path == ":memory:":
-        return StoreDatabase(VersionedStore(), MemoryKeeper())
+        return StoreDatabase(VersionedStore(time_us=_wall_clock_us), MemoryKeeper())
     from mvcc_kv.durability import open_directory
 
-    return StoreDatabase(*open_directory(path, VersionedStore, fsync=fsync))
+    return StoreDatabase(*open_directory(path, lambda: VersionedStore(time_us=_wall_clock_us), fsync=fsync))
+
+
+def _wall_clock_us() -> int:
+    return time.time_ns() // 1000
 
 
 def connect(

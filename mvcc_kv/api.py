@@ -18,16 +18,20 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple, Protocol, TypeVar
 
 __all__ = [
+    "CommittedWrites",
     "Database",
     "Durability",
     "Isolation",
     "Keeper",
     "KeyRange",
+    "KeyVersion",
+    "OpenTransaction",
     "Page",
     "Store",
     "StoreTransaction",
     "Transaction",
     "TransactionOptions",
+    "VersionPage",
 ]
 
 T = TypeVar("T")
@@ -40,6 +44,8 @@ class TransactionOptions:
     """How a transaction is to run. `at` reads an older timestamp; `label` names it in others' conflict reports.
 
     `durability`: "none" commits without waiting for the disk; see `StoreDatabase.transaction`.
+    `turn`: a key that this transaction has lost before, or is likely to; it begins when others that asked for the same
+    key have had their turn. `lost`: how many attempts it has lost; who has lost more goes first.
     """
 
     isolation: Isolation = "snapshot"
@@ -47,6 +53,8 @@ class TransactionOptions:
     at: int | None = None
     label: str | None = None
     durability: Durability = "default"
+    turn: bytes | None = None
+    lost: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +101,55 @@ class Page(NamedTuple):
     next: bytes | None
 
 
+class KeyVersion(NamedTuple):
+    """A committed value of a key, None if it was deleted. `time_us`: microseconds since 1970, if still known."""
+
+    commit_ts: int
+    value: bytes | None
+    time_us: int | None = None
+    label: str | None = None
+
+
+class VersionPage(NamedTuple):
+    """Some of a key's versions, newest first.
+
+    `next`: the rest are those before this commit_ts; None if there are no more. `oldest_ts`: what the key held before
+    that commit is not known any more.
+    """
+
+    versions: list[KeyVersion]
+    next: int | None
+    oldest_ts: int
+
+
+class CommittedWrites(NamedTuple):
+    """What one commit changed: `(key, value)` pairs, a value of None being a deletion. `time_us` since 1970."""
+
+    commit_ts: int
+    time_us: int
+    label: str | None
+    writes: tuple[tuple[bytes, bytes | None], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class OpenTransaction:
+    """An open transaction as others see it.
+
+    `pinned_bytes`: old versions that only it keeps alive. `read_set_bytes`: what remembering its reads takes.
+    """
+
+    id: int
+    age_s: float
+    start_ts: int
+    isolation: Isolation
+    read_only: bool
+    label: str | None
+    client: str | None
+    keys_written: int
+    read_set_bytes: int
+    pinned_bytes: int
+
+
 class StoreTransaction(Protocol):
     """An open transaction: reads see the snapshot at `start_ts` and its own writes; it belongs to one thread."""
 
@@ -100,9 +157,16 @@ class StoreTransaction(Protocol):
     def start_ts(self) -> int: ...
     @property
     def commit_ts(self) -> int | None: ...
+    @property
+    def is_doomed(self) -> bool:
+        """Whether it has lost already: a commit now could only be a `ConflictError`."""
+        ...
 
-    def get(self, key: bytes) -> bytes | None:
-        """The value's JSON text, or None if the key has none."""
+    def get(self, key: bytes, *, tracked: bool = True) -> bytes | None:
+        """The value's JSON text, or None if the key has none.
+
+        Here and below, `tracked=False` reads as if it had not: what others do to it is no conflict.
+        """
         ...
 
     def put(self, key: bytes, value: bytes) -> None:
@@ -113,8 +177,24 @@ class StoreTransaction(Protocol):
         """Buffer a deletion; whether the key was there. Raises `ReadOnlyError` in a read-only transaction."""
         ...
 
-    def scan(self, keys: KeyRange, *, limit: int, reverse: bool = False) -> Page:
-        """Up to `limit` items of the range, merged with this transaction's own writes."""
+    def add(self, key: bytes, by: bytes) -> None:
+        """Add `by`, a JSON number, to the key's number at the commit; a key that isn't there counts as 0.
+
+        Raises `BadRequestError` if one of them is not a number, `ReadOnlyError` in a read-only transaction.
+        """
+        ...
+
+    def scan(
+        self, keys: KeyRange, *, limit: int, reverse: bool = False, keys_only: bool = False, tracked: bool = True
+    ) -> Page:
+        """Up to `limit` items of the range, merged with this transaction's own writes.
+
+        With `keys_only`, here and below, values may be left out: they are then `b""`.
+        """
+        ...
+
+    def history(self, key: bytes, *, limit: int, before_ts: int | None = None, tracked: bool = True) -> VersionPage:
+        """Up to `limit` of the key's versions that the snapshot knows, before the commit at `before_ts` if given."""
         ...
 
     def commit(self) -> int:
@@ -132,8 +212,24 @@ class Store(Protocol):
     def get(self, key: bytes) -> bytes | None: ...
     def put(self, key: bytes, value: bytes) -> None: ...
     def delete(self, key: bytes) -> bool: ...
-    def scan(self, keys: KeyRange, *, limit: int, reverse: bool = False) -> Page: ...
-    def begin(self, options: TransactionOptions) -> StoreTransaction: ...
+    def add(self, key: bytes, by: bytes) -> bytes:
+        """Add to the key's number and commit; what it is then. Errors as in `StoreTransaction.add`."""
+        ...
+
+    def scan(self, keys: KeyRange, *, limit: int, reverse: bool = False, keys_only: bool = False) -> Page: ...
+    def history(self, key: bytes, *, limit: int, before_ts: int | None = None) -> VersionPage: ...
+    def begin(self, options: TransactionOptions) -> StoreTransaction:
+        """Open a transaction. Raises `SnapshotGoneError` if the timestamp asked for can't be read any more."""
+        ...
+
+    def transactions(self) -> list[OpenTransaction]:
+        """The open transactions, the oldest snapshot first."""
+        ...
+
+    def kill(self, transaction_id: int) -> bool:
+        """Roll an open transaction back; its owner is told at its next call. Whether there was one of that id."""
+        ...
+
     def stats(self) -> dict[str, Any]:
         """Counters and sizes by the names of the contract's STATS."""
         ...

@@ -176,7 +176,7 @@ def run(settings: Settings, data_dir: str | None) -> int:
         try:
             listeners = Listeners(settings)
             resources.callback(listeners.close)
-            store = VersionedStore()
+            store = VersionedStore(time_us=lambda: time.time_ns() // 1000)
             kept: dict[str, Any] = {}
             if data_dir is not None:
                 directory = DataDirectory.open(data_dir)

@@ -18,7 +18,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import time
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
@@ -144,9 +143,9 @@ class DataDirectory:
         recovery = read_log(self.path, checkpoint.commit_ts, replay, files=self.files)
         return Recovered(recovery.end.ts, sorted(items.items()), recovery)
 
-    def begin_log(self, recovered: Recovered, time_us: Callable[[], int] = lambda: time.time_ns() // 1000) -> Log:
+    def begin_log(self, recovered: Recovered) -> Log:
         """The log, ready to go on where `recovered` ends, in a new segment. Raises `UnavailableError`."""
-        log = Log(self.path, recovered.recovery.end, files=self.files, time_us=time_us)
+        log = Log(self.path, recovered.recovery.end, files=self.files)
         outcomes = CommitOutcomes()  # of all in the log, those that are to be kept
         outcomes.restore(recovered.recovery.tokens)
         try:

@@ -19,6 +19,7 @@ from typing import Literal
 from weakref import ref
 
 from mvcc_kv.durability.log import Log
+from mvcc_kv.engine.history import Superseded
 from mvcc_kv.errors import UnavailableError
 
 __all__ = ["Fsync", "SettlingLog"]
@@ -69,9 +70,15 @@ class SettlingLog:
         return self._log.failure
 
     def append(
-        self, commit_ts: int, writes: Mapping[bytes, bytes | None], label: str | None, token: str | None
+        self,
+        commit_ts: int,
+        writes: Mapping[bytes, bytes | None],
+        label: str | None,
+        token: str | None,
+        time_us: int,
+        superseded: Mapping[bytes, Superseded] | None,
     ) -> bool:
-        return self._log.append(commit_ts, writes, label, token)
+        return self._log.append(commit_ts, writes, label, token, time_us, superseded)
 
     def settle(self, commit_ts: int, *, waits: bool = True) -> None:
         """Return when the commit is as safe as `fsync` asks (`waits=False`: as "never" does), and can be seen."""

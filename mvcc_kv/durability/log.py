@@ -32,7 +32,7 @@ import contextlib
 import errno
 import os
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -46,6 +46,7 @@ from mvcc_kv.durability.records import (
     encode_tokens,
     segment_name,
 )
+from mvcc_kv.engine.history import Superseded
 from mvcc_kv.errors import UnavailableError
 
 __all__ = ["Batch", "Log", "LogEnd", "Segment"]
@@ -83,11 +84,10 @@ class Batch(NamedTuple):
 class Log:
     """The log of one data directory. Satisfies the engine's `CommitLog`."""
 
-    def __init__(self, path: str, end: LogEnd, *, files: FileSystem, time_us: Callable[[], int]) -> None:
+    def __init__(self, path: str, end: LogEnd, *, files: FileSystem) -> None:
         self.durable_ts = end.ts
         self._path = path
         self._files = files
-        self._time_us = time_us
         self._failure: str | None = None
         self._pending: deque[tuple[int, bytes]] = deque()  # (commit_ts, body)
         self._appended_ts = end.ts
@@ -119,7 +119,13 @@ class Log:
         return self._used_bytes
 
     def append(
-        self, commit_ts: int, writes: Mapping[bytes, bytes | None], label: str | None, token: str | None
+        self,
+        commit_ts: int,
+        writes: Mapping[bytes, bytes | None],
+        label: str | None,
+        token: str | None,
+        time_us: int,
+        superseded: Mapping[bytes, Superseded] | None,
     ) -> bool:
         """Take a commit in; it may be seen when a batch that holds it is durable.
 
@@ -127,7 +133,7 @@ class Log:
         """
         if self._failure is not None:
             raise UnavailableError(self._failure, retryable=False)
-        body = encode_commit(writes, label, token, self._time_us())
+        body = encode_commit(writes, label, token, time_us)
         if commit_ts != self._appended_ts + 1:  # whoever was cut short between here and there, by Ctrl-C for one
             self.refuse(RuntimeError(f"commit {commit_ts} came after commit {self._appended_ts}"))
             raise UnavailableError(str(self._failure), retryable=False)

@@ -27,6 +27,7 @@ from sortedcontainers import SortedDict
 
 from mvcc_kv.api import KeyRange, Page, TransactionOptions
 from mvcc_kv.engine.chains import Version, versions, visible, without
+from mvcc_kv.engine.history import CommitHistory, Superseded
 from mvcc_kv.engine.outcomes import CommitOutcomes
 from mvcc_kv.engine.snapshots import LiveSnapshots, TimestampCounts
 from mvcc_kv.engine.transaction import Transaction
@@ -52,12 +53,19 @@ class CommitLog(Protocol):
         ...
 
     def append(
-        self, commit_ts: int, writes: Mapping[bytes, bytes | None], label: str | None, token: str | None
+        self,
+        commit_ts: int,
+        writes: Mapping[bytes, bytes | None],
+        label: str | None,
+        token: str | None,
+        time_us: int,
+        superseded: Mapping[bytes, Superseded] | None,
     ) -> bool:
         """Take the record; whether the commit may be seen at once. If not, `publish` is called when it may.
 
-        A write of None is a deletion. Called in the commit section, so it must not wait. Raising
-        `UnavailableError` refuses the commit: nothing of it is applied.
+        A write of None is a deletion. `time_us`: microseconds since 1970. `superseded`: for each key that had a value,
+        the version that this commit takes the place of, where history is retained; else None. Called in the commit
+        section, so it must not wait. Raising `UnavailableError` refuses the commit: nothing of it is applied.
         """
         ...
 
@@ -94,8 +102,18 @@ class VersionedStore:
     (b'1', b'2')
     """
 
-    def __init__(self, log: CommitLog | None = None, *, collect_steps: int = COLLECT_STEPS) -> None:
+    def __init__(
+        self,
+        log: CommitLog | None = None,
+        *,
+        collect_steps: int = COLLECT_STEPS,
+        time_us: Callable[[], int] = lambda: 0,
+        history: CommitHistory | None = None,
+    ) -> None:
         self._log = log
+        self._time_us = time_us
+        self._newest_time_us = 0
+        self._history = history
         self._collect_steps = collect_steps
         self._lock = Lock()
         self._heads: SortedDict[bytes, Version] = SortedDict()
@@ -323,7 +341,7 @@ class VersionedStore:
         if self._abandoned:
             self._reap()
         commit_ts = self._commit_ts + 1
-        visible_at_once = self._log is None or self._log.append(commit_ts, writes, label, token)
+        visible_at_once = self._log is None or self._log.append(commit_ts, writes, label, token, self._time_us(), None)
         self._commit_ts = commit_ts
         self._commits_total += 1
         if label is not None:

@@ -13,7 +13,13 @@ class DeferringLog:
     failure: UnavailableError | None = None
 
     def append(
-        self, commit_ts: int, writes: Mapping[bytes, bytes | None], label: str | None, token: str | None
+        self,
+        commit_ts: int,
+        writes: Mapping[bytes, bytes | None],
+        label: str | None,
+        token: str | None,
+        time_us: int,
+        superseded: object,
     ) -> bool:
         return False
 

@@ -23,7 +23,13 @@ class RecordingLog(DeferringLog):
         self.records: list[tuple[int, dict[bytes, bytes | None], str | None]] = []
 
     def append(
-        self, commit_ts: int, writes: Mapping[bytes, bytes | None], label: str | None, token: str | None
+        self,
+        commit_ts: int,
+        writes: Mapping[bytes, bytes | None],
+        label: str | None,
+        token: str | None,
+        time_us: int,
+        superseded: object,
     ) -> bool:
         if self.is_broken:
             raise UnavailableError("the disk is full")

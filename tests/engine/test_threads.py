@@ -175,7 +175,13 @@ class PublishedLater(DeferringLog):
         self.appended_ts = 0
 
     def append(
-        self, commit_ts: int, writes: Mapping[bytes, bytes | None], label: str | None, token: str | None
+        self,
+        commit_ts: int,
+        writes: Mapping[bytes, bytes | None],
+        label: str | None,
+        token: str | None,
+        time_us: int,
+        superseded: object,
     ) -> bool:
         self.appended_ts = commit_ts
         return False

@@ -38,7 +38,7 @@ def _small_segments(monkeypatch: pytest.MonkeyPatch) -> None:
 def write_log(*segments: Iterable[int], value_bytes: int = 20) -> SimulatedDisk:
     """A disk with a log. A segment is given by the sizes of its flushes, in commits."""
     disk = SimulatedDisk()
-    writer = Log(PATH, LogEnd(), files=disk, time_us=lambda: 1)
+    writer = Log(PATH, LogEnd(), files=disk)
     commit_ts = 0
     for flushes in segments:
         writer.rotate()
@@ -46,7 +46,7 @@ def write_log(*segments: Iterable[int], value_bytes: int = 20) -> SimulatedDisk:
             for _ in range(commits):
                 commit_ts += 1
                 value = b'"%0*d"' % (value_bytes, commit_ts)
-                writer.append(commit_ts, {b"key": value, b"%d" % commit_ts: value}, None, None)
+                writer.append(commit_ts, {b"key": value, b"%d" % commit_ts: value}, None, None, 1, None)
             batch = writer.batch()
             assert batch is not None
             writer.write(batch)

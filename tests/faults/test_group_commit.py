@@ -282,7 +282,7 @@ class Ticks:
 
 @contextmanager
 def ticking(disk: SimulatedDisk) -> Iterator[tuple[SettlingLog, Log, list[int], Ticks]]:
-    log = Log(PATH, LogEnd(), files=disk, time_us=lambda: 1)
+    log = Log(PATH, LogEnd(), files=disk)
     log.rotate()
     published: list[int] = []
     ticks = Ticks()
@@ -296,7 +296,7 @@ def test_at_intervals_commits_are_written_at_once_and_synced_by_the_tick() -> No
     disk = SimulatedDisk()
     with ticking(disk) as (settling, log, published, ticks):
         for commit_ts in (1, 2):
-            settling.append(commit_ts, {b"a": b"1"}, None, None)
+            settling.append(commit_ts, {b"a": b"1"}, None, None, 1, None)
             settling.settle(commit_ts)
         assert published[-1] == 2 and log.durable_ts == 0
         assert disk.operations.count("sync_data") == 0
@@ -309,13 +309,13 @@ def test_at_intervals_commits_are_written_at_once_and_synced_by_the_tick() -> No
 def test_at_intervals_a_failed_sync_refuses_what_comes_after() -> None:
     disk = SimulatedDisk()
     with ticking(disk) as (settling, log, published, ticks):
-        settling.append(1, {b"a": b"1"}, None, None)
+        settling.append(1, {b"a": b"1"}, None, None, 1, None)
         settling.settle(1)
         disk.fault = Fault(len(disk.operations), "fail")
         ticks.tick()
         assert log.durable_ts == 0
         with pytest.raises(UnavailableError):
-            settling.append(2, {b"a": b"2"}, None, None)
+            settling.append(2, {b"a": b"2"}, None, None, 1, None)
         ticks.tick()
         assert disk.operations.count("sync_data") == 1, "no sync is tried again"
         assert published == [1]

@@ -23,13 +23,13 @@ def _small_segments(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def begun(disk: SimulatedDisk, end: LogEnd | None = None) -> Log:
-    log = Log(PATH, end or LogEnd(), files=disk, time_us=lambda: 1)
+    log = Log(PATH, end or LogEnd(), files=disk)
     log.rotate()
     return log
 
 
 def append(log: Log, commit_ts: int, value: bytes = b"1", token: str | None = None) -> None:
-    assert log.append(commit_ts, {b"k%d" % commit_ts: value}, None, token) is False
+    assert log.append(commit_ts, {b"k%d" % commit_ts: value}, None, token, 1, None) is False
 
 
 def flush(log: Log) -> None:
@@ -151,7 +151,7 @@ def test_starts_without_commits_leave_one_empty_segment_and_the_tokens_in_it() -
         commits, recovery = read(disk)
         assert [ts for ts, _ in commits] == [1]
         assert recovery.tokens == {"a": 1}
-        log = Log(PATH, recovery.end, files=disk, time_us=lambda: 1)
+        log = Log(PATH, recovery.end, files=disk)
         log.rotate(recovery.tokens.items())
         assert sorted(disk.contents) == [segment_name(0), segment_name(1)]
 

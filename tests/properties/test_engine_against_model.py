@@ -37,7 +37,13 @@ class Log(DeferringLog):
         self.unpublished: deque[int] = deque()
 
     def append(
-        self, commit_ts: int, writes: Mapping[bytes, bytes | None], label: str | None, token: str | None
+        self,
+        commit_ts: int,
+        writes: Mapping[bytes, bytes | None],
+        label: str | None,
+        token: str | None,
+        time_us: int,
+        superseded: object,
     ) -> bool:
         assert writes
         if self.mode == "refuse":

@@ -35,7 +35,13 @@ class BreakingLog:
         return self._pending_ts > 0
 
     def append(
-        self, commit_ts: int, writes: Mapping[bytes, bytes | None], label: str | None, token: str | None
+        self,
+        commit_ts: int,
+        writes: Mapping[bytes, bytes | None],
+        label: str | None,
+        token: str | None,
+        time_us: int,
+        superseded: object,
     ) -> bool:
         if self.failure is not None:
             raise self.failure
