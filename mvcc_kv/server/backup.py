@@ -39,7 +39,7 @@ class Backup:
     def reply(self) -> bytes:
         """The next reply."""
         assert self._rest is not None, "it is not over"
-        page = bounded_page(self._snapshot.scan, self._rest, limit=_REPLY_KEYS, reverse=False)
+        page, _ = bounded_page(self._snapshot.scan, self._rest, limit=_REPLY_KEYS, reverse=False)
         if page.next is None:
             self.close()
         else:

@@ -32,6 +32,8 @@ class Settings:
     commands_per_turn: int = 256
     output_high_bytes: int = 1024 * 1024
     output_max_bytes: int = 64 * 1024 * 1024
+    max_read_set_bytes: int = 16 * 1024 * 1024
+    max_pinned_bytes: int = 1024 * 1024 * 1024
 
     # What the server does by itself
     fsync: Fsync = "always"
