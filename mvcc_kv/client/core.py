@@ -15,21 +15,24 @@ server counts their bytes. A value goes out and comes back as the text it is: `1
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from datetime import datetime
 from typing import Any, TypeVar
 
 import msgspec
 
-from mvcc_kv.api import KeyRange, Page, TransactionOptions
+from mvcc_kv.api import Isolation, KeyRange, KeyVersion, OpenTransaction, Page, TransactionOptions, VersionPage
 from mvcc_kv.errors import BadRequestError, Error, error_from_result
-from mvcc_kv.values import json_string
+from mvcc_kv.values import json_string, microseconds
 
 __all__ = [
     "Conversation",
     "GarbageError",
     "Reply",
+    "encode_add",
     "encode_command",
     "encode_delete",
     "encode_get",
+    "encode_history",
     "encode_put",
     "encode_scan",
     "encode_start",
@@ -52,7 +55,7 @@ class _ReplyLine(msgspec.Struct):
 
 class _Item(msgspec.Struct):
     key: str
-    value: msgspec.Raw
+    value: msgspec.Raw = msgspec.Raw()  # empty where only keys were asked for
 
 
 class _Items(msgspec.Struct):
@@ -60,11 +63,45 @@ class _Items(msgspec.Struct):
     next: str | None
 
 
+class _Version(msgspec.Struct):
+    commit_ts: int
+    time: datetime | None = None
+    label: str | None = None
+    value: msgspec.Raw | None = None
+
+
+class _Versions(msgspec.Struct):
+    versions: list[_Version]
+    next: int | None
+    oldest_ts: int
+
+
+class _Opened(msgspec.Struct):
+    id: int = msgspec.field(name="transaction")
+    age_s: float
+    start_ts: int
+    isolation: Isolation
+    read_only: bool
+    label: str | None
+    client: str | None
+    keys_written: int
+    read_set_bytes: int
+    pinned_bytes: int
+
+
+class _AllOpened(msgspec.Struct):
+    transactions: list[_Opened]
+
+
 class Conversation:
-    """What was said on one connection, and what is still awaited."""
+    """What was said on one connection, and what is still awaited.
+
+    `notice` is what the last Ok said to people beside its result; mostly nothing.
+    """
 
     def __init__(self) -> None:
         self.unsent = bytearray()
+        self.notice = ""
         self._received = bytearray()
         self._searched = 0
         self._replies: list[Reply] = []
@@ -113,18 +150,20 @@ class Conversation:
     def _accept(self, line: bytes) -> None:
         if self._awaited == 0:
             raise GarbageError(f"a reply that nobody asked for: {_excerpt(line)}")
-        self._replies.append(_decode_reply(line))
+        reply, self.notice = _decode_reply(line)
+        self._replies.append(reply)
         self._awaited -= 1
 
 
-def _decode_reply(line: bytes) -> Reply:
+def _decode_reply(line: bytes) -> tuple[Reply, str]:
+    """The reply, and what an Ok says beside it."""
     try:
         line.decode()  # once, because what a Raw skips over is not checked
         reply = _decode_line(line)
         if reply.status == "Ok":
-            return reply.result
+            return reply.result, reply.message
         if reply.status == "Error":
-            return error_from_result(_decode_evidence(reply.result), reply.message)
+            return error_from_result(_decode_evidence(reply.result), reply.message), ""
     except (msgspec.MsgspecError, UnicodeDecodeError):
         pass
     raise GarbageError(f"no reply of this protocol: {_excerpt(line)}")
@@ -138,6 +177,8 @@ _decode_line = msgspec.json.Decoder(_ReplyLine).decode
 _decode_evidence = msgspec.json.Decoder(dict[str, Any]).decode
 _decode_item = msgspec.json.Decoder(_Item).decode
 _decode_items = msgspec.json.Decoder(_Items).decode
+_decode_versions = msgspec.json.Decoder(_Versions).decode
+_decode_opened = msgspec.json.Decoder(_AllOpened).decode
 _encode_members = msgspec.json.Encoder().encode
 
 
@@ -164,8 +205,8 @@ def encode_start(options: TransactionOptions) -> bytes:
     return encode_command("START", **{name: it for name, it in members.items() if it != getattr(default, name)})
 
 
-def encode_get(key: bytes) -> bytes:
-    return b'GET {"key":%s}\n' % json_string(key)
+def encode_get(key: bytes, *, tracked: bool = True) -> bytes:
+    return b'GET {"key":%s%s}\n' % (json_string(key), b"" if tracked else b',"snapshot":true')
 
 
 def encode_put(key: bytes, value: bytes, token: str | None = None) -> bytes:
@@ -186,11 +227,20 @@ def encode_delete(key: bytes, token: str | None = None) -> bytes:
     return b'DEL {"key":%s%s}\n' % (json_string(key), _id(token))
 
 
+def encode_add(key: bytes, by: bytes, token: str | None = None) -> bytes:
+    r"""ADD of a JSON number.
+
+    >>> encode_add(b"hits", b"2")
+    b'ADD {"key":"hits","by":2}\n'
+    """
+    return b'ADD {"key":%s,"by":%s%s}\n' % (json_string(key), by, _id(token))
+
+
 def _id(token: str | None) -> bytes:
     return b"" if token is None else b',"id":"%s"' % token.encode()
 
 
-def encode_scan(keys: KeyRange, *, limit: int, reverse: bool) -> bytes:
+def encode_scan(keys: KeyRange, *, limit: int, reverse: bool, keys_only: bool = False, tracked: bool = True) -> bytes:
     r"""SCAN of a range, with the members that are not the default.
 
     >>> encode_scan(KeyRange(prefix=b"user:"), limit=10, reverse=True)
@@ -206,7 +256,25 @@ def encode_scan(keys: KeyRange, *, limit: int, reverse: bool) -> bytes:
     members["limit"] = limit
     if reverse:
         members["reverse"] = True
+    if keys_only:
+        members["keys_only"] = True
+    if not tracked:
+        members["snapshot"] = True
     return encode_command("SCAN", **members)
+
+
+def encode_history(key: bytes, *, limit: int, before_ts: int | None, tracked: bool = True) -> bytes:
+    r"""HISTORY of a key, with the members that are not the default.
+
+    >>> encode_history(b"a", limit=10, before_ts=41)
+    b'HISTORY {"key":"a","limit":10,"before":41}\n'
+    """
+    members: dict[str, Any] = {"key": key.decode(), "limit": limit}
+    if before_ts is not None:
+        members["before"] = before_ts
+    if not tracked:
+        members["snapshot"] = True
+    return encode_command("HISTORY", **members)
 
 
 def decode_value_text(result: msgspec.Raw) -> bytes:
@@ -219,6 +287,23 @@ def decode_page(result: msgspec.Raw) -> Page:
     found = _decoded(_decode_items, result)
     items = [(item.key.encode(), bytes(item.value)) for item in found.items]
     return Page(items, None if found.next is None else found.next.encode())
+
+
+def decode_versions(result: msgspec.Raw) -> VersionPage:
+    """The page in the result of a HISTORY."""
+    found = _decoded(_decode_versions, result)
+    return VersionPage([_version(it) for it in found.versions], found.next, found.oldest_ts)
+
+
+def _version(it: _Version) -> KeyVersion:
+    value = None if it.value is None else bytes(it.value)
+    return KeyVersion(it.commit_ts, value, None if it.time is None else microseconds(it.time), it.label)
+
+
+def decode_transactions(result: msgspec.Raw) -> list[OpenTransaction]:
+    """The open transactions in the result of a TRANSACTIONS."""
+    found = _decoded(_decode_opened, result).transactions
+    return [OpenTransaction(**msgspec.structs.asdict(it)) for it in found]
 
 
 def decode_member(result: msgspec.Raw, name: str) -> int:
