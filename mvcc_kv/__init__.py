@@ -22,7 +22,7 @@ import os
 import time
 from typing import Literal
 
-from mvcc_kv.api import Database, Transaction
+from mvcc_kv.api import Database, OpenTransaction, Transaction, Version
 from mvcc_kv.database import MemoryKeeper, StoreDatabase
 from mvcc_kv.errors import (
     AuthRequiredError,
@@ -57,6 +57,7 @@ __all__ = [
     "KeyNotFoundError",
     "LimitExceededError",
     "NoTransactionError",
+    "OpenTransaction",
     "ReadOnlyError",
     "RetryPolicy",
     "SnapshotGoneError",
@@ -66,6 +67,7 @@ __all__ = [
     "TransactionTimeoutError",
     "UnavailableError",
     "UnknownCommandError",
+    "Version",
     "Winner",
     "__version__",
     "connect",
