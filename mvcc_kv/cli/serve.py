@@ -116,6 +116,24 @@ def serve(
     output_max_bytes: Annotated[
         int, _option("--output-max-bytes", "A client that leaves more replies unread is disconnected.", _HOLD, min=1)
     ] = _DEFAULTS.output_max_bytes,
+    max_read_set_bytes: Annotated[
+        int,
+        _option(
+            "--max-read-set-bytes",
+            "What remembering a serializable transaction's reads may take; the read past it is refused.",
+            _HOLD,
+            min=1024,
+        ),
+    ] = _DEFAULTS.max_read_set_bytes,
+    max_pinned_bytes: Annotated[
+        int,
+        _option(
+            "--max-pinned-bytes",
+            "Old versions that open transactions may keep alive; past it the oldest snapshot is ended. 0: no limit.",
+            _HOLD,
+            min=0,
+        ),
+    ] = _DEFAULTS.max_pinned_bytes,
     stop_grace_s: Annotated[
         float, _option("--stop-grace-s", "How long a stop waits for clients to read their replies.", _HOLD, min=0)
     ] = _DEFAULTS.stop_grace_s,
@@ -152,6 +170,8 @@ def serve(
         commands_per_turn=commands_per_turn,
         output_high_bytes=output_high_bytes,
         output_max_bytes=output_max_bytes,
+        max_read_set_bytes=max_read_set_bytes,
+        max_pinned_bytes=max_pinned_bytes,
         fsync=fsync,
         checkpoint_interval_s=checkpoint_interval_s,
         checkpoint_log_bytes=checkpoint_log_bytes,
@@ -176,7 +196,11 @@ def run(settings: Settings, data_dir: str | None) -> int:
         try:
             listeners = Listeners(settings)
             resources.callback(listeners.close)
-            store = VersionedStore(time_us=lambda: time.time_ns() // 1000)
+            store = VersionedStore(
+                time_us=lambda: time.time_ns() // 1000,
+                read_set_bytes_max=settings.max_read_set_bytes,
+                pinned_bytes_max=settings.max_pinned_bytes,
+            )
             kept: dict[str, Any] = {}
             if data_dir is not None:
                 directory = DataDirectory.open(data_dir)

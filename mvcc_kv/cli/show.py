@@ -33,13 +33,35 @@ class _Page(msgspec.Struct):
     next: str | None
 
 
+class _Version(msgspec.Struct):
+    commit_ts: int
+    time: str = ""
+    label: str = ""
+    value: msgspec.Raw = msgspec.Raw(b"deleted")
+
+
+class _History(msgspec.Struct):
+    versions: list[_Version]
+    next: int | None
+    oldest_ts: int
+
+
+class _Opened(msgspec.Struct):
+    transactions: list[dict[str, Any]]
+    total: int
+
+
 def shown(line: str, reply: bytes) -> RenderableType:
     """What to print for the reply to a command line."""
     decoded = decode_reply(reply)
     error = decoded.error
     if error is not None:
         return _error(error)
-    result = bytes(decoded.result)
+    answer = _answer(line, bytes(decoded.result))
+    return Group(answer, Text(printable(decoded.message), style="yellow")) if decoded.message else answer
+
+
+def _answer(line: str, result: bytes) -> RenderableType:
     if not result.startswith(b"{"):
         return Text(str(msgspec.json.decode(result)), style="green")
     verb = verb_of(line.encode(errors="replace"))
@@ -49,6 +71,10 @@ def shown(line: str, reply: bytes) -> RenderableType:
         return _value(msgspec.json.decode(result, type=_Item).value)
     if verb == "SCAN":
         return _page(msgspec.json.decode(result, type=_Page))
+    if verb == "HISTORY":
+        return _history(msgspec.json.decode(result, type=_History))
+    if verb == "TRANSACTIONS":
+        return _opened(msgspec.json.decode(result, type=_Opened))
     return table_of(msgspec.json.decode(result, type=dict[str, msgspec.Raw]))
 
 
@@ -85,6 +111,26 @@ def _page(page: _Page) -> RenderableType:
     if page.next is None:
         return table
     return Group(table, Text(f"more from {page.next!r}", style="dim"))
+
+
+def _history(page: _History) -> RenderableType:
+    if not page.versions:
+        return Text(f"no version is known; history goes back to {page.oldest_ts}", style="dim")
+    table = Table("commit_ts", "time", "label", "value", box=box.SIMPLE_HEAD, pad_edge=False)
+    for it in page.versions:
+        table.add_row(str(it.commit_ts), it.time, Text(printable(it.label)), _highlighted(_text(it.value)))
+    more = f"more before {page.next}" if page.next is not None else f"history goes back to {page.oldest_ts}"
+    return Group(table, Text(more, style="dim"))
+
+
+def _opened(opened: _Opened) -> RenderableType:
+    if not opened.transactions:
+        return Text("no transaction is open", style="dim")
+    table = Table(*opened.transactions[0], box=box.SIMPLE_HEAD, pad_edge=False)
+    for it in opened.transactions:
+        table.add_row(*(Text("-" if member is None else printable(str(member))) for member in it.values()))
+    hidden = opened.total - len(opened.transactions)
+    return Group(table, Text(f"and {hidden} more", style="dim")) if hidden else table
 
 
 def _value(value: msgspec.Raw) -> Text:
