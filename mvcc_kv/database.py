@@ -144,6 +144,8 @@ class StoreDatabase:
         """
         if durability not in ("default", "none"):
             raise BadRequestError(f'durability is "default" or "none", not {durability!r}')
+        if at is not None and (not isinstance(at, int) or isinstance(at, bool) or at < 0):
+            raise BadRequestError(f"at is a commit_ts, a whole number from 0 on, not {at!r}")
         options = TransactionOptions(isolation, read_only, at, label, durability)
         return StoreDatabaseTransaction(self._cells().begin(options), self._cells)
 

@@ -101,7 +101,9 @@ class ServedStore(Protocol):
         self, keys: KeyRange, *, limit: int, reverse: bool = False, keys_only: bool = False, seen_ts: int = 0
     ) -> Page: ...
     def history(self, key: bytes, *, limit: int, before_ts: int | None = None, seen_ts: int = 0) -> VersionPage: ...
-    def begin(self, options: TransactionOptions, seen_ts: int = 0, client: str | None = None) -> ServedTransaction: ...
+    def begin(
+        self, options: TransactionOptions, seen_ts: int = 0, *, client: str | None = None
+    ) -> ServedTransaction: ...
     def transactions(self) -> list[OpenTransaction]: ...
     def kill(self, transaction_id: int) -> bool: ...
     def outcome(self, token: str, after_ts: int | None = None) -> int | None: ...
@@ -333,15 +335,14 @@ class Session:
             raise cause
         if verb == "ROLLBACK":
             return replies.ROLLED_BACK
-        why = (
-            "the server has ended this transaction"
-            if opened.ended_by_server
-            else ("an earlier command of this transaction was refused")
-        )
+        first = cause.evidence.get("cause") or {"code": cause.code, "message": cause.message}
+        ended = "the server has ended this transaction"
+        refused = "an earlier command of this transaction was refused"
         raise TransactionDoomedError(
-            f"{why} ({cause.code}), so nothing of it is applied: ROLLBACK, and run it again",
+            f"{ended if opened.ended_by_server else refused} ({first['code']}), so nothing of it is applied: "
+            f"ROLLBACK, and run it again",
             retryable=cause.retryable,
-            cause={"code": cause.code, "message": cause.message},
+            cause=first,
         )
 
     # The commands

@@ -46,6 +46,7 @@ Speak: TypeAlias = "Callable[[str, str], bytes]"
 
 _SEPARATOR = "---"
 _STEP = re.compile(r"([A-Za-z_][\w-]*): ?(\s*\S.*)")
+_LOOKS_BACK = re.compile(r"\s*(HISTORY\b|START\s.*\"at\")", re.IGNORECASE)
 _LOST = re.compile(r"lost key '(?P<key>.*)' to commit (?P<ts>[0-9]+)")
 _PLAIN_KEY = re.compile(r"[^\s\"'\[\]{}(),=]+")
 
@@ -70,6 +71,11 @@ class Script:
     def sessions(self) -> tuple[str, ...]:
         """The sessions' names, as they are first mentioned."""
         return tuple(dict.fromkeys(step.session for step in self.steps))
+
+    @property
+    def looks_back(self) -> bool:
+        """Whether a step reads the past: then it is to be played on a store that retains history."""
+        return any(_LOOKS_BACK.match(step.command) for step in self.steps)
 
 
 @dataclass(frozen=True, slots=True)

@@ -304,8 +304,7 @@ def test_an_argument_of_another_form_is_refused_with_the_usage(line: str) -> Non
         (b"\x00", "HELP lists the commands"),
         (b"{", "'{'; HELP lists the commands"),
         (b"x" * 500, f"{'X' * 32!r}; HELP lists the commands"),
-        (b'ADD {"key": "k", "by": 1}', "ADD is not supported by this version yet"),
-        (b"history k", "HISTORY is not supported by this version yet"),
+        (b"history2 k", "did you mean HISTORY?"),
     ],
 )
 def test_an_unknown_verb_is_answered_with_a_hint(line: bytes, hint: str) -> None:
