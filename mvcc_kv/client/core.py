@@ -67,7 +67,8 @@ class _Version(msgspec.Struct):
     commit_ts: int
     time: datetime | None = None
     label: str | None = None
-    value: msgspec.Raw | None = None
+    deleted: bool = False
+    value: msgspec.Raw = msgspec.Raw(b"null")
 
 
 class _Versions(msgspec.Struct):
@@ -296,8 +297,8 @@ def decode_versions(result: msgspec.Raw) -> VersionPage:
 
 
 def _version(it: _Version) -> KeyVersion:
-    value = None if it.value is None else bytes(it.value)
-    return KeyVersion(it.commit_ts, value, None if it.time is None else microseconds(it.time), it.label)
+    time_us = None if it.time is None else microseconds(it.time)
+    return KeyVersion(it.commit_ts, None if it.deleted else bytes(it.value), time_us, it.label)
 
 
 def decode_transactions(result: msgspec.Raw) -> list[OpenTransaction]:
