@@ -20,6 +20,7 @@ from mvcc_kv.protocol.commands import verb_of
 __all__ = ["shown", "table_of"]
 
 _highlighted = JSONHighlighter()
+_RIGHT = {"id", "age", "start_ts", "writes", "reads", "pins"}
 _LINE_CHARACTERS_MAX = 60  # a value longer than that is laid out over several lines
 
 
@@ -47,7 +48,20 @@ class _History(msgspec.Struct):
 
 
 class _Opened(msgspec.Struct):
-    transactions: list[dict[str, Any]]
+    transaction: int
+    age_s: float
+    start_ts: int
+    isolation: str
+    read_only: bool
+    label: str | None
+    client: str | None
+    keys_written: int
+    read_set_bytes: int
+    pinned_bytes: int
+
+
+class _AllOpened(msgspec.Struct):
+    transactions: list[_Opened]
     total: int
 
 
@@ -74,7 +88,7 @@ def _answer(line: str, result: bytes) -> RenderableType:
     if verb == "HISTORY":
         return _history(msgspec.json.decode(result, type=_History))
     if verb == "TRANSACTIONS":
-        return _opened(msgspec.json.decode(result, type=_Opened))
+        return _opened(msgspec.json.decode(result, type=_AllOpened))
     return table_of(msgspec.json.decode(result, type=dict[str, msgspec.Raw]))
 
 
@@ -123,12 +137,25 @@ def _history(page: _History) -> RenderableType:
     return Group(table, Text(more, style="dim"))
 
 
-def _opened(opened: _Opened) -> RenderableType:
+def _opened(opened: _AllOpened) -> RenderableType:
     if not opened.transactions:
         return Text("no transaction is open", style="dim")
-    table = Table(*opened.transactions[0], box=box.SIMPLE_HEAD, pad_edge=False)
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for name in ("id", "age", "start_ts", "kind", "label", "client", "writes", "reads", "pins"):
+        table.add_column(name, overflow="fold", justify="right" if name in _RIGHT else "left")
     for it in opened.transactions:
-        table.add_row(*(Text("-" if member is None else printable(str(member))) for member in it.values()))
+        facts = (
+            str(it.transaction),
+            f"{it.age_s:.1f} s",
+            str(it.start_ts),
+            f"{it.isolation}, read-only" if it.read_only else it.isolation,
+            it.label or "-",
+            it.client or "-",
+            f"{it.keys_written} keys",
+            f"{it.read_set_bytes} B",
+            f"{it.pinned_bytes} B",
+        )
+        table.add_row(*(Text(printable(fact)) for fact in facts))
     hidden = opened.total - len(opened.transactions)
     return Group(table, Text(f"and {hidden} more", style="dim")) if hidden else table
 
