@@ -81,8 +81,9 @@ def _answer(line: str, result: bytes) -> RenderableType:
     verb = verb_of(line.encode(errors="replace"))
     if verb in ("PUT", "DEL"):
         return Text("Ok", style="green")
-    if verb == "GET":
-        return _value(msgspec.json.decode(result, type=_Item).value)
+    if verb in ("GET", "ADD"):
+        value = msgspec.json.decode(result, type=_Item).value
+        return _value(value) if bytes(value) else Text("Ok", style="green")
     if verb == "SCAN":
         return _page(msgspec.json.decode(result, type=_Page))
     if verb == "HISTORY":

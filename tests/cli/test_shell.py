@@ -122,6 +122,12 @@ def test_a_notice_is_shown_below_the_answer(speaker: EngineSpeaker, out: Console
     assert "has lost key 'a'" in printed(out).splitlines()[-1]
 
 
+def test_a_sum_is_shown_where_it_is_known(speaker: EngineSpeaker, out: Console) -> None:
+    shell = Shell(lambda line: speaker("shell", line), out)
+    shell.run('ADD {"key": "n", "by": 41}\nSTART\nADD {"key": "n"}\nCOMMIT\nGET n')
+    assert printed(out).split("\n")[:-1] == ["41", "Transaction started", "Ok", "Transaction commited", "42"]
+
+
 def test_what_is_stored_is_no_markup(speaker: EngineSpeaker, out: Console) -> None:
     shell = Shell(lambda line: speaker("shell", line), out)
     shell.run("PUT [red]a [/nonsense]\nGET [red]a\nSCAN\n[bold]")
