@@ -451,7 +451,7 @@ class VersionedStore:
         """Let go of what is retained and too old by now, a bounded part at a time."""
         with self._lock:
             if self._history is not None:
-                self._history.expire(self._time_us(), self._collect_steps)
+                self._history.expire(self._time_us())
             self._collect(self._collect_steps)
 
     # Filling
