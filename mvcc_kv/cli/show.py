@@ -104,10 +104,15 @@ def table_of(members: Mapping[str, Any]) -> Table:
 
 
 def _plainly(member: Any) -> Text:
-    if not isinstance(member, msgspec.Raw):
-        return Text("-" if member is None else str(member))
-    text = bytes(member)
-    return Text(str(msgspec.json.decode(text)) if text.startswith(b'"') else "-" if text == b"null" else text.decode())
+    if isinstance(member, msgspec.Raw) and bytes(member)[:1] in (b'"', b"n", b"["):
+        member = msgspec.json.decode(member)
+    if isinstance(member, msgspec.Raw):
+        return Text(printable(bytes(member).decode()))
+    if isinstance(member, list):  # of what is counted by key
+        member = (
+            ", ".join(" ".join(map(str, it.values())) if isinstance(it, dict) else str(it) for it in member) or None
+        )
+    return Text("-" if member is None else printable(str(member)))
 
 
 def _error(error: Error) -> Text:

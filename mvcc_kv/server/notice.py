@@ -4,10 +4,11 @@
     t1: PUT a 1        Ok, "this transaction has lost key 'a' to commit 7 already; ROLLBACK and run it again"
 
 What it does until COMMIT is in vain, and only the client can stop. To look costs what the commit's validation costs, by
-the size of what was read and written; so it is not done at each command, but whenever that has grown by an eighth:
+the size of what was read and written; so it is not done at each command, but when an eighth of that is new:
 
-    keys so far   1 2 3 4 5 6 7 8 9 .. 16 .. 24 .. 100 .. 113 .. 1000 ....... 1125
-    looks         | | | | | | | | |    |     |     |      |      |            |        eight keys a key, at most
+    looks at so many keys   1 2 3 4 5 6 7 8 10 12 14 16 19 22 26 ... 92 106 122 ... 920 1052 ...
+
+All looks together are at eight times as many keys as there are, at most.
 
 PING looks each time, and once the client was told so does DEL, which can take a key back and the loss with it. Of a
 commit that isn't visible yet nothing is said: a transaction that began now would lose to it again.
@@ -19,7 +20,7 @@ from typing import Protocol
 
 __all__ = ["EarlyNotice"]
 
-_LOOKS_AT_GROWTH = 8
+_NEW_AT_LOOK = 8  # one key in so many
 
 
 class _Losing(Protocol):
@@ -55,7 +56,7 @@ class EarlyNotice:
         self._unseen += keys
         if visible_ts <= self._transaction.start_ts:
             return None
-        if exactly or (self._text is None and self._unseen * _LOOKS_AT_GROWTH >= self.keys):
+        if exactly or (self._text is None and self._unseen * _NEW_AT_LOOK >= self.keys):
             self._look(visible_ts)
         return self._text
 

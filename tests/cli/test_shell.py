@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 import stat
 import sys
 from collections.abc import Iterator
@@ -140,6 +141,16 @@ def test_what_is_stored_gives_the_terminal_no_orders(speaker: EngineSpeaker, out
     shell.run('PUT {"key": "\\u001b[2J", "value": "\x9b2J"}\nSCAN {"prefix": "\\u001b"}\nGET {"key": "\\u001b[2J"}')
     assert "\x1b" not in printed(out) and "\x9b" not in printed(out)
     assert printed(out).count("\\u009b2J") == 2
+
+
+def test_the_keys_that_conflicts_are_about_are_listed(speaker: EngineSpeaker, out: Console) -> None:
+    shell = Shell(lambda line: speaker("shell", line), out)
+    shell.run("STATS")
+    assert re.search(r"hot_keys +-\n", printed(out))
+    shell.run('START\nPUT {"key": "hot\\u009b", "value": 1}')
+    speaker("other", 'PUT {"key": "hot\\u009b", "value": 2}')
+    shell.run("COMMIT\nSTATS")
+    assert "hot\\u009b 1" in printed(out)
 
 
 def test_exit_and_quit_leave_and_blank_lines_do_not(speaker: EngineSpeaker, out: Console) -> None:
