@@ -246,7 +246,7 @@ def _load(directory: DataDirectory, store: VersionedStore, history: CommitHistor
     if recovery.history_lost is not None:
         event(
             logging.WARNING,
-            "some of the past is lost, and no data: retained history begins behind a damage",
+            "some of the past is lost, and no data",
             at=str(recovery.history_lost),
             oldest_ts=recovery.history_lost.commits[1],
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import pytest
@@ -11,7 +12,7 @@ from mvcc_kv.api import KeyRange, TransactionOptions
 from mvcc_kv.durability import open_directory
 from mvcc_kv.durability.flushing import Fsync
 from mvcc_kv.engine import VersionedStore
-from mvcc_kv.engine.history import retained_history
+from mvcc_kv.engine.history import CommitHistory, retained_history
 from mvcc_kv.errors import DataDirectoryError, UnavailableError
 
 from .disk import NONE, PowerLoss, SimulatedDisk
@@ -54,13 +55,23 @@ class Told:
 class Life:
     """A process with the database open on a disk, from `open` until `end`; 0 `retain_bytes`: without history."""
 
-    def __init__(self, disk: SimulatedDisk, told: Told, fsync: Fsync = "always", retain_bytes: int = 0) -> None:
+    def __init__(
+        self,
+        disk: SimulatedDisk,
+        told: Told,
+        fsync: Fsync = "always",
+        retain_bytes: int = 0,
+        *,
+        history: CommitHistory | None = None,
+        time_us: Callable[[], int] = lambda: 0,
+    ) -> None:
         self.disk = disk
         self.told = told
         self.has_failed = False
-        history = retained_history(0, retain_bytes)
+        if history is None:
+            history = retained_history(0, retain_bytes)
         self.store, self.keeper = open_directory(
-            PATH, lambda: VersionedStore(history=history), files=disk, fsync=fsync, history=history
+            PATH, lambda: VersionedStore(history=history, time_us=time_us), files=disk, fsync=fsync, history=history
         )
 
     def commit(self, writes: Writes, token: str | None = None) -> None:
