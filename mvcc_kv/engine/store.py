@@ -24,6 +24,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from functools import partial
 from itertools import chain as chained
 from itertools import islice, pairwise
 from threading import Lock
@@ -193,18 +194,19 @@ class VersionedStore:
     ) -> Page:
         """One page of the newest visible state, consistent in itself; see `api.Page`."""
         with self._lock:
-            return self._index.page(seen_at(max(self._visible_ts, seen_ts)), keys, limit, reverse)
+            ts = max(self._visible_ts, seen_ts)
+            return self._index.page(ts, seen_at(ts), keys, limit, reverse)
 
     def scan_at(self, ts: int, keys: KeyRange, *, limit: int, reverse: bool = False) -> Page:
         """One page of a live snapshot at `ts`; looks at up to `limit` keys of the index."""
         with self._lock:
-            return self._index.page(seen_at(ts), keys, limit, reverse)
+            return self._index.page(ts, seen_at(ts), keys, limit, reverse)
 
     def scan_past(self, ts: int, keys: KeyRange, *, limit: int, reverse: bool = False) -> Page:
         """One page of the state at `ts`, from retained history. Raises `SnapshotGoneError`."""
         with self._lock:
             self._must_be_retained(ts)
-            return self._index.page(lambda key, head: self._seen_in_the_past(ts, key, head), keys, limit, reverse)
+            return self._index.page(ts, partial(self._seen_in_the_past, ts), keys, limit, reverse)
 
     def _seen_in_the_past(self, ts: int, key: bytes, head: Version) -> bytes | None:
         history = self._history
@@ -451,7 +453,7 @@ class VersionedStore:
         """Let go of what is retained and too old by now, a bounded part at a time."""
         with self._lock:
             if self._history is not None:
-                self._history.expire(self._time_us(), self._collect_steps)
+                self._history.expire(self._time_us())
             self._collect(self._collect_steps)
 
     # Filling
