@@ -247,6 +247,15 @@ def test_only_a_log_that_retains_history_is_of_the_second_version() -> None:
         assert kinds == ({2, 3} if retain_bytes else {1, 2})
 
 
+def test_a_start_without_history_and_a_stop_leave_what_older_programs_read() -> None:
+    disk, told = lived(2, 2)
+    life = started(disk, told, 0)
+    commit(life)
+    life.keeper.close()
+    segments = [data for name, data in life.disk.contents.items() if segment_ts(name) is not None]
+    assert segments and not any(map(retains_history, segments))
+
+
 def test_history_that_is_kept_for_the_feed_alone_is_not_written_down() -> None:
     life = Life(SimulatedDisk(), Told())
     life.store.keep_changes(RETAINED)
