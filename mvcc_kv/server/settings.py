@@ -39,4 +39,6 @@ class Settings:
     fsync: Fsync = "always"
     checkpoint_interval_s: float = 300.0
     checkpoint_log_bytes: int = 64 * 1024 * 1024
+    retain_seconds: float = 0.0  # of history; both 0: none is kept
+    retain_bytes: int = 0
     stop_grace_s: float = 5.0
