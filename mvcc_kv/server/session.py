@@ -43,6 +43,7 @@ from mvcc_kv.protocol.framing import Line
 from mvcc_kv.protocol.guard import is_host_header
 from mvcc_kv.server.backup import Backup
 from mvcc_kv.server.scans import bounded_page
+from mvcc_kv.server.streams import Stream
 
 __all__ = ["Services", "Session"]
 
@@ -117,17 +118,18 @@ class Session:
     """Executes a client's commands one after the other.
 
     `execute` returns a command's reply, or None if it comes later, through `answer_later`; until then
-    no other command may be executed. Nor while `has_more`: the reply has more lines, and `more` makes the next.
+    no other command may be executed. Nor while `has_more`: the reply has more lines, and `more` makes the next ones.
+    But if it `gives_way`, a command may be executed, and ends it.
     """
 
     __slots__ = (
         "_answer_later",
-        "_backup_made",
         "_locked",
         "_opened",
         "_seen_ts",
         "_services",
         "_spent_bytes",
+        "_stream",
         "hold_ts",
         "speaks_http",
         "wants_to_close",
@@ -137,7 +139,7 @@ class Session:
         self._services = services
         self._answer_later = answer_later
         self._opened: _Opened | None = None
-        self._backup_made: Backup | None = None
+        self._stream: Stream | None = None
         self._locked = services.password is not None
         self._spent_bytes = 0  # by the command at hand and those before it in its transaction
         self._seen_ts = 0  # the newest commit that this client knows of: it must not read behind that
@@ -159,6 +161,8 @@ class Session:
 
     def execute(self, line: Line) -> bytes | None:
         """The reply to a command line, or None if it comes later."""
+        if self._stream is not None:
+            self._end_stream()
         opened = self._opened
         try:
             if opened is not None and opened.cause is not None:
@@ -179,16 +183,33 @@ class Session:
     @property
     def has_more(self) -> bool:
         """Whether the last command's reply has more lines."""
-        return self._backup_made is not None
+        return self._stream is not None
 
-    def more(self) -> bytes:
-        """The next line of a reply in many: made now, so that nothing is made before there is room for it."""
-        backup = self._backup_made
-        assert backup is not None, "there is more"
-        reply = backup.reply()
-        if backup.is_over:
-            self._backup_made = None
-        return reply
+    @property
+    def is_ready(self) -> bool:
+        """Whether `more` would say something now."""
+        return self._stream is not None and self._stream.is_ready
+
+    @property
+    def gives_way(self) -> bool:
+        """Whether a command may be executed though the last one's reply has more lines."""
+        return self._stream is not None and self._stream.gives_way
+
+    def more(self, bytes_max: int) -> bytes:
+        """The next lines of a reply in many: made now, so that nothing is made before there is room for it."""
+        stream = self._stream
+        assert stream is not None, "there is more"
+        said = stream.more(bytes_max)
+        if stream.is_over:
+            self._end_stream()
+        return said
+
+    def finish(self) -> None:
+        """The client will ask for nothing more."""
+        if self._stream is not None:
+            self._stream.finish()
+            if self._stream.is_over:
+                self._end_stream()
 
     def expire(self, after_s: float) -> None:
         """Roll the open transaction back because it took too long; the client is told at its next command."""
@@ -204,8 +225,8 @@ class Session:
         """What this client saw beyond `visible_ts` will never be visible: forget it, and what was begun there."""
         self._seen_ts = self.hold_ts = 0
         visible_ts = self._services.store.visible_ts
-        if self._backup_made is not None and self._backup_made.commit_ts > visible_ts:
-            self._end_backup()
+        if self._stream is not None and self._stream.ts > visible_ts:
+            self._end_stream()
         opened = self._opened
         if opened is not None and opened.transaction.start_ts > visible_ts:
             if opened.cause is None:
@@ -214,7 +235,7 @@ class Session:
 
     def close(self) -> None:
         """The client is gone: roll its transaction back."""
-        self._end_backup()
+        self._end_stream()
         if self._opened is not None:
             self._opened.transaction.rollback()
             self._opened = None
@@ -383,13 +404,13 @@ class Session:
             raise BadRequestError("BACKUP has a snapshot of its own; COMMIT or ROLLBACK this transaction first")
         snapshot = self._services.store.begin(TransactionOptions(read_only=True), self._seen_ts)
         self._wait_for(snapshot.start_ts)
-        self._backup_made = Backup(snapshot, command.keys)
-        return self.more()
+        self._stream = Backup(snapshot, command.keys)
+        return self.more(0)
 
-    def _end_backup(self) -> None:
-        backup, self._backup_made = self._backup_made, None
-        if backup is not None:
-            backup.close()
+    def _end_stream(self) -> None:
+        stream, self._stream = self._stream, None
+        if stream is not None:
+            stream.close()
 
     def _ping(self, _: commands.Ping) -> bytes:
         return replies.PONG
