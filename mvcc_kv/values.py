@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import re
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -14,7 +15,17 @@ import msgspec
 
 from mvcc_kv.errors import BadRequestError
 
-__all__ = ["NESTING_MAX", "check_nesting", "decode_key", "decode_value", "encode_key", "encode_value", "json_string"]
+__all__ = [
+    "NESTING_MAX",
+    "check_nesting",
+    "decode_key",
+    "decode_time",
+    "decode_value",
+    "encode_key",
+    "encode_time",
+    "encode_value",
+    "json_string",
+]
 
 # Deep enough for people, and well below what makes parsers in this and other languages give up.
 NESTING_MAX = 500
@@ -86,6 +97,23 @@ def check_nesting(text: bytes) -> None:
         depth -= found in (b"]", b"}")
         if depth > NESTING_MAX:
             raise BadRequestError(f"a value is nested at most {NESTING_MAX} deep")
+
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def decode_time(time_us: int) -> datetime:
+    """The moment so many microseconds after the beginning of 1970, in UTC."""
+    return _EPOCH + timedelta(microseconds=time_us)
+
+
+def encode_time(time_us: int) -> str:
+    """The same as text.
+
+    >>> encode_time(1_795_425_757_123_456)
+    '2026-11-23T09:22:37.123456Z'
+    """
+    return decode_time(time_us).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
 
 def json_string(text: bytes) -> bytes:

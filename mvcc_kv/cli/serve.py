@@ -35,6 +35,7 @@ def _option(name: str, help_text: str, panel: str, **more: Any) -> Any:
 
 
 _WHERE, _ASK, _HOLD, _DISK, _LOG = "Where", "What a client may ask for", "What a client may hold", "Disk", "Logs"
+_FEED = "The change feed"
 
 
 def serve(
@@ -116,6 +117,22 @@ def serve(
     output_max_bytes: Annotated[
         int, _option("--output-max-bytes", "A client that leaves more replies unread is disconnected.", _HOLD, min=1)
     ] = _DEFAULTS.output_max_bytes,
+    feed_heartbeat_s: Annotated[
+        float,
+        _option(
+            "--feed-heartbeat-s", "A change feed that is silent says where it is so often; 0: never.", _FEED, min=0
+        ),
+    ] = _DEFAULTS.feed_heartbeat_s,
+    changes_buffer_bytes: Annotated[
+        int,
+        _option(
+            "--changes-buffer-bytes",
+            "How much of the last commits is kept, from the first CHANGES on, for consumers that fall behind or come "
+            "back.",
+            _FEED,
+            min=0,
+        ),
+    ] = _DEFAULTS.changes_buffer_bytes,
     stop_grace_s: Annotated[
         float, _option("--stop-grace-s", "How long a stop waits for clients to read their replies.", _HOLD, min=0)
     ] = _DEFAULTS.stop_grace_s,
@@ -152,6 +169,8 @@ def serve(
         commands_per_turn=commands_per_turn,
         output_high_bytes=output_high_bytes,
         output_max_bytes=output_max_bytes,
+        feed_heartbeat_s=feed_heartbeat_s,
+        changes_buffer_bytes=changes_buffer_bytes,
         fsync=fsync,
         checkpoint_interval_s=checkpoint_interval_s,
         checkpoint_log_bytes=checkpoint_log_bytes,

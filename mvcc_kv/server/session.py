@@ -22,7 +22,8 @@ from functools import partial
 from hmac import compare_digest
 from typing import Any, Protocol
 
-from mvcc_kv.api import KeyRange, Page, StoreTransaction, TransactionOptions
+from mvcc_kv.api import CommittedWrites, KeyRange, Page, StoreTransaction, TransactionOptions
+from mvcc_kv.engine.changes import CHANGES_BUFFER_BYTES, feed_begin
 from mvcc_kv.errors import (
     AuthRequiredError,
     BadRequestError,
@@ -42,6 +43,7 @@ from mvcc_kv.protocol.commands import USAGE, parse, verb_of
 from mvcc_kv.protocol.framing import Line
 from mvcc_kv.protocol.guard import is_host_header
 from mvcc_kv.server.backup import Backup
+from mvcc_kv.server.feed import Feed
 from mvcc_kv.server.scans import bounded_page
 from mvcc_kv.server.streams import Stream
 
@@ -70,6 +72,10 @@ class ServedStore(Protocol):
     def visible_ts(self) -> int: ...
     @property
     def reachable_ts(self) -> int: ...
+    @property
+    def oldest_ts(self) -> int: ...
+    def commits_after(self, ts: int, limit: int) -> list[CommittedWrites]: ...
+    def keep_changes(self, bytes_max: int) -> None: ...
     def get(self, key: bytes, seen_ts: int = 0) -> bytes | None: ...
     def put(self, key: bytes, value: bytes, token: str | None = None) -> None: ...
     def delete(self, key: bytes, token: str | None = None) -> bool: ...
@@ -96,6 +102,7 @@ class Services:
     clock: Callable[[], float]
     max_transaction_bytes: int = 1024
     password: str | None = None
+    changes_buffer_bytes: int = CHANGES_BUFFER_BYTES
 
 
 @dataclass(slots=True)
@@ -194,6 +201,12 @@ class Session:
     def gives_way(self) -> bool:
         """Whether a command may be executed though the last one's reply has more lines."""
         return self._stream is not None and self._stream.gives_way
+
+    @property
+    def feed(self) -> Feed | None:
+        """The feed that the client follows."""
+        stream = self._stream
+        return stream if isinstance(stream, Feed) else None
 
     def more(self, bytes_max: int) -> bytes:
         """The next lines of a reply in many: made now, so that nothing is made before there is room for it."""
@@ -407,6 +420,17 @@ class Session:
         self._stream = Backup(snapshot, command.keys)
         return self.more(0)
 
+    def _changes(self, command: commands.Changes) -> bytes:
+        if self._opened is not None:
+            raise BadRequestError("CHANGES tells of others' commits; COMMIT or ROLLBACK this transaction first")
+        services = self._services
+        from_ts = feed_begin(
+            services.store, command.from_ts, bytes_max=services.changes_buffer_bytes, seen_ts=self._seen_ts
+        )
+        self._wait_for(from_ts)
+        self._stream = Feed(services.store, command.prefix, from_ts, services.clock)
+        return self.more(0)
+
     def _end_stream(self) -> None:
         stream, self._stream = self._stream, None
         if stream is not None:
@@ -453,6 +477,7 @@ _HANDLERS: dict[type[commands.Command], Callable[[Session, Any], bytes | None]] 
     commands.Stats: Session._stats,
     commands.Checkpoint: Session._checkpoint,
     commands.Backup: Session._backup,
+    commands.Changes: Session._changes,
     commands.Ping: Session._ping,
     commands.Help: Session._help,
     commands.Quit: Session._quit,
