@@ -15,18 +15,22 @@ server counts their bytes. A value goes out and comes back as the text it is: `1
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, TypeVar
+from datetime import UTC, datetime, timedelta
+from typing import Any, NamedTuple, TypeVar
 
 import msgspec
 
-from mvcc_kv.api import KeyRange, Page, TransactionOptions
+from mvcc_kv.api import CommittedWrites, KeyRange, Page, TransactionOptions
 from mvcc_kv.errors import BadRequestError, Error, error_from_result
 from mvcc_kv.values import json_string
 
 __all__ = [
     "Conversation",
+    "FeedLine",
     "GarbageError",
     "Reply",
+    "decode_feed_line",
+    "encode_changes",
     "encode_command",
     "encode_delete",
     "encode_get",
@@ -60,6 +64,29 @@ class _Items(msgspec.Struct):
     next: str | None
 
 
+class _Change(msgspec.Struct):
+    key: str
+    value: msgspec.Raw = msgspec.Raw(b"")
+    deleted: bool = False
+
+
+class _FeedLine(msgspec.Struct):
+    ts: int | None = None
+    commit_ts: int | None = None
+    time: datetime | None = None
+    label: str | None = None
+    changes: list[_Change] = []
+    resync_at: int | None = None
+
+
+class FeedLine(NamedTuple):
+    """A line of a change feed: how far it is now, and the commit that it tells of; or that commits are `lost`."""
+
+    ts: int
+    commit: CommittedWrites | None = None
+    lost: bool = False
+
+
 class Conversation:
     """What was said on one connection, and what is still awaited."""
 
@@ -69,11 +96,12 @@ class Conversation:
         self._searched = 0
         self._replies: list[Reply] = []
         self._awaited = 0
+        self._is_following = False
 
     @property
     def is_idle(self) -> bool:
         """Whether everything was sent and answered, and nothing else came."""
-        return not (self._awaited or self.unsent or self._received)
+        return not (self._awaited or self.unsent or self._received or self._is_following)
 
     @property
     def is_answered(self) -> bool:
@@ -84,6 +112,11 @@ class Conversation:
         """Queue the commands; each will have one reply."""
         self.unsent += b"".join(commands)
         self._awaited += len(commands)
+
+    def follow(self, command: bytes) -> None:
+        """Queue a command whose replies have no end; it is the last one of this conversation."""
+        self.unsent += command
+        self._is_following = True
 
     def sent(self, count_bytes: int) -> None:
         """The socket took the first `count_bytes` of `unsent`."""
@@ -108,13 +141,14 @@ class Conversation:
         """Raise AssertionError if the counts don't fit together."""
         assert self._awaited >= 0, "more replies than commands"
         assert b"\n" not in self._received, "a whole line was left lying"
-        assert not self.unsent or self._awaited, "something unsent, but nothing awaited"
+        assert not self.unsent or self._awaited or self._is_following, "something unsent, but nothing awaited"
 
     def _accept(self, line: bytes) -> None:
-        if self._awaited == 0:
+        if self._awaited == 0 and not self._is_following:
             raise GarbageError(f"a reply that nobody asked for: {_excerpt(line)}")
         self._replies.append(_decode_reply(line))
-        self._awaited -= 1
+        if not self._is_following:
+            self._awaited -= 1
 
 
 def _decode_reply(line: bytes) -> Reply:
@@ -134,9 +168,11 @@ def _excerpt(line: bytes) -> str:
     return repr(line if len(line) <= 60 else line[:60] + b"...")
 
 
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _decode_line = msgspec.json.Decoder(_ReplyLine).decode
 _decode_evidence = msgspec.json.Decoder(dict[str, Any]).decode
 _decode_item = msgspec.json.Decoder(_Item).decode
+_decode_feed_line = msgspec.json.Decoder(_FeedLine).decode
 _decode_items = msgspec.json.Decoder(_Items).decode
 _encode_members = msgspec.json.Encoder().encode
 
@@ -209,6 +245,18 @@ def encode_scan(keys: KeyRange, *, limit: int, reverse: bool) -> bytes:
     return encode_command("SCAN", **members)
 
 
+def encode_changes(prefix: bytes, from_ts: int | None) -> bytes:
+    r"""CHANGES, with the members that are not the default.
+
+    >>> encode_changes(b"user:", 41), encode_changes(b"", None)
+    (b'CHANGES {"prefix":"user:","from":41}\n', b'CHANGES {}\n')
+    """
+    members: dict[str, Any] = {"prefix": prefix.decode()} if prefix else {}
+    if from_ts is not None:
+        members["from"] = from_ts
+    return encode_command("CHANGES", **members)
+
+
 def decode_value_text(result: msgspec.Raw) -> bytes:
     """The value's JSON text in the result of a GET."""
     return bytes(_decoded(_decode_item, result).value)
@@ -219,6 +267,20 @@ def decode_page(result: msgspec.Raw) -> Page:
     found = _decoded(_decode_items, result)
     items = [(item.key.encode(), bytes(item.value)) for item in found.items]
     return Page(items, None if found.next is None else found.next.encode())
+
+
+def decode_feed_line(result: msgspec.Raw) -> FeedLine:
+    """The line of a change feed in a result of CHANGES."""
+    line = _decoded(_decode_feed_line, result)
+    if line.commit_ts is not None:
+        time_us = 0 if line.time is None else (line.time - _EPOCH) // timedelta(microseconds=1)
+        writes = tuple((it.key.encode(), None if it.deleted else bytes(it.value)) for it in line.changes)
+        return FeedLine(line.commit_ts, CommittedWrites(line.commit_ts, time_us, line.label, writes))
+    if line.resync_at is not None:
+        return FeedLine(line.resync_at, lost=True)
+    if line.ts is not None:
+        return FeedLine(line.ts)
+    raise GarbageError(f"no line of a change feed: {_excerpt(bytes(result))}")
 
 
 def decode_member(result: msgspec.Raw, name: str) -> int:
