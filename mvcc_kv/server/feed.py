@@ -44,7 +44,8 @@ class Feed:
 
     @property
     def is_ready(self) -> bool:
-        return self._owes_sign or self.ts < self._store.visible_ts
+        store = self._store
+        return self._owes_sign or (self.ts < store.visible_ts and store.oldest_ts <= store.visible_ts)
 
     @property
     def gives_way(self) -> bool:
@@ -72,8 +73,11 @@ class Feed:
         """There is nothing to put away."""
 
     def _told(self, bytes_max: int) -> list[bytes]:
+        store = self._store
+        if store.oldest_ts > store.visible_ts:
+            return []  # what is gone is not durable yet: it may turn out that it never was
         try:
-            commits = self._store.commits_after(self.ts, _COMMITS_PER_TURN)
+            commits = store.commits_after(self.ts, _COMMITS_PER_TURN)
         except SnapshotGoneError as gone:
             return [self._lost(gone.evidence["oldest_ts"])]
         said: list[bytes] = []
