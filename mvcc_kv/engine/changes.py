@@ -16,10 +16,10 @@ from typing import Protocol
 from mvcc_kv.api import CommittedWrites
 from mvcc_kv.errors import BadRequestError, SnapshotGoneError
 
-__all__ = ["CHANGES_BUFFER_BYTES", "ChangeSource", "StoreChanges", "feed_begin"]
+__all__ = ["CHANGES_BUFFER_BYTES", "ChangeSource", "StoreChanges", "commits_after", "feed_begin", "has_news"]
 
 CHANGES_BUFFER_BYTES = 16 * 1024 * 1024
-_COMMITS_AT_ONCE = 100
+_COMMITS_AT_ONCE = 100  # that a follower is given: some hundred microseconds' work
 
 
 class ChangeSource(Protocol):
@@ -62,6 +62,19 @@ def feed_begin(store: ChangeSource, from_ts: int | None, *, bytes_max: int, seen
     return from_ts
 
 
+def has_news(store: ChangeSource, ts: int) -> bool:
+    """Whether `commits_after` the one at `ts` has something to say."""
+    return ts < store.visible_ts and store.oldest_ts <= store.visible_ts
+
+
+def commits_after(store: ChangeSource, ts: int) -> list[CommittedWrites]:
+    """The next visible commits, a hundred at most, in order. Raises `SnapshotGoneError` if they are kept no more.
+
+    But if what is kept no more is not all visible yet, the answer is none: it may turn out that it never was.
+    """
+    return store.commits_after(ts, _COMMITS_AT_ONCE) if has_news(store, ts) else []
+
+
 class StoreChanges:
     """The commits of a store of this process. Satisfies `api.ChangeStream`; belongs to one thread at a time.
 
@@ -77,7 +90,7 @@ class StoreChanges:
     def next(self, timeout_s: float) -> CommittedWrites | None:
         """The next commit, or None; see `api.ChangeStream`."""
         found = self._next()
-        if found is None and self._store.wait_past(self.ts, timeout_s):
+        if found is None and self._store.wait_past(max(self.ts, self._store.oldest_ts - 1), timeout_s):
             found = self._next()
         return found
 
@@ -86,7 +99,7 @@ class StoreChanges:
 
     def _next(self) -> CommittedWrites | None:
         if not self._fetched:
-            self._fetched.extend(self._store.commits_after(self.ts, _COMMITS_AT_ONCE))
+            self._fetched.extend(commits_after(self._store, self.ts))
         while self._fetched:
             commit = self._fetched.popleft()
             self.ts = commit.commit_ts

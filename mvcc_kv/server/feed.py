@@ -16,13 +16,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from mvcc_kv.engine.changes import ChangeSource
+from mvcc_kv.engine.changes import ChangeSource, commits_after, has_news
 from mvcc_kv.errors import SnapshotGoneError
 from mvcc_kv.protocol.replies import changes_reply, result_reply
 
 __all__ = ["Feed"]
 
-_COMMITS_PER_TURN = 100
 _TURN_BYTES = 256 * 1024
 
 
@@ -44,8 +43,7 @@ class Feed:
 
     @property
     def is_ready(self) -> bool:
-        store = self._store
-        return self._owes_sign or (self.ts < store.visible_ts and store.oldest_ts <= store.visible_ts)
+        return self._owes_sign or has_news(self._store, self.ts)
 
     @property
     def gives_way(self) -> bool:
@@ -73,11 +71,8 @@ class Feed:
         """There is nothing to put away."""
 
     def _told(self, bytes_max: int) -> list[bytes]:
-        store = self._store
-        if store.oldest_ts > store.visible_ts:
-            return []  # what is gone is not durable yet: it may turn out that it never was
         try:
-            commits = store.commits_after(self.ts, _COMMITS_PER_TURN)
+            commits = commits_after(self._store, self.ts)
         except SnapshotGoneError as gone:
             return [self._lost(gone.evidence["oldest_ts"])]
         said: list[bytes] = []
