@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import closing, suppress
 from typing import Annotated
 
 import typer
 
-from mvcc_kv.api import ChangeStream
+from mvcc_kv.api import Store
 from mvcc_kv.cli.target import Password, Url, chosen
 from mvcc_kv.errors import SnapshotGoneError
 from mvcc_kv.protocol.replies import changes_text
@@ -38,19 +38,18 @@ def changes(
       mvcc-kv changes --prefix user: --from 41
     """
     with chosen(url, password, None).opened() as store, suppress(KeyboardInterrupt):
-        stream = store.changes(encode_key(prefix), from_ts)
-        while True:
-            try:
-                _print_all(stream)
-            except SnapshotGoneError as gone:
-                oldest_ts = gone.evidence["oldest_ts"]
-                typer.echo(json.dumps({"lost": [stream.ts + 1, oldest_ts], "resync_at": oldest_ts}))
-                stream.close()
-                stream = store.changes(encode_key(prefix), oldest_ts)
+        for line in _lines(store, encode_key(prefix), from_ts):
+            typer.echo(line)
 
 
-def _print_all(stream: ChangeStream) -> None:
+def _lines(store: Store, prefix: bytes, from_ts: int | None) -> Iterator[bytes]:
     while True:
-        commit = stream.next(_WAIT_S)
-        if commit is not None:
-            typer.echo(changes_text(commit))
+        with closing(store.changes(prefix, from_ts)) as stream:
+            try:
+                while True:
+                    commit = stream.next(_WAIT_S)
+                    if commit is not None:
+                        yield changes_text(commit)
+            except SnapshotGoneError as gone:
+                from_ts = gone.evidence["oldest_ts"]
+                yield b'{"lost": [%d, %d], "resync_at": %d}' % (stream.ts + 1, from_ts, from_ts)
