@@ -22,7 +22,8 @@ import os
 import time
 from typing import Literal
 
-from mvcc_kv.api import Database, OpenTransaction, Transaction, Version
+from mvcc_kv.api import Changes, Database, OpenTransaction, Transaction, Version
+from mvcc_kv.changes import ChangeFeed
 from mvcc_kv.database import MemoryKeeper, StoreDatabase
 from mvcc_kv.errors import (
     AuthRequiredError,
@@ -49,6 +50,8 @@ from mvcc_kv.version import __version__
 __all__ = [
     "AuthRequiredError",
     "BadRequestError",
+    "ChangeFeed",
+    "Changes",
     "CommitUnknownError",
     "ConflictError",
     "DataDirectoryError",

@@ -19,6 +19,8 @@ from datetime import datetime
 from typing import Any, Literal, NamedTuple, Protocol, TypeVar
 
 __all__ = [
+    "ChangeStream",
+    "Changes",
     "CommittedWrites",
     "Database",
     "Durability",
@@ -133,6 +135,44 @@ class CommittedWrites(NamedTuple):
     label: str | None
     writes: tuple[tuple[bytes, bytes | None], ...]
 
+    def under(self, prefix: bytes) -> CommittedWrites | None:
+        """What it changed of the keys that begin with `prefix`; None if nothing."""
+        if not prefix:
+            return self
+        writes = tuple(it for it in self.writes if it[0].startswith(prefix))
+        return self._replace(writes=writes) if writes else None
+
+
+class ChangeStream(Protocol):
+    """The commits from some point on, in order and none left out, as they become visible."""
+
+    @property
+    def ts(self) -> int:
+        """Every commit up to this one was given out, or concerned none of the keys asked for."""
+        ...
+
+    def next(self, timeout_s: float) -> CommittedWrites | None:
+        """The next commit. None if there is none yet: after so long at most, and perhaps sooner.
+
+        Raises `SnapshotGoneError` (evidence `oldest_ts`) if it has fallen so far behind that commits are missing.
+        """
+        ...
+
+    def close(self) -> None:
+        """End it. Calling it again does nothing."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Changes:
+    """What one commit changed, as `Database.changes` tells it. `time`: when it was, in UTC, if that is known."""
+
+    commit_ts: int
+    time: datetime | None
+    label: str | None
+    puts: dict[str, Any]
+    deletes: list[str]
+
 
 @dataclass(frozen=True, slots=True)
 class OpenTransaction:
@@ -221,6 +261,14 @@ class Store(Protocol):
 
     def scan(self, keys: KeyRange, *, limit: int, reverse: bool = False, keys_only: bool = False) -> Page: ...
     def history(self, key: bytes, *, limit: int, before_ts: int | None = None) -> VersionPage: ...
+    def changes(self, prefix: bytes = b"", from_ts: int | None = None) -> ChangeStream:
+        """The commits after `from_ts`, from now on if it is None, with what they change of the keys under `prefix`.
+
+        Raises `SnapshotGoneError` (evidence `oldest_ts`) if they aren't kept any more, `BadRequestError` for a
+        timestamp in the future.
+        """
+        ...
+
     def begin(self, options: TransactionOptions) -> StoreTransaction:
         """Open a transaction. Raises `SnapshotGoneError` if the timestamp asked for can't be read any more."""
         ...
@@ -335,6 +383,9 @@ class Database(Readable, Protocol):
         label: str | None = None,
         durability: Durability = "default",
     ) -> Transaction: ...
+    def changes(
+        self, *, prefix: str = "", from_ts: int | None = None, timeout_s: float | None = None
+    ) -> Iterator[Changes]: ...
     def run(self, fn: Callable[..., T], /, *args: Any, **kwargs: Any) -> T: ...
     def attempts(self) -> Iterator[AbstractContextManager[Transaction]]: ...
     def transactions(self) -> list[OpenTransaction]: ...

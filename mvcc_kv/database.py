@@ -34,6 +34,7 @@ from mvcc_kv.api import (
     TransactionOptions,
     VersionPage,
 )
+from mvcc_kv.changes import ChangeFeed, check_feed_arguments
 from mvcc_kv.errors import BadRequestError, Error, NoTransactionError, UnavailableError
 from mvcc_kv.values import decode_value, encode_key, encode_number, encode_value
 
@@ -179,6 +180,20 @@ class StoreDatabase:
         if not isinstance(transaction_id, int) or isinstance(transaction_id, bool):
             raise BadRequestError(f"a transaction's id is a whole number, not {transaction_id!r}")
         return self._cells().kill(transaction_id)
+
+    def changes(self, *, prefix: str = "", from_ts: int | None = None, timeout_s: float | None = None) -> ChangeFeed:
+        """The commits after `from_ts`, in order and none left out: an iterator that waits for the next one.
+
+        Without `from_ts` they are those from now on, from this call. With `prefix` they are those that changed a key
+        under it, with that part of what they changed. It ends when nothing came for `timeout_s`; see `ChangeFeed`.
+        Others' commits come when they are durable.
+
+        Over TCP it has a connection of its own, and makes a new one when that is lost. Raises `SnapshotGoneError` if
+        the commits after `from_ts` aren't kept any more (evidence `oldest_ts`: begin there, after reading the state),
+        `BadRequestError` if it is in the future.
+        """
+        check_feed_arguments(from_ts, timeout_s)
+        return ChangeFeed(self._cells().changes(encode_key(prefix), from_ts), self._cells, timeout_s)
 
     def stats(self) -> dict[str, Any]:
         """Counters and sizes, by the names that STATS uses."""

@@ -37,7 +37,7 @@ def _option(name: str, help_text: str, panel: str, **more: Any) -> Any:
 
 
 _WHERE, _ASK, _HOLD, _DISK, _LOG = "Where", "What a client may ask for", "What a client may hold", "Disk", "Logs"
-_KEEP = "What is kept of the past"
+_KEEP, _FEED = "What is kept of the past", "The change feed"
 
 
 def serve(
@@ -157,6 +157,22 @@ def serve(
             min=0,
         ),
     ] = _DEFAULTS.max_pinned_bytes,
+    feed_heartbeat_s: Annotated[
+        float,
+        _option(
+            "--feed-heartbeat-s", "A change feed that is silent says where it is so often; 0: never.", _FEED, min=0
+        ),
+    ] = _DEFAULTS.feed_heartbeat_s,
+    changes_buffer_bytes: Annotated[
+        int,
+        _option(
+            "--changes-buffer-bytes",
+            "How much of the last commits is kept, from the first CHANGES on, for consumers that fall behind or come "
+            "back.",
+            _FEED,
+            min=0,
+        ),
+    ] = _DEFAULTS.changes_buffer_bytes,
     stop_grace_s: Annotated[
         float, _option("--stop-grace-s", "How long a stop waits for clients to read their replies.", _HOLD, min=0)
     ] = _DEFAULTS.stop_grace_s,
@@ -195,6 +211,8 @@ def serve(
         output_max_bytes=output_max_bytes,
         max_read_set_bytes=max_read_set_bytes,
         max_pinned_bytes=max_pinned_bytes,
+        feed_heartbeat_s=feed_heartbeat_s,
+        changes_buffer_bytes=changes_buffer_bytes,
         fsync=fsync,
         checkpoint_interval_s=checkpoint_interval_s,
         checkpoint_log_bytes=checkpoint_log_bytes,
@@ -221,9 +239,10 @@ def run(settings: Settings, data_dir: str | None) -> int:
         try:
             listeners = Listeners(settings)
             resources.callback(listeners.close)
+            history = retained_history(settings.retain_seconds, settings.retain_bytes)
             store = VersionedStore(
                 time_us=lambda: time.time_ns() // 1000,
-                history=retained_history(settings.retain_seconds, settings.retain_bytes),
+                history=history,
                 read_set_bytes_max=settings.max_read_set_bytes,
                 pinned_bytes_max=settings.max_pinned_bytes,
             )

@@ -16,19 +16,31 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from datetime import datetime
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import msgspec
 
-from mvcc_kv.api import Isolation, KeyRange, KeyVersion, OpenTransaction, Page, TransactionOptions, VersionPage
+from mvcc_kv.api import (
+    CommittedWrites,
+    Isolation,
+    KeyRange,
+    KeyVersion,
+    OpenTransaction,
+    Page,
+    TransactionOptions,
+    VersionPage,
+)
 from mvcc_kv.errors import BadRequestError, Error, error_from_result
 from mvcc_kv.values import json_string, microseconds
 
 __all__ = [
     "Conversation",
+    "FeedLine",
     "GarbageError",
     "Reply",
+    "decode_feed_line",
     "encode_add",
+    "encode_changes",
     "encode_command",
     "encode_delete",
     "encode_get",
@@ -94,6 +106,29 @@ class _AllOpened(msgspec.Struct):
     transactions: list[_Opened]
 
 
+class _Change(msgspec.Struct):
+    key: str
+    value: msgspec.Raw = msgspec.Raw(b"")
+    deleted: bool = False
+
+
+class _FeedLine(msgspec.Struct):
+    ts: int | None = None
+    commit_ts: int | None = None
+    time: datetime | None = None
+    label: str | None = None
+    changes: list[_Change] = []
+    resync_at: int | None = None
+
+
+class FeedLine(NamedTuple):
+    """A line of a change feed: how far it is now, and the commit that it tells of; or that commits are `lost`."""
+
+    ts: int
+    commit: CommittedWrites | None = None
+    lost: bool = False
+
+
 class Conversation:
     """What was said on one connection, and what is still awaited.
 
@@ -107,11 +142,12 @@ class Conversation:
         self._searched = 0
         self._replies: list[Reply] = []
         self._awaited = 0
+        self._is_following = False
 
     @property
     def is_idle(self) -> bool:
         """Whether everything was sent and answered, and nothing else came."""
-        return not (self._awaited or self.unsent or self._received)
+        return not (self._awaited or self.unsent or self._received or self._is_following)
 
     @property
     def is_answered(self) -> bool:
@@ -122,6 +158,11 @@ class Conversation:
         """Queue the commands; each will have one reply."""
         self.unsent += b"".join(commands)
         self._awaited += len(commands)
+
+    def follow(self, command: bytes) -> None:
+        """Queue a command whose replies have no end; it is the last one of this conversation."""
+        self.unsent += command
+        self._is_following = True
 
     def sent(self, count_bytes: int) -> None:
         """The socket took the first `count_bytes` of `unsent`."""
@@ -146,14 +187,15 @@ class Conversation:
         """Raise AssertionError if the counts don't fit together."""
         assert self._awaited >= 0, "more replies than commands"
         assert b"\n" not in self._received, "a whole line was left lying"
-        assert not self.unsent or self._awaited, "something unsent, but nothing awaited"
+        assert not self.unsent or self._awaited or self._is_following, "something unsent, but nothing awaited"
 
     def _accept(self, line: bytes) -> None:
-        if self._awaited == 0:
+        if self._awaited == 0 and not self._is_following:
             raise GarbageError(f"a reply that nobody asked for: {_excerpt(line)}")
         reply, self.notice = _decode_reply(line)
         self._replies.append(reply)
-        self._awaited -= 1
+        if not self._is_following:
+            self._awaited -= 1
 
 
 def _decode_reply(line: bytes) -> tuple[Reply, str]:
@@ -177,6 +219,7 @@ def _excerpt(line: bytes) -> str:
 _decode_line = msgspec.json.Decoder(_ReplyLine).decode
 _decode_evidence = msgspec.json.Decoder(dict[str, Any]).decode
 _decode_item = msgspec.json.Decoder(_Item).decode
+_decode_feed_line = msgspec.json.Decoder(_FeedLine).decode
 _decode_items = msgspec.json.Decoder(_Items).decode
 _decode_versions = msgspec.json.Decoder(_Versions).decode
 _decode_opened = msgspec.json.Decoder(_AllOpened).decode
@@ -278,6 +321,18 @@ def encode_history(key: bytes, *, limit: int, before_ts: int | None, tracked: bo
     return encode_command("HISTORY", **members)
 
 
+def encode_changes(prefix: bytes, from_ts: int | None) -> bytes:
+    r"""CHANGES, with the members that are not the default.
+
+    >>> encode_changes(b"user:", 41), encode_changes(b"", None)
+    (b'CHANGES {"prefix":"user:","from":41}\n', b'CHANGES {}\n')
+    """
+    members: dict[str, Any] = {"prefix": prefix.decode()} if prefix else {}
+    if from_ts is not None:
+        members["from"] = from_ts
+    return encode_command("CHANGES", **members)
+
+
 def decode_value_text(result: msgspec.Raw) -> bytes:
     """The value's JSON text in the result of a GET."""
     return bytes(_decoded(_decode_item, result).value)
@@ -305,6 +360,20 @@ def decode_transactions(result: msgspec.Raw) -> list[OpenTransaction]:
     """The open transactions in the result of a TRANSACTIONS."""
     found = _decoded(_decode_opened, result).transactions
     return [OpenTransaction(**msgspec.structs.asdict(it)) for it in found]
+
+
+def decode_feed_line(result: msgspec.Raw) -> FeedLine:
+    """The line of a change feed in a result of CHANGES."""
+    line = _decoded(_decode_feed_line, result)
+    if line.commit_ts is not None:
+        time_us = 0 if line.time is None else microseconds(line.time)
+        writes = tuple((it.key.encode(), None if it.deleted else bytes(it.value)) for it in line.changes)
+        return FeedLine(line.commit_ts, CommittedWrites(line.commit_ts, time_us, line.label, writes))
+    if line.resync_at is not None:
+        return FeedLine(line.resync_at, lost=True)
+    if line.ts is not None:
+        return FeedLine(line.ts)
+    raise GarbageError(f"no line of a change feed: {_excerpt(bytes(result))}")
 
 
 def decode_member(result: msgspec.Raw, name: str) -> int:

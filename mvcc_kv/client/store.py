@@ -22,6 +22,7 @@ from typing import Any, TypeVar
 import msgspec
 
 from mvcc_kv.api import KeyRange, OpenTransaction, Page, TransactionOptions, VersionPage
+from mvcc_kv.client.changes import FeedTimeouts, RemoteChanges
 from mvcc_kv.client.connection import Address, Connection, ConnectionLostError, nothing
 from mvcc_kv.client.core import (
     decode_member,
@@ -63,9 +64,12 @@ KNOWN_TS_AGE_MAX_S = 1.0
 class RemoteStore:
     """A server's store. Satisfies `api.Store` and `api.Keeper`. Thread-safe."""
 
-    def __init__(self, pool: ConnectionPool, patience: Patience | None = None) -> None:
+    def __init__(
+        self, pool: ConnectionPool, patience: Patience | None = None, feed_timeouts: FeedTimeouts | None = None
+    ) -> None:
         self._pool = pool
         self._patience = patience or Patience()
+        self._feed_timeouts = feed_timeouts or FeedTimeouts()
         self._known_ts = 0  # a commit that the server has told of
         self._known_at_s = 0.0
 
@@ -90,7 +94,8 @@ class RemoteStore:
             connect_timeout_s=connect_timeout_s,
             timeout_s=timeout_s,
         )
-        store = cls(ConnectionPool(dial, connections_max=connections_max, wait_s=connect_timeout_s), patience)
+        pool = ConnectionPool(dial, connections_max=connections_max, wait_s=connect_timeout_s)
+        store = cls(pool, patience, FeedTimeouts(connect_timeout_s, timeout_s))
         try:
             store.stats()  # unlike PING, it needs the login
         except BaseException:
@@ -132,6 +137,14 @@ class RemoteStore:
     def history(self, key: bytes, *, limit: int, before_ts: int | None = None) -> VersionPage:
         """Up to `limit` of the key's versions, newest first."""
         return self._repeatably(encode_history(key, limit=limit, before_ts=before_ts), decode_versions)
+
+    def changes(self, prefix: bytes = b"", from_ts: int | None = None) -> RemoteChanges:
+        """The commits after `from_ts`, from now on if it is None; on a connection beside the others.
+
+        Raises `SnapshotGoneError` (evidence `oldest_ts`) if they aren't kept any more, `BadRequestError` for a
+        timestamp in the future.
+        """
+        return RemoteChanges(self._pool.dial, prefix, from_ts, timeouts=self._feed_timeouts, patience=self._patience)
 
     def begin(self, options: TransactionOptions) -> RemoteTransaction:
         """A new transaction, on a connection of its own until it is over."""

@@ -32,6 +32,7 @@ from typing import Any, Protocol
 
 from mvcc_kv.api import CommittedWrites, KeyRange, KeyVersion, OpenTransaction, Page, TransactionOptions, VersionPage
 from mvcc_kv.engine.chains import Version, versions, visible
+from mvcc_kv.engine.changes import CHANGES_BUFFER_BYTES, StoreChanges, feed_begin
 from mvcc_kv.engine.clashes import Marks
 from mvcc_kv.engine.contention import HotKeys
 from mvcc_kv.engine.history import CommitHistory, Superseded
@@ -433,6 +434,10 @@ class VersionedStore:
             if self._history is None:
                 self._history = CommitHistory(retain_bytes=bytes_max)
                 self._history.begin(self._commit_ts)
+
+    def changes(self, prefix: bytes = b"", from_ts: int | None = None) -> StoreChanges:
+        """The commits after `from_ts`, from now on if it is None; see `api.Store`."""
+        return StoreChanges(self, prefix, feed_begin(self, from_ts, bytes_max=CHANGES_BUFFER_BYTES))
 
     def wait_past(self, ts: int, timeout_s: float | None = None) -> bool:
         """Wait in this thread until a commit after `ts` is visible; False if none was in time."""

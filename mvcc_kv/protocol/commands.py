@@ -24,6 +24,7 @@ __all__ = [
     "Add",
     "Auth",
     "Backup",
+    "Changes",
     "Checkpoint",
     "Command",
     "Commit",
@@ -74,12 +75,13 @@ USAGE = {
     "CHECKPOINT": "CHECKPOINT: write checkpoint.json now; answered when it is on disk",
     "BACKUP": 'BACKUP | BACKUP {"prefix": "p"}: every item of one snapshot, in as many reply lines as that takes; in '
     "the last one `next` is null",
+    "CHANGES": 'CHANGES | CHANGES {"prefix": "p", "from": 41}: every commit after that one, or from now on, as a reply '
+    "line each, until your next command",
     "PING": "PING: is somebody there?",
     "AUTH": 'AUTH password | AUTH {"password": "p"}: log in, where the server has a password',
     "HELP": "HELP: this list",
     "QUIT": "QUIT: close the connection; an open transaction is rolled back",
 }
-_LATER = {"CHANGES"}
 
 
 class Get(msgspec.Struct, frozen=True, gc=False):
@@ -169,6 +171,13 @@ class Backup(msgspec.Struct, frozen=True):
     keys: KeyRange
 
 
+class Changes(msgspec.Struct, frozen=True):
+    """The feed of the commits after `from_ts`, of what they change under `prefix`; from now on if it is None."""
+
+    prefix: bytes
+    from_ts: int | None
+
+
 class Ping(msgspec.Struct, frozen=True):
     pass
 
@@ -200,6 +209,7 @@ Command: TypeAlias = (
     | Stats
     | Checkpoint
     | Backup
+    | Changes
     | Ping
     | Help
     | Quit
@@ -248,8 +258,6 @@ def _check_utf8(line: bytes) -> None:
 
 def _unknown(line: bytes) -> UnknownCommandError:
     verb = verb_of(line)
-    if verb in _LATER:
-        return UnknownCommandError(f"{verb} is not supported by this version yet; HELP lists what is")
     near = get_close_matches(verb[:32], USAGE, n=1)
     hint = f"did you mean {near[0]}?" if near else "HELP lists the commands"
     return UnknownCommandError(f"unknown command {verb[:32]!r}; {hint}")
@@ -325,6 +333,11 @@ class _BackupArgument(msgspec.Struct, forbid_unknown_fields=True):
     prefix: str = ""
 
 
+class _ChangesArgument(msgspec.Struct, forbid_unknown_fields=True):
+    prefix: str = ""
+    from_ts: Annotated[int, msgspec.Meta(ge=0)] | None = msgspec.field(name="from", default=None)
+
+
 class _AuthArgument(msgspec.Struct, forbid_unknown_fields=True):
     password: str
 
@@ -339,6 +352,7 @@ _decode_kill = msgspec.json.Decoder(_KillArgument).decode
 _decode_start = msgspec.json.Decoder(_StartArgument).decode
 _decode_commit = msgspec.json.Decoder(_CommitArgument).decode
 _decode_backup = msgspec.json.Decoder(_BackupArgument).decode
+_decode_changes = msgspec.json.Decoder(_ChangesArgument).decode
 _decode_auth = msgspec.json.Decoder(_AuthArgument).decode
 
 
@@ -461,6 +475,11 @@ def _parse_backup(argument: bytes) -> Backup:
     return Backup(KeyRange(wanted.prefix.encode()))
 
 
+def _parse_changes(argument: bytes) -> Changes:
+    wanted = _decoded("CHANGES", _decode_changes, argument) if argument.strip() else _ChangesArgument()
+    return Changes(wanted.prefix.encode(), wanted.from_ts)
+
+
 def _parse_auth(argument: bytes) -> Auth:
     if argument.lstrip().startswith(b"{"):
         decoded: _AuthArgument = _decoded("AUTH", _decode_auth, argument)
@@ -494,6 +513,7 @@ _PARSERS: dict[bytes, Callable[[bytes], Command]] = {
     b"STATS": _without_argument("STATS", Stats()),
     b"CHECKPOINT": _without_argument("CHECKPOINT", Checkpoint()),
     b"BACKUP": _parse_backup,
+    b"CHANGES": _parse_changes,
     b"PING": _without_argument("PING", Ping()),
     b"AUTH": _parse_auth,
     b"HELP": _without_argument("HELP", Help()),

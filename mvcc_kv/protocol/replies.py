@@ -12,7 +12,7 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from mvcc_kv.api import KeyVersion, OpenTransaction, Page, VersionPage
+from mvcc_kv.api import CommittedWrites, KeyVersion, OpenTransaction, Page, VersionPage
 from mvcc_kv.errors import Error
 from mvcc_kv.values import encode_time, json_string
 
@@ -24,6 +24,8 @@ __all__ = [
     "TRANSACTIONS_MAX",
     "addend_reply",
     "backup_reply",
+    "changes_reply",
+    "changes_text",
     "error_reply",
     "history_reply",
     "key_reply",
@@ -149,6 +151,30 @@ def backup_reply(commit_ts: int, page: Page) -> bytes:
     items = b", ".join([b'{"key": %b, "value": %b}' % (json_string(key), value) for key, value in page.items])
     following = b"null" if page.next is None else json_string(page.next)
     return b'{"status": "Ok", "result": {"commit_ts": %d, "items": [%b], "next": %b}}\n' % (commit_ts, items, following)
+
+
+def changes_reply(commit: CommittedWrites) -> bytes:
+    """One of the lines that CHANGES answers with: a commit."""
+    return b'{"status": "Ok", "result": %b}\n' % changes_text(commit)
+
+
+def changes_text(commit: CommittedWrites) -> bytes:
+    """A commit as JSON. Its time is left out where it is not known, its label where it had none.
+
+    >>> changes_text(CommittedWrites(58, 1_795_425_757_123_456, None, ((b"a", b"1.0"), (b"b", None))))
+    b'{"commit_ts": 58, "time": "2026-11-23T09:22:37.123456Z", \
+"changes": [{"key": "a", "value": 1.0}, {"key": "b", "deleted": true}]}'
+    """
+    known = b', "time": "%b"' % encode_time(commit.time_us).encode() if commit.time_us else b""
+    if commit.label is not None:
+        known += b', "label": %b' % _encode(commit.label).encode()
+    return b'{"commit_ts": %d%b, "changes": [%b]}' % (commit.commit_ts, known, b", ".join(map(_change, commit.writes)))
+
+
+def _change(write: tuple[bytes, bytes | None]) -> bytes:
+    key, value = write
+    held = b'"deleted": true' if value is None else b'"value": %b' % value
+    return b'{"key": %b, %b}' % (json_string(key), held)
 
 
 def error_reply(error: Error) -> bytes:

@@ -4,8 +4,9 @@
 
 `run` executes a bounded number of commands, those that look at many keys counting for several, so that nobody
 starves, and stops at a command whose reply comes later, or while the client leaves too much of its output unread. A
-reply of many lines is one line a run, under the same conditions. As long as lines wait, the loop reads no more:
-so what a connection holds is what one `receive` brought, an unfinished line, and its output up to the high mark.
+reply of many lines is a helping of them a run, under the same conditions. As long as lines wait, the loop reads no
+more: so what a connection holds is what one `receive` brought, an unfinished line, and its output up to the high mark
+and one reply line.
 """
 
 from __future__ import annotations
@@ -76,10 +77,12 @@ class Connection:
         """The client will send no more; it may still read."""
         self._take(self._framer.end())
         self._has_ended = True
+        self.session.finish()
 
     def stop(self) -> None:
         """We will take in no more: what has come whole is finished, half a line is not for us to end."""
         self._has_ended = True
+        self.session.finish()
 
     def _take(self, lines: list[Line], data: bytes = b"") -> None:
         if not lines or self.session.wants_to_close:
@@ -109,14 +112,19 @@ class Connection:
     @property
     def can_run(self) -> bool:
         """Whether `run` would execute something now."""
-        if self.session.has_more:  # one line at most is held: should it have to be refused, that is one reply
-            return not self._held and self._has_room
+        session = self.session
+        if session.has_more and not (self._lines and session.gives_way):
+            # One line at most is held: should it have to be refused, that is one reply.
+            return session.is_ready and not self._held and self._has_room
         return bool(self._lines) and not self._is_answer_awaited and self._has_room
 
     @property
     def can_receive(self) -> bool:
         """Whether there is room for more from the client."""
-        return not self._lines and not self.session.has_more and not self._is_over and self._has_room
+        session = self.session
+        if session.has_more and not session.gives_way:
+            return False
+        return not self._lines and not self._is_over and self._has_room
 
     @property
     def _has_room(self) -> bool:
@@ -162,13 +170,18 @@ class Connection:
                 lines.clear()
                 return
             if self.session.has_more:
+                if self._has_ended:
+                    self.session.finish()
                 return
 
     def _say_more(self) -> bool:
-        """Say the next line of a reply in many; whether there was one."""
-        if not self.session.has_more:
+        """Say the next lines of a reply in many; whether it was its turn."""
+        session = self.session
+        if not session.has_more or (self._lines and session.gives_way):
             return False
-        self._say(self.session.more())
+        said = session.more(self._output_high_bytes - self.output_bytes - self._held_bytes)
+        if said:
+            self._say(said)
         return True
 
     def _answer(self, reply: bytes) -> None:

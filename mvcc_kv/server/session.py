@@ -28,7 +28,16 @@ from functools import partial
 from hmac import compare_digest
 from typing import Any, Protocol
 
-from mvcc_kv.api import KeyRange, OpenTransaction, Page, StoreTransaction, TransactionOptions, VersionPage
+from mvcc_kv.api import (
+    CommittedWrites,
+    KeyRange,
+    OpenTransaction,
+    Page,
+    StoreTransaction,
+    TransactionOptions,
+    VersionPage,
+)
+from mvcc_kv.engine.changes import CHANGES_BUFFER_BYTES, feed_begin
 from mvcc_kv.errors import (
     AuthRequiredError,
     BadRequestError,
@@ -48,8 +57,10 @@ from mvcc_kv.protocol.commands import USAGE, parse, verb_of
 from mvcc_kv.protocol.framing import Line
 from mvcc_kv.protocol.guard import is_host_header
 from mvcc_kv.server.backup import Backup
+from mvcc_kv.server.feed import Feed
 from mvcc_kv.server.notice import EarlyNotice
 from mvcc_kv.server.scans import bounded_history, bounded_page
+from mvcc_kv.server.streams import Stream
 
 __all__ = ["Services", "Session"]
 
@@ -93,6 +104,10 @@ class ServedStore(Protocol):
     def visible_ts(self) -> int: ...
     @property
     def reachable_ts(self) -> int: ...
+    @property
+    def oldest_ts(self) -> int: ...
+    def commits_after(self, ts: int, limit: int) -> list[CommittedWrites]: ...
+    def keep_changes(self, bytes_max: int) -> None: ...
     def get(self, key: bytes, seen_ts: int = 0) -> bytes | None: ...
     def put(self, key: bytes, value: bytes, token: str | None = None) -> None: ...
     def delete(self, key: bytes, token: str | None = None) -> bool: ...
@@ -127,6 +142,7 @@ class Services:
     clock: Callable[[], float]
     max_transaction_bytes: int = 1024
     password: str | None = None
+    changes_buffer_bytes: int = CHANGES_BUFFER_BYTES
 
 
 @dataclass(slots=True)
@@ -154,19 +170,20 @@ class Session:
     """Executes a client's commands one after the other.
 
     `execute` returns a command's reply, or None if it comes later, through `answer_later`; until then
-    no other command may be executed. Nor while `has_more`: the reply has more lines, and `more` makes the next.
+    no other command may be executed. Nor while `has_more`: the reply has more lines, and `more` makes the next ones.
+    But if it `gives_way`, a command may be executed, and ends it.
     `client` is what others are told of who this is. `effort`: how many keys the last command looked at, beyond one.
     """
 
     __slots__ = (
         "_answer_later",
-        "_backup_made",
         "_client",
         "_locked",
         "_opened",
         "_seen_ts",
         "_services",
         "_spent_bytes",
+        "_stream",
         "effort",
         "hold_ts",
         "speaks_http",
@@ -178,7 +195,7 @@ class Session:
         self._client = client
         self._answer_later = answer_later
         self._opened: _Opened | None = None
-        self._backup_made: Backup | None = None
+        self._stream: Stream | None = None
         self._locked = services.password is not None
         self._spent_bytes = 0  # by the command at hand and those before it in its transaction
         self._seen_ts = 0  # the newest commit that this client knows of: it must not read behind that
@@ -201,6 +218,8 @@ class Session:
 
     def execute(self, line: Line) -> bytes | None:
         """The reply to a command line, or None if it comes later."""
+        if self._stream is not None:
+            self._end_stream()
         opened = self._opened
         self.effort = 0
         try:
@@ -228,20 +247,43 @@ class Session:
     @property
     def has_more(self) -> bool:
         """Whether the last command's reply has more lines."""
-        return self._backup_made is not None
+        return self._stream is not None
 
-    def more(self) -> bytes:
-        """The next line of a reply in many: made now, so that nothing is made before there is room for it."""
-        backup = self._backup_made
-        assert backup is not None, "there is more"
+    @property
+    def is_ready(self) -> bool:
+        """Whether `more` would say something now."""
+        return self._stream is not None and self._stream.is_ready
+
+    @property
+    def gives_way(self) -> bool:
+        """Whether a command may be executed though the last one's reply has more lines."""
+        return self._stream is not None and self._stream.gives_way
+
+    @property
+    def feed(self) -> Feed | None:
+        """The feed that the client follows."""
+        stream = self._stream
+        return stream if isinstance(stream, Feed) else None
+
+    def more(self, bytes_max: int) -> bytes:
+        """The next lines of a reply in many: made now, so that nothing is made before there is room for it."""
+        stream = self._stream
+        assert stream is not None, "there is more"
         try:
-            reply = backup.reply()
+            said = stream.more(bytes_max)
         except Error as error:  # its snapshot was ended
-            self._end_backup()
+            self._end_stream()
             return replies.error_reply(error)
-        if backup.is_over:
-            self._backup_made = None
-        return reply
+        if stream.is_over:
+            self._end_stream()
+        return said
+
+    def finish(self) -> None:
+        """The client will ask for nothing more."""
+        if self._stream is not None:
+            self._stream.finish()
+            if self._stream.is_over:
+                self._end_stream()
 
     def expire(self, after_s: float) -> None:
         """Roll the open transaction back because it took too long; the client is told at its next command."""
@@ -257,8 +299,8 @@ class Session:
         """What this client saw beyond `visible_ts` will never be visible: forget it, and what was begun there."""
         self._seen_ts = self.hold_ts = 0
         visible_ts = self._services.store.visible_ts
-        if self._backup_made is not None and self._backup_made.commit_ts > visible_ts:
-            self._end_backup()
+        if self._stream is not None and self._stream.ts > visible_ts:
+            self._end_stream()
         opened = self._opened
         if opened is not None and opened.transaction.start_ts > visible_ts:
             if opened.cause is None:
@@ -267,7 +309,7 @@ class Session:
 
     def close(self) -> None:
         """The client is gone: roll its transaction back."""
-        self._end_backup()
+        self._end_stream()
         if self._opened is not None:
             self._opened.transaction.rollback()
             self._opened = None
@@ -485,13 +527,24 @@ class Session:
         options = TransactionOptions(read_only=True, label="BACKUP")
         snapshot = self._services.store.begin(options, self._seen_ts, client=self._client)
         self._wait_for(snapshot.start_ts)
-        self._backup_made = Backup(snapshot, command.keys)
-        return self.more()
+        self._stream = Backup(snapshot, command.keys)
+        return self.more(0)
 
-    def _end_backup(self) -> None:
-        backup, self._backup_made = self._backup_made, None
-        if backup is not None:
-            backup.close()
+    def _changes(self, command: commands.Changes) -> bytes:
+        if self._opened is not None:
+            raise BadRequestError("CHANGES tells of others' commits; COMMIT or ROLLBACK this transaction first")
+        services = self._services
+        from_ts = feed_begin(
+            services.store, command.from_ts, bytes_max=services.changes_buffer_bytes, seen_ts=self._seen_ts
+        )
+        self._wait_for(from_ts)
+        self._stream = Feed(services.store, command.prefix, from_ts, services.clock)
+        return self.more(0)
+
+    def _end_stream(self) -> None:
+        stream, self._stream = self._stream, None
+        if stream is not None:
+            stream.close()
 
     def _ping(self, _: commands.Ping) -> bytes:
         return replies.PONG
@@ -538,6 +591,7 @@ _HANDLERS: dict[type[commands.Command], Callable[[Session, Any], bytes | None]] 
     commands.Stats: Session._stats,
     commands.Checkpoint: Session._checkpoint,
     commands.Backup: Session._backup,
+    commands.Changes: Session._changes,
     commands.Ping: Session._ping,
     commands.Help: Session._help,
     commands.Quit: Session._quit,

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
+from mvcc_kv.engine.changes import CHANGES_BUFFER_BYTES
+
 __all__ = ["Fsync", "Settings"]
 
 Fsync: TypeAlias = Literal["always", "interval", "never"]
@@ -34,6 +36,10 @@ class Settings:
     output_max_bytes: int = 64 * 1024 * 1024
     max_read_set_bytes: int = 16 * 1024 * 1024
     max_pinned_bytes: int = 1024 * 1024 * 1024
+
+    # The change feed
+    feed_heartbeat_s: float = 5.0
+    changes_buffer_bytes: int = CHANGES_BUFFER_BYTES
 
     # What the server does by itself
     fsync: Fsync = "always"
