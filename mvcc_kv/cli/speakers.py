@@ -129,7 +129,7 @@ class EngineSpeaker:
             clock=time.monotonic,
             max_transaction_bytes=self._max_transaction_bytes,
         )
-        session = self._sessions[name] = Session(services, self._late.append)
+        session = self._sessions[name] = Session(services, self._late.append, client=name)
         return session
 
     def _answer_with_checkpoint(self, answer: Callable[[int | Error], None]) -> None:

@@ -113,6 +113,11 @@ class Connection:
         """Whether it is open, everything was answered, and nothing else came."""
         return self._closed_because is None and self._conversation.is_idle
 
+    @property
+    def notice(self) -> str:
+        """What the last reply that was no error said to people beside its result."""
+        return self._conversation.notice
+
     def is_alive(self) -> bool:
         """Whether the peer has neither closed it nor said anything unasked. One system call."""
         if not self.is_reusable:

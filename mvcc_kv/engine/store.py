@@ -473,16 +473,18 @@ class VersionedStore:
         """
         with self._lock:
             assert not self._heads and not self._commit_ts, "restore is for a new store"
-            self._index.fill((key, (commit_ts, value, None)) for key, value in items)
             self._commit_ts = self._visible_ts = commit_ts
+            history = self._history
+            if history is not None and history.newest_ts != commit_ts:
+                history.begin(commit_ts)
+            known_ts = commit_ts if history is None else history.base_ts  # what history hasn't, was there before it
+            self._index.fill((key, (known_ts, value, None)) for key, value in items)
             self._outcomes.restore(tokens or {})
-            if self._history is not None:
-                self._restore_history(self._history)
+            if history is not None:
+                self._restore_history(history)
 
     def _restore_history(self, history: CommitHistory) -> None:
         """Take the newest versions that history knows of as they were, tombstones too: the past needs those."""
-        if history.newest_ts != self._commit_ts:
-            history.begin(self._commit_ts)
         for commit_ts, key, value in sorted(history.newest()):
             self._heads[key] = (commit_ts, value, None)
             if value is None:

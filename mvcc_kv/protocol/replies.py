@@ -9,9 +9,10 @@ Keys and values are laid in as the text that the store holds; only what is rare 
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from typing import Any
 
-from mvcc_kv.api import CommittedWrites, Page
+from mvcc_kv.api import CommittedWrites, KeyVersion, OpenTransaction, Page, VersionPage
 from mvcc_kv.errors import Error
 from mvcc_kv.values import encode_time, json_string
 
@@ -20,15 +21,23 @@ __all__ = [
     "PONG",
     "ROLLED_BACK",
     "STARTED",
+    "TRANSACTIONS_MAX",
+    "addend_reply",
     "backup_reply",
     "changes_reply",
     "changes_text",
     "error_reply",
+    "history_reply",
     "key_reply",
+    "noticed",
     "page_reply",
     "pair_reply",
     "result_reply",
+    "transactions_reply",
 ]
+
+# TRANSACTIONS lists at most so many, the oldest snapshots, and says how many there are.
+TRANSACTIONS_MAX = 1_000
 
 _encode = json.JSONEncoder(ensure_ascii=False).encode  # its default spacing is the original's
 
@@ -49,7 +58,7 @@ PONG = result_reply("PONG")
 
 
 def pair_reply(key: bytes, value: bytes) -> bytes:
-    """The reply to PUT and GET.
+    """The reply to PUT and GET, and to ADD where the sum is known.
 
     >>> pair_reply(b"key1", b'"value1"')
     b'{"status": "Ok", "result": {"key": "key1", "value": "value1"}}\\n'
@@ -62,6 +71,11 @@ def key_reply(key: bytes) -> bytes:
     return b'{"status": "Ok", "result": {"key": %b}}\n' % json_string(key)
 
 
+def addend_reply(key: bytes, by: bytes) -> bytes:
+    """The reply to ADD in a transaction, where the sum is known only at the commit."""
+    return b'{"status": "Ok", "result": {"key": %b, "by": %b}}\n' % (json_string(key), by)
+
+
 def page_reply(page: Page, *, keys_only: bool) -> bytes:
     """The reply to SCAN."""
     if keys_only:
@@ -70,6 +84,62 @@ def page_reply(page: Page, *, keys_only: bool) -> bytes:
         items = b", ".join(b'{"key": %b, "value": %b}' % (json_string(key), value) for key, value in page.items)
     following = b"null" if page.next is None else json_string(page.next)
     return b'{"status": "Ok", "result": {"items": [%b], "next": %b}}\n' % (items, following)
+
+
+def history_reply(key: bytes, page: VersionPage) -> bytes:
+    """The reply to HISTORY.
+
+    >>> history_reply(b"a", VersionPage([KeyVersion(5, b"1", 0, "x"), KeyVersion(4, None)], None, 3))
+    b'{"status": "Ok", "result": {"key": "a", "versions": [{"commit_ts": 5, "time": "1970-01-01T00:00:00.000000Z", \
+"label": "x", "value": 1}, {"commit_ts": 4, "deleted": true}], "next": null, "oldest_ts": 3}}\\n'
+    """
+    versions = b", ".join(map(_version, page.versions))
+    following = b"null" if page.next is None else b"%d" % page.next
+    return b'{"status": "Ok", "result": {"key": %b, "versions": [%b], "next": %b, "oldest_ts": %d}}\n' % (
+        json_string(key),
+        versions,
+        following,
+        page.oldest_ts,
+    )
+
+
+def _version(version: KeyVersion) -> bytes:
+    known = b""
+    if version.time_us is not None:
+        known += b', "time": "%b"' % encode_time(version.time_us).encode()
+    if version.label is not None:
+        known += b', "label": %b' % _encode(version.label).encode()
+    held = b'"deleted": true' if version.value is None else b'"value": %b' % version.value
+    return b'{"commit_ts": %d%b, %b}' % (version.commit_ts, known, held)
+
+
+def transactions_reply(transactions: Sequence[OpenTransaction]) -> bytes:
+    """The reply to TRANSACTIONS; those come with the oldest snapshot first."""
+    listed = [
+        {
+            "transaction": it.id,
+            "age_s": round(it.age_s, 3),
+            "start_ts": it.start_ts,
+            "isolation": it.isolation,
+            "read_only": it.read_only,
+            "label": it.label,
+            "client": it.client,
+            "keys_written": it.keys_written,
+            "read_set_bytes": it.read_set_bytes,
+            "pinned_bytes": it.pinned_bytes,
+        }
+        for it in transactions[:TRANSACTIONS_MAX]
+    ]
+    return result_reply({"transactions": listed, "total": len(transactions)})
+
+
+def noticed(reply: bytes, notice: str) -> bytes:
+    """The reply of an Ok, with a word for people in it.
+
+    >>> noticed(key_reply(b"a"), "hurry")
+    b'{"status": "Ok", "result": {"key": "a"}, "message": "hurry"}\\n'
+    """
+    return b'%b, "message": %b}\n' % (reply.removesuffix(b"}\n"), _encode(notice).encode())
 
 
 def backup_reply(commit_ts: int, page: Page) -> bytes:

@@ -47,7 +47,7 @@ class Backup:
     def more(self, bytes_max: int) -> bytes:
         """The next reply, which is bounded as it is."""
         assert self._rest is not None, "it is not over"
-        page = bounded_page(self._snapshot.scan, self._rest, limit=_REPLY_KEYS, reverse=False)
+        page, _ = bounded_page(self._snapshot.scan, self._rest, limit=_REPLY_KEYS, reverse=False)
         if page.next is None:
             self.close()
         else:

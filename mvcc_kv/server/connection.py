@@ -2,10 +2,11 @@
 
     receive() -> framer -> lines waiting -> run(): session -> output, which the loop sends
 
-`run` executes a bounded number of commands, so that nobody starves, and stops at a command whose reply comes
-later, or while the client leaves too much of its output unread. A reply of many lines is a helping of them a run, under
-the same conditions. As long as lines wait, the loop reads no more: so what a connection holds is what one `receive`
-brought, an unfinished line, and its output up to the high mark and one reply line.
+`run` executes a bounded number of commands, those that look at many keys counting for several, so that nobody
+starves, and stops at a command whose reply comes later, or while the client leaves too much of its output unread. A
+reply of many lines is a helping of them a run, under the same conditions. As long as lines wait, the loop reads no
+more: so what a connection holds is what one `receive` brought, an unfinished line, and its output up to the high mark
+and one reply line.
 """
 
 from __future__ import annotations
@@ -21,6 +22,9 @@ from mvcc_kv.server.session import Services, Session
 from mvcc_kv.server.settings import Settings
 
 __all__ = ["Connection"]
+
+# To look at so many keys counts as a command: 256 a turn are some four thousand keys, a SCAN of 2,000 being 126.
+KEYS_PER_COMMAND = 16
 
 
 class Connection:
@@ -43,9 +47,9 @@ class Connection:
         "session",
     )
 
-    def __init__(self, services: Services, settings: Settings) -> None:
+    def __init__(self, services: Services, settings: Settings, client: str | None = None) -> None:
         self.on_answer: Callable[[], None] = lambda: None  # called when a reply that was to come later has come
-        self.session = Session(services, self._answer)
+        self.session = Session(services, self._answer, client)
         self._framer = LineFramer(line_bytes_max=settings.max_transaction_bytes, strict=settings.strict_lines)
         self._commands_per_turn = settings.commands_per_turn
         self._output_high_bytes = settings.output_high_bytes
@@ -150,12 +154,14 @@ class Connection:
         if self._say_more():
             return
         execute = self.session.execute
-        for _ in range(min(len(lines), self._commands_per_turn)):
+        left = self._commands_per_turn
+        while lines and left > 0:
             if self._is_answer_awaited or not self._has_room:
                 return
             line = lines.popleft()
             self._is_answer_awaited = True  # a reply that comes later may come while the command is executed
             reply = execute(line)
+            left -= 1 + self.session.effort // KEYS_PER_COMMAND
             if reply is None:
                 continue
             self._is_answer_awaited = False

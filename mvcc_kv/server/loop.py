@@ -302,7 +302,7 @@ class Server:
         with contextlib.suppress(OSError):
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-        peer = _Peer(sock, name, Connection(self._services, self._settings), self._now)
+        peer = _Peer(sock, name, Connection(self._services, self._settings, name), self._now)
         peer.connection.on_answer = partial(self._answered, peer)
         self._peers[peer] = None
         self._selector.register(sock, _READ, peer)

@@ -34,6 +34,8 @@ class Settings:
     commands_per_turn: int = 256
     output_high_bytes: int = 1024 * 1024
     output_max_bytes: int = 64 * 1024 * 1024
+    max_read_set_bytes: int = 16 * 1024 * 1024
+    max_pinned_bytes: int = 1024 * 1024 * 1024
 
     # The change feed
     feed_heartbeat_s: float = 5.0
@@ -43,4 +45,6 @@ class Settings:
     fsync: Fsync = "always"
     checkpoint_interval_s: float = 300.0
     checkpoint_log_bytes: int = 64 * 1024 * 1024
+    retain_seconds: float = 0.0  # of history; both 0: none is kept
+    retain_bytes: int = 0
     stop_grace_s: float = 5.0
