@@ -10,6 +10,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
+from itertools import islice
 from math import gcd
 from random import Random
 from typing import NamedTuple
@@ -22,7 +23,7 @@ from tests.explorer.programs import KEYS, MODES, Mode, Program, Space, Transacti
 from tests.explorer.stage import SCAN_LIMIT, History, Stage
 from tests.explorer.verdict import fault
 
-__all__ = ["Engine", "Finding", "Tally", "examine", "explore", "schedules", "smallest"]
+__all__ = ["Engine", "Exploration", "Finding", "Tally", "examine", "explore", "schedules", "smallest"]
 
 Engine = Callable[[], VersionedStore]
 
@@ -115,6 +116,14 @@ def schedules(program: Program, random: Random, *, every_max: int = EVERY_MAX) -
     return interleavings.representatives(program.steps, random)
 
 
+class Exploration(NamedTuple):
+    """What was explored, how many of the space's numbers that was, and what was found."""
+
+    tally: Tally
+    walked: int
+    found: Finding | None
+
+
 def explore(
     space: Space,
     *,
@@ -122,24 +131,27 @@ def explore(
     every_max: int = EVERY_MAX,
     programs_max: int | None = None,
     budget_s: float | None = None,
+    share: tuple[int, int] = (0, 1),
     engine: Engine = VersionedStore,
-) -> tuple[Tally, float, Finding | None]:
+) -> Exploration:
     """Walk a space until it is through, or something is found, or a limit is reached.
 
-    Returns what was explored, the part of the space that it is (1.0: all), and what was found.
+    A `share` of (1, 3) is the second third of it, for one of three processes with the same seed.
     """
     tally, random = Tally(), Random(seed)
     until = None if budget_s is None else time.monotonic() + budget_s
-    for walked, number in enumerate(_walk(space.size, random)):
+    walked = 0
+    for number in islice(_walk(space.size, random), share[0], None, share[1]):
         if tally.programs == programs_max or (until is not None and time.monotonic() > until):
-            return tally, walked / space.size, None
+            return Exploration(tally, walked, None)
+        walked += 1
         program = space.program(number)
         if program is None:
             continue
         found = examine(program, schedules(program, random, every_max=every_max), tally, engine)
         if found is not None:
-            return tally, walked / space.size, found
-    return tally, 1.0, None
+            return Exploration(tally, walked, found)
+    return Exploration(tally, walked, None)
 
 
 def _walk(size: int, random: Random) -> Iterator[int]:

@@ -82,7 +82,7 @@ class Program(NamedTuple):
 
 def amount(transaction: int, operation: int) -> int:
     """What this operation writes, or adds."""
-    return 10 ** (1 + OPERATIONS_MAX * transaction + operation)
+    return int(10 ** (1 + OPERATIONS_MAX * transaction + operation))
 
 
 def initial_state(program: Program) -> dict[str, int]:
@@ -92,7 +92,7 @@ def initial_state(program: Program) -> dict[str, int]:
 
 def menu(keys: tuple[str, ...]) -> tuple[Operation, ...]:
     """Every operation over these keys."""
-    on_keys = [Operation(verb, key) for key in keys for verb in ("GET", "PUT", "DEL", "ADD")]  # type: ignore[arg-type]
+    on_keys = [Operation(verb, key) for key in keys for verb in ("GET", "PUT", "DEL", "ADD")]
     scans = [
         Operation("SCAN"),
         Operation("SCAN", limit=1),
