@@ -16,7 +16,7 @@ A page of a scan that has a `next` speaks of the part of the range before it, an
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import NamedTuple, TypeAlias
 
 from mvcc_kv.api import KeyRange
@@ -25,7 +25,8 @@ from tests.explorer.stage import Answer, PageAnswer
 
 __all__ = ["Deed", "State", "perform"]
 
-State: TypeAlias = Mapping[str, int]
+State: TypeAlias = "tuple[int | None, ...]"
+"""What each key holds, in the order of KEYS; None if it isn't there."""
 
 
 class Deed(NamedTuple):
@@ -43,13 +44,14 @@ class Deed(NamedTuple):
 
     def applied_to(self, state: State) -> State:
         """What another state becomes by this deed."""
-        result = {key: value for key, value in {**state, **self.writes}.items() if value is not None}
+        result = dict(zip(KEYS, state, strict=True)) | self.writes
         for key, by in self.adds.items():
-            result[key] = result.get(key, 0) + by
-        return result
+            result[key] = (result[key] or 0) + by
+        return tuple(result[key] for key in KEYS)
 
 
-def perform(t: int, transaction: TransactionProgram, answers: Sequence[Answer], state: State) -> Deed:
+@lru_cache(10_000)
+def perform(t: int, transaction: TransactionProgram, answers: tuple[Answer, ...], state: State) -> Deed:
     """Run transaction `t` on this state, and compare with the answers that it was given."""
     acting = _Acting(state)
     wrong = None
@@ -64,8 +66,8 @@ class _Acting:
     """A transaction under way: what it sees, and what it touched."""
 
     def __init__(self, state: State) -> None:
-        self._state = state
-        self._view = dict(state)
+        self._state = {key: value for key, value in zip(KEYS, state, strict=True) if value is not None}
+        self._view = dict(self._state)
         self._assigned: set[str] = set()  # put, or deleted when it was there
         self._added: dict[str, int] = {}
         self._reads: set[str] = set()
@@ -123,7 +125,7 @@ class _Acting:
             if key in self._view or key in self._state
         }
         adds = {key: self._added[key] for key in blind}
-        return Deed(self._view, wrong, writes, adds, frozenset(self._reads))
+        return Deed(tuple(map(self._view.get, KEYS)), wrong, writes, adds, frozenset(self._reads))
 
 
 def _number(answer: Answer) -> int | None:

@@ -85,14 +85,16 @@ def amount(transaction: int, operation: int) -> int:
     return int(10 ** (1 + OPERATIONS_MAX * transaction + operation))
 
 
-def initial_state(program: Program) -> dict[str, int]:
-    """What is there at the beginning."""
-    return {key: KEYS.index(key) + 1 for key in program.present}
+def initial_state(program: Program) -> tuple[int | None, ...]:
+    """What each of KEYS holds at the beginning."""
+    return tuple(number if key in program.present else None for number, key in enumerate(KEYS, 1))
 
 
 def menu(keys: tuple[str, ...]) -> tuple[Operation, ...]:
-    """Every operation over these keys."""
+    """Every operation over these keys; of a single key, what a scan says is what GET says."""
     on_keys = [Operation(verb, key) for key in keys for verb in ("GET", "PUT", "DEL", "ADD")]
+    if len(keys) == 1:
+        return tuple(on_keys)
     scans = [
         Operation("SCAN"),
         Operation("SCAN", limit=1),
@@ -115,7 +117,9 @@ class Space:
 
     @property
     def name(self) -> str:
-        return f"{self.transactions} transactions of up to {self.operations_max} operations over {len(self.keys)} keys"
+        return (
+            f"{self.transactions} transactions, up to {self.operations_max} operations each, keys {' '.join(self.keys)}"
+        )
 
     @property
     def size(self) -> int:

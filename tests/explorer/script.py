@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from tests.explorer.interleavings import Schedule
-from tests.explorer.programs import Operation, Program, TransactionProgram, amount, initial_state
+from tests.explorer.programs import KEYS, Operation, Program, TransactionProgram, amount, initial_state
 
 __all__ = ["golden_script"]
 
@@ -18,8 +18,9 @@ def golden_script(program: Program, schedule: Schedule, comment: str) -> str:
 
 
 def _steps(program: Program, schedule: Schedule) -> Iterator[str]:
-    for key, value in initial_state(program).items():
-        yield f"t0: PUT {json.dumps({'key': key, 'value': value})}"
+    for key, value in zip(KEYS, initial_state(program), strict=True):
+        if value is not None:
+            yield f"t0: PUT {json.dumps({'key': key, 'value': value})}"
     taken = [0] * len(program.transactions)
     for t in schedule:
         yield f"t{t + 1}: {_command(t, program.transactions[t], taken[t])}"

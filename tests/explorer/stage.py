@@ -53,7 +53,7 @@ class Stage:
 
     def __init__(self, program: Program, engine: Callable[[], VersionedStore] = VersionedStore) -> None:
         self._engine = engine
-        self._initial = [(key.encode(), b"%d" % value) for key, value in initial_state(program).items()]
+        self._initial = _items(initial_state(program))
         self._options = [_options(transaction) for transaction in program.transactions]
         self._operations = [
             [_said(operation, b"%d" % amount(t, at)) for at, operation in enumerate(transaction.operations)]
@@ -84,6 +84,10 @@ class Stage:
                 events.append(("COMMIT", t))
         final = tuple(store.get(key.encode()) for key in KEYS)
         return History(tuple(events), tuple(start_ts), tuple(map(tuple, answers)), tuple(outcomes), final), store
+
+
+def _items(state: tuple[int | None, ...]) -> list[tuple[bytes, bytes]]:
+    return [(key.encode(), b"%d" % value) for key, value in zip(KEYS, state, strict=True) if value is not None]
 
 
 def _options(transaction: TransactionProgram) -> TransactionOptions:

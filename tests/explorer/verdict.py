@@ -22,11 +22,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from itertools import permutations
+from itertools import combinations, permutations
 from typing import NamedTuple
 
 from tests.explorer.meaning import Deed, State, perform
-from tests.explorer.programs import KEYS, Program, initial_state
+from tests.explorer.programs import Program, initial_state
 from tests.explorer.stage import History, Outcome
 
 __all__ = ["fault"]
@@ -60,7 +60,7 @@ class _Trial:
 
     def faults(self) -> Iterator[str]:
         state: State = initial_state(self.program)
-        newest_ts = len(state)
+        newest_ts = len(self.program.present)
         for kind, t in self.history.events:
             if kind == "START":
                 self.snapshots[t] = state, len(self.commits)
@@ -116,19 +116,18 @@ def _clashing(one: Deed, other: Deed) -> frozenset[str]:
 
 
 def _unserializable(program: Program, history: History, trial: _Trial) -> Iterator[str]:
-    committed = [t for t, outcome in enumerate(history.outcomes) if outcome.commit_ts is not None]
+    committed = [t for kind, t in history.events if kind == "COMMIT" and history.outcomes[t].commit_ts is not None]
     if not any(program.transactions[t].is_serializable for t in committed):
         return
-    orders = [order for order in permutations(committed) if _in_real_time(order, history)]
+    orders = (order for order in permutations(committed) if _in_real_time(order, history))
     if not any(_gives(order, program, history, trial) for order in orders):
-        yield "no serial order of " + ", ".join(map(_name, committed)) + " gives these answers and ends so"
+        yield "no serial order of " + ", ".join(map(_name, sorted(committed))) + " gives these answers and ends so"
 
 
 def _in_real_time(order: tuple[int, ...], history: History) -> bool:
     """Whether nobody comes after somebody who only started when he had committed."""
-    at = {event: place for place, event in enumerate(history.events)}
-    pairs = [(earlier, later) for place, earlier in enumerate(order) for later in order[place + 1 :]]
-    return all(at["COMMIT", later] > at["START", earlier] for earlier, later in pairs)
+    at = history.events.index
+    return all(at(("COMMIT", later)) > at(("START", earlier)) for earlier, later in combinations(order, 2))
 
 
 def _gives(order: tuple[int, ...], program: Program, history: History, trial: _Trial) -> bool:
@@ -146,7 +145,7 @@ def _gives(order: tuple[int, ...], program: Program, history: History, trial: _T
 
 
 def _as_told(state: State) -> tuple[bytes | None, ...]:
-    return tuple(b"%d" % state[key] if key in state else None for key in KEYS)
+    return tuple(None if value is None else b"%d" % value for value in state)
 
 
 def _name(t: int) -> str:
