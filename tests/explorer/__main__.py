@@ -19,8 +19,8 @@ from tests.explorer.script import golden_script
 SPACES = [
     (Space(2, 1), EVERY_MAX, 10),
     (Space(3, 1, KEYS[:1]), EVERY_MAX, 10),
-    (Space(3, 1), 0, 10),
-    (Space(2, 2), 0, 10),
+    (Space(3, 1), 0, 20),
+    (Space(2, 2), 0, 20),
     (Space(2, 2), EVERY_MAX, 15),
     (Space(3, 1), EVERY_MAX, 5),
     (Space(2, 3), 0, 5),

@@ -59,11 +59,11 @@ def test_a_broken_engine_is_found(saboteur: str) -> None:
     assert found is not None, f"nothing that {saboteur} does was found"
     shown = smallest(found, SABOTEURS[saboteur])
     operations = sum(len(transaction.operations) for transaction in shown.program.transactions)
-    assert len(shown.program.transactions) <= 2 and operations <= 5, golden_script(*shown)
+    assert len(shown.program.transactions) <= 3 and operations <= 5, golden_script(*shown)
 
 
 def test_an_engine_that_nobody_bends_passes_through_the_same_hands() -> None:
-    assert explore(Space(2, 1), seed=SEED, engine=HONEST).found is None
+    assert explore(Space(2, 1), seed=SEED, every_max=0, engine=HONEST).found is None
 
 
 def test_a_finding_is_a_script_that_the_engine_can_be_told() -> None:

@@ -370,6 +370,20 @@ def test_a_refusal_that_names_the_wrong_key_or_commit_is_found() -> None:
         rejected(program([PUT_A], [PUT_A, PUT_B], present="ab"), refused, "t2 was told that it lost")
 
 
+def test_a_refusal_that_leaves_out_a_lost_key_is_found() -> None:
+    both: list[Operation] = [PUT_A, PUT_B]
+    for winners, is_right in (({"a": 3, "b": 3}, True), ({"a": 3}, False)):
+        refused = history(
+            "S1 S2 C1 C2",
+            start_ts=(2, 2),
+            answers=[(None, None), (None, None)],
+            outcomes=[3, winners],
+            final={"a": X1, "b": X2},
+        )
+        found = fault(program(both, both, present="ab"), refused)
+        assert (found is None) is is_right
+
+
 def test_timestamps_that_jump_are_found() -> None:
     jump = history("S1 C1", start_ts=(1,), answers=[(None,)], outcomes=[3], final={"a": X1})
     rejected(program([PUT_A]), jump, "t1 commits at 3, not 2")

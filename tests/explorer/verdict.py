@@ -13,14 +13,14 @@ COMMITs.
                   it there. Snapshot transactions take part with what they wrote.
                   (Papadimitriou 1979; Herlihy and Wing 1990)
     precision     Who is refused wrote something, and a transaction that overlapped with it committed a write to a key
-                  that it wrote too, or, if it is serializable, read: or might have, in the range of a scan. The keys
-                  that it is told about are such keys, and the timestamps are of such commits.
+                  that it wrote too, or, if it is serializable, read: or might have, in the range of a scan. It is
+                  told of all these keys and of no others, and for each of them of such a commit.
     timestamps    A transaction starts at the newest commit's, and each commit that writes has the one after.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import combinations, permutations
 from typing import NamedTuple
@@ -104,10 +104,13 @@ class _Trial:
             reasons |= {(key, other.commit_ts) for other in overlapping for key in deed.reads & other.deed.written}
         yield from _unless(bool(deed.written), f"{_name(t)} wrote nothing and was refused")
         yield from _unless(bool(reasons), f"{_name(t)} was refused for nothing")
-        is_told = bool(outcome.winners) and set(outcome.winners) <= reasons
-        yield from _unless(
-            is_told, f"{_name(t)} was told that it lost {outcome.winners}, but it lost {sorted(reasons)}"
-        )
+        is_right = set(outcome.winners) <= reasons and _keys(outcome.winners) == _keys(reasons)
+        told = f"{_name(t)} was told that it lost {outcome.winners}, but it lost {sorted(reasons)}"
+        yield from _unless(is_right, told)
+
+
+def _keys(lost: Iterable[tuple[str, int]]) -> set[str]:
+    return {key for key, _ in lost}
 
 
 def _clashing(one: Deed, other: Deed) -> frozenset[str]:
