@@ -21,7 +21,7 @@ SPACES = [
     (Space(3, 1, KEYS[:1]), EVERY_MAX, 10),
     (Space(3, 1), 0, 20),
     (Space(2, 2), 0, 20),
-    (Space(2, 2), EVERY_MAX, 15),
+    (Space(2, 2), EVERY_MAX, 30),
     (Space(3, 1), EVERY_MAX, 5),
     (Space(2, 3), 0, 5),
     (Space(3, 2, KEYS[:1]), 0, 3),

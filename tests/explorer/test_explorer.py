@@ -11,10 +11,11 @@ import pytest
 from mvcc_kv.cli.speakers import EngineSpeaker
 from mvcc_kv.database import MemoryKeeper
 from mvcc_kv.engine import VersionedStore
+from mvcc_kv.protocol.commands import parse as parse_command
 from mvcc_kv.stress.script import parse, play
 from tests.explorer import interleavings
 from tests.explorer.explore import Engine, Finding, Tally, examine, explore, schedules, smallest
-from tests.explorer.programs import KEYS, Operation, Program, Space, TransactionProgram
+from tests.explorer.programs import KEYS, Operation, Program, Space, TransactionProgram, menu
 from tests.explorer.saboteurs import HONEST, SABOTEURS
 from tests.explorer.script import golden_script
 
@@ -74,6 +75,21 @@ def test_a_finding_is_a_script_that_the_engine_can_be_told() -> None:
     speak.close()
     refused = [turn.line for turn in turns if turn.line is not None and "Error" in turn.line]
     assert len(refused) == 1 and "CONFLICT" in refused[0], "the real engine refuses what the broken one let through"
+
+
+def test_every_operation_can_be_told_as_a_script() -> None:
+    for operation in menu(KEYS):
+        program = Program(("a",), (TransactionProgram("serializable", (operation,)),))
+        put, start, command, commit, _ = (step.command for step in parse(golden_script(program, (0, 0, 0), "")).steps)
+        assert (put, start, commit) == (
+            'PUT {"key": "a", "value": 1}',
+            'START {"isolation": "serializable"}',
+            "COMMIT {}",
+        )
+        if operation.verb == "ADD":
+            assert command == f'ADD {{"key": "{operation.key}", "by": 10}}'
+        else:
+            parse_command(command.encode())
 
 
 def test_the_smallest_lost_update_is_two_blind_writes() -> None:
