@@ -86,10 +86,8 @@ def test_every_operation_can_be_told_as_a_script() -> None:
             'START {"isolation": "serializable"}',
             "COMMIT {}",
         )
-        if operation.verb == "ADD":
-            assert command == f'ADD {{"key": "{operation.key}", "by": 10}}'
-        else:
-            parse_command(command.encode())
+        assert command.startswith(operation.verb)
+        parse_command(command.encode())
 
 
 def test_the_smallest_lost_update_is_two_blind_writes() -> None:
