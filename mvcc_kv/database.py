@@ -166,8 +166,11 @@ class StoreDatabase:
         """
         if durability not in ("default", "none"):
             raise BadRequestError(f'durability is "default" or "none", not {durability!r}')
-        options = TransactionOptions(isolation, read_only, at, label, durability)
-        return StoreDatabaseTransaction(self._opened().begin(options), self._opened)
+        return self.begin(TransactionOptions(isolation, read_only, at, label, durability))
+
+    def begin(self, options: TransactionOptions) -> StoreDatabaseTransaction:
+        """What `transaction` does, and what retries use: they know of turns."""
+        return StoreDatabaseTransaction(self._opened().begin(options), self._opened, options.turn)
 
     def run(self, fn: Callable[Concatenate[Transaction, P], R], /, *args: P.args, **kwargs: P.kwargs) -> R:
         """What `fn(tx, *args, **kwargs)` returned in the transaction that committed; see `mvcc_kv.retry.run`."""
@@ -231,10 +234,14 @@ class StoreDatabaseTransaction:
     mvcc_kv.errors.NoTransactionError: this transaction is over (it was rolled back); begin another
     """
 
-    def __init__(self, tx: StoreTransaction, require_database: Callable[[], object]) -> None:
+    def __init__(
+        self, tx: StoreTransaction, require_database: Callable[[], object], turn: bytes | None = None
+    ) -> None:
         self._tx = tx
         self._require_database = require_database
         self._ended: str | None = None
+        self._turn = turn
+        self._wrote_turn = False
 
     @property
     def start_ts(self) -> int:
@@ -245,6 +252,16 @@ class StoreDatabaseTransaction:
     def commit_ts(self) -> int | None:
         """The timestamp of its commit (`start_ts` if it wrote nothing), or None while there is none."""
         return self._tx.commit_ts
+
+    @property
+    def is_contended(self) -> bool:
+        """Whether it had to wait for the turn that it asked for, or others wait behind it."""
+        return self._tx.is_contended
+
+    @property
+    def wrote_turn(self) -> bool:
+        """Whether it wrote the key whose turn it had asked for."""
+        return self._wrote_turn
 
     def __getitem__(self, key: str) -> Any:
         return _read(self._running(), key)
@@ -268,11 +285,11 @@ class StoreDatabaseTransaction:
 
     def put(self, key: str, value: Any) -> None:
         """Set the key's value, from the commit on. Over TCP a refusal may surface at the next call that reads."""
-        self._running().put(encode_key(key), encode_value(value))
+        self._running().put(self._written(key), encode_value(value))
 
     def delete(self, key: str) -> bool:
         """Delete the key, from the commit on, if it is there; whether it was."""
-        return self._running().delete(encode_key(key))
+        return self._running().delete(self._written(key))
 
     def scan(
         self,
@@ -319,6 +336,13 @@ class StoreDatabaseTransaction:
             return
         with suppress(Error):  # what went wrong first is the news
             self.rollback()
+
+    def _written(self, key: str) -> bytes:
+        """The key's bytes, for a write."""
+        encoded = encode_key(key)
+        if encoded == self._turn:
+            self._wrote_turn = True
+        return encoded
 
     def _running(self) -> StoreTransaction:
         if self._ended is not None:

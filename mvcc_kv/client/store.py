@@ -16,6 +16,7 @@ get, delete, scan or commit that raises a put's `LimitExceededError`, the first 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from typing import Any, TypeVar
 
@@ -24,9 +25,11 @@ import msgspec
 from mvcc_kv.api import KeyRange, Page, TransactionOptions
 from mvcc_kv.client.connection import Address, Connection, ConnectionLostError, nothing
 from mvcc_kv.client.core import (
+    Started,
     decode_member,
     decode_object,
     decode_page,
+    decode_start,
     decode_value_text,
     encode_command,
     encode_delete,
@@ -61,6 +64,7 @@ class RemoteStore:
         self._patience = patience or Patience()
         self._known_ts = 0  # a commit that the server has told of
         self._known_at_s = 0.0
+        self._has_turns = True  # as far as we know
 
     @classmethod
     def connect(
@@ -115,8 +119,18 @@ class RemoteStore:
         return self._repeatably(encode_scan(keys, limit=limit, reverse=reverse), decode_page)
 
     def begin(self, options: TransactionOptions) -> RemoteTransaction:
-        """A new transaction, on a connection of its own until it is over."""
-        return _again_if_lost(partial(self._begin, options))
+        """A new transaction, on a connection of its own until it is over. A server that is older may know no turns."""
+        if options.turn is None:
+            return _again_if_lost(partial(self._begin, options))
+        without = replace(options, turn=None, lost=0)
+        if not self._has_turns:
+            return self.begin(without)
+        try:
+            return _again_if_lost(partial(self._begin, options))
+        except BadRequestError:
+            begun = self.begin(without)  # raises again, if it wasn't the turn
+            self._has_turns = False
+            return begun
 
     def stats(self) -> dict[str, Any]:
         """The server's STATS."""
@@ -138,12 +152,12 @@ class RemoteStore:
         lease = self._pool.lease()
         try:
             assert lease.connection is not None
-            start_ts = lease.connection.request([encode_start(options)], partial(decode_member, name="start_ts"))
+            started = lease.connection.request([encode_start(options)], decode_start)
         except BaseException:
             lease.end()
             raise
-        self._know(start_ts, now_s)
-        return RemoteTransaction(lease, start_ts, options, self._patience)
+        self._know(started.start_ts, now_s)
+        return RemoteTransaction(lease, started, options, self._patience)
 
     def _once(self, command: bytes, decode: Callable[[msgspec.Raw], T]) -> T:
         with self._pool.lease() as connection:
@@ -191,14 +205,15 @@ class RemoteTransaction:
     One that is forgotten while open closes its connection, at which the server rolls it back.
     """
 
-    def __init__(self, lease: Lease, start_ts: int, options: TransactionOptions, patience: Patience) -> None:
+    def __init__(self, lease: Lease, started: Started, options: TransactionOptions, patience: Patience) -> None:
         self._lease = lease
         self._options = options
         self._patience = patience
         self._unsent: list[bytes] = []
         self._unsent_bytes = 0
         self._wrote = False
-        self.start_ts = start_ts
+        self.start_ts = started.start_ts
+        self.is_contended = started.waited or started.waiting > 0
         self.commit_ts: int | None = None
 
     def get(self, key: bytes) -> bytes | None:

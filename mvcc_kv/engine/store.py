@@ -31,6 +31,7 @@ from mvcc_kv.engine.history import CommitHistory, Superseded
 from mvcc_kv.engine.outcomes import CommitOutcomes
 from mvcc_kv.engine.snapshots import LiveSnapshots, TimestampCounts
 from mvcc_kv.engine.transaction import Transaction
+from mvcc_kv.engine.turns import Ticket, TurnsOfThreads
 from mvcc_kv.errors import BadRequestError, ConflictError, UnavailableError, Winner
 
 __all__ = ["CommitLog", "VersionedStore"]
@@ -124,6 +125,7 @@ class VersionedStore:
         self._superseded: deque[tuple[int, int, bytes]] = deque()  # (by commit_ts, version's commit_ts, key)
         self._tombstones: OrderedDict[bytes, int] = OrderedDict()  # heads, by commit_ts, that a writer may clash with
         self._labels: OrderedDict[int, _Label] = OrderedDict()  # by commit_ts, that a conflict may name
+        self._turns = TurnsOfThreads()
         self._outcomes = CommitOutcomes()
         self._abandoned: deque[Transaction] = deque()  # collected by Python while open; appending needs no lock
         self._keys = 0
@@ -196,13 +198,17 @@ class VersionedStore:
         options: TransactionOptions = TransactionOptions(),  # noqa: B008 (immutable)
         seen_ts: int = 0,
     ) -> Transaction:
-        """Open a transaction at the newest visible state. Raises `BadRequestError` for what is not there yet."""
+        """Open a transaction at the newest visible state. Raises `BadRequestError` for what is not there yet.
+
+        One that asks for its turn blocks until that has come, or nearly as long as a second.
+        """
         if options.isolation != "snapshot":
             raise BadRequestError(f'isolation {options.isolation!r} is not supported yet; use "snapshot"')
         if options.at is not None:
             raise BadRequestError('reading at an older timestamp ("at") is not supported yet')
         if options.label is not None and len(options.label) > LABEL_CHARACTERS_MAX:
             raise BadRequestError(f"a label has at most {LABEL_CHARACTERS_MAX} characters, not {len(options.label)}")
+        ticket = None if options.turn is None else self._take_turn(options.turn, options.lost)
         with self._lock:
             self._reap()
             start_ts = max(self._visible_ts, seen_ts)
@@ -210,7 +216,27 @@ class VersionedStore:
             if not options.read_only:
                 self._writers.add(start_ts)
             self._active += 1
-        return Transaction(self, start_ts, options)
+        return Transaction(self, start_ts, options, ticket)
+
+    def newest_ts(self, key: bytes) -> int:
+        """The key's newest commit, which may be on its way still; 0 if there is none. Who begins before it loses."""
+        head = self._heads.get(key)
+        return 0 if head is None else head[0]
+
+    def _take_turn(self, key: bytes, lost: int) -> Ticket:
+        """Wait for the turn on the key, and until its newest commit can be seen. Raises what the log failed with."""
+        ticket = self._turns.take(key, lost)
+        try:
+            if self.newest_ts(key) > self._visible_ts:
+                self._settled(self.newest_ts(key))
+        except BaseException:
+            self._turns.end(ticket)
+            raise
+        return ticket
+
+    def end_turn(self, ticket: Ticket) -> None:
+        """The transaction of this ticket is over. Called by `Transaction`."""
+        self._turns.end(ticket)
 
     def commit(self, transaction: Transaction) -> int:
         """Validate and apply the transaction's writes; it is over, whatever comes of it. Called by `Transaction`."""

@@ -10,6 +10,7 @@ from bisect import bisect_left
 from typing import Protocol
 
 from mvcc_kv.api import KeyRange, Page, TransactionOptions
+from mvcc_kv.engine.turns import Ticket
 from mvcc_kv.errors import NoTransactionError, ReadOnlyError
 
 __all__ = ["Transaction"]
@@ -23,6 +24,7 @@ class _Home(Protocol):
     def commit(self, transaction: Transaction) -> int: ...
     def rollback(self, transaction: Transaction) -> None: ...
     def abandon(self, transaction: Transaction) -> None: ...
+    def end_turn(self, ticket: Ticket) -> None: ...
 
 
 class Transaction:
@@ -36,13 +38,17 @@ class Transaction:
         "label",
         "read_only",
         "start_ts",
+        "ticket",
         "token",
         "waits",
         "writes",
     )
 
-    def __init__(self, store: _Home, start_ts: int, options: TransactionOptions) -> None:
+    def __init__(
+        self, store: _Home, start_ts: int, options: TransactionOptions, ticket: Ticket | None = None
+    ) -> None:
         self._store = store
+        self.ticket = ticket  # while it is this transaction's turn, or was
         self._open = True
         self._sorted: list[bytes] | None = None
         self.start_ts = start_ts
@@ -52,6 +58,11 @@ class Transaction:
         self.waits = options.durability == "default"
         self.token: str | None = None
         self.writes: dict[bytes, bytes | None] = {}  # None: deleted
+
+    @property
+    def is_contended(self) -> bool:
+        """Whether it had to wait for the turn that it asked for, or others wait behind it."""
+        return self.ticket is not None and (self.ticket.waited or self.ticket.waiting > 0)
 
     @property
     def is_open(self) -> bool:
@@ -133,7 +144,10 @@ class Transaction:
         self._must_be_open()
         self._open = False
         self.token = token
-        self.commit_ts = self._store.commit(self)
+        try:
+            self.commit_ts = self._store.commit(self)
+        finally:
+            self._end_turn()
         return self.commit_ts
 
     def rollback(self) -> None:
@@ -141,6 +155,11 @@ class Transaction:
         if self._open:
             self._open = False
             self._store.rollback(self)
+            self._end_turn()
+
+    def _end_turn(self) -> None:
+        if self.ticket is not None:
+            self._store.end_turn(self.ticket)
 
     def __del__(self) -> None:
         if self._open:

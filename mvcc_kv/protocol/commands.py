@@ -228,6 +228,8 @@ class _StartArgument(msgspec.Struct, forbid_unknown_fields=True):
     read_only: bool = False
     at: int | None = None
     label: str | None = None
+    turn: str | None = None
+    lost: Annotated[int, msgspec.Meta(ge=0)] = 0
 
 
 class _CommitArgument(msgspec.Struct, forbid_unknown_fields=True):
@@ -328,7 +330,11 @@ def _parse_start(argument: bytes) -> Start:
     if not argument.strip():
         return Start(TransactionOptions(), wants_object=False)
     wanted: _StartArgument = _decoded("START", _decode_start, argument)
-    return Start(TransactionOptions(wanted.isolation, wanted.read_only, wanted.at, wanted.label), wants_object=True)
+    turn = None if wanted.turn is None else wanted.turn.encode()
+    options = TransactionOptions(
+        wanted.isolation, wanted.read_only, wanted.at, wanted.label, turn=turn, lost=wanted.lost
+    )
+    return Start(options, wants_object=True)
 
 
 def _parse_commit(argument: bytes) -> Commit:

@@ -17,12 +17,13 @@ is let go immediately.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import partial
 from hmac import compare_digest
 from typing import Any, Protocol
 
 from mvcc_kv.api import KeyRange, Page, StoreTransaction, TransactionOptions
+from mvcc_kv.engine.turns import Ticket, Turns
 from mvcc_kv.errors import (
     AuthRequiredError,
     BadRequestError,
@@ -42,7 +43,9 @@ from mvcc_kv.protocol.commands import USAGE, parse, verb_of
 from mvcc_kv.protocol.framing import Line
 from mvcc_kv.protocol.guard import is_host_header
 from mvcc_kv.server.backup import Backup
+from mvcc_kv.server.deadlines import Deadlines
 from mvcc_kv.server.scans import bounded_page
+from mvcc_kv.server.waiting import Wait
 
 __all__ = ["Services", "Session"]
 
@@ -74,6 +77,7 @@ class ServedStore(Protocol):
     def delete(self, key: bytes, token: str | None = None) -> bool: ...
     def scan(self, keys: KeyRange, *, limit: int, reverse: bool = False, seen_ts: int = 0) -> Page: ...
     def begin(self, options: TransactionOptions, seen_ts: int = 0) -> ServedTransaction: ...
+    def newest_ts(self, key: bytes) -> int: ...
     def outcome(self, token: str, after_ts: int | None = None) -> int | None: ...
     def publish(self, ts: int) -> None: ...
     @property
@@ -86,7 +90,8 @@ class ServedStore(Protocol):
 class Services:
     """What every session of a server shares.
 
-    `checkpoint` starts one and calls back with its commit_ts or the error, later; `clock` gives seconds.
+    `checkpoint` starts one and calls back with its commit_ts or the error, later; `clock` gives seconds, and
+    `deadlines` are told the time by whoever made them. `turns`: who may begin now, of those who ask.
     """
 
     store: ServedStore
@@ -95,6 +100,8 @@ class Services:
     clock: Callable[[], float]
     max_transaction_bytes: int = 1024
     password: str | None = None
+    deadlines: Deadlines = field(default_factory=Deadlines)
+    turns: Turns = field(default_factory=Turns)
 
 
 @dataclass(slots=True)
@@ -111,6 +118,21 @@ class _Opened:
     untold: bool = False
     ended_by_server: bool = False
     is_lost: bool = False
+    ticket: Ticket | None = None
+
+    def commit(self, token: str | None) -> int:
+        try:
+            return self.transaction.commit(token)
+        finally:
+            self._end_turn()
+
+    def rollback(self) -> None:
+        self.transaction.rollback()
+        self._end_turn()
+
+    def _end_turn(self) -> None:
+        if self.ticket is not None:
+            self.ticket.end()
 
 
 class Session:
@@ -128,6 +150,7 @@ class Session:
         "_seen_ts",
         "_services",
         "_spent_bytes",
+        "_wait",
         "hold_ts",
         "speaks_http",
         "wants_to_close",
@@ -140,6 +163,7 @@ class Session:
         self._backup_made: Backup | None = None
         self._locked = services.password is not None
         self._spent_bytes = 0  # by the command at hand and those before it in its transaction
+        self._wait: Wait | None = None  # of a START for its turn
         self._seen_ts = 0  # the newest commit that this client knows of: it must not read behind that
         self.hold_ts = 0  # replies wait until this commit is visible: they tell of it
         self.wants_to_close = False
@@ -209,14 +233,15 @@ class Session:
         opened = self._opened
         if opened is not None and opened.transaction.start_ts > visible_ts:
             if opened.cause is None:
-                opened.transaction.rollback()
+                opened.rollback()
             opened.cause, opened.untold, opened.is_lost = cause, True, True
 
     def close(self) -> None:
         """The client is gone: roll its transaction back."""
         self._end_backup()
+        self._end_wait(withdraw=True)
         if self._opened is not None:
-            self._opened.transaction.rollback()
+            self._opened.rollback()
             self._opened = None
 
     # The transaction's state
@@ -245,7 +270,7 @@ class Session:
         opened = self._opened
         if opened is None:
             return
-        opened.transaction.rollback()
+        opened.rollback()
         opened.cause = cause
         if verb in ("COMMIT", "ROLLBACK"):
             self._opened = None
@@ -253,7 +278,7 @@ class Session:
     def _end(self, cause: Error) -> None:
         opened = self._opened
         if opened is not None and opened.cause is None:
-            opened.transaction.rollback()
+            opened.rollback()
             opened.cause = cause
             opened.untold = opened.ended_by_server = True
 
@@ -315,14 +340,51 @@ class Session:
         page = bounded_page(scan, command.keys, limit=command.limit, reverse=command.reverse)
         return replies.page_reply(page, keys_only=command.keys_only)
 
-    def _start(self, command: commands.Start) -> bytes:
+    def _start(self, command: commands.Start) -> bytes | None:
         if self._opened is not None:
             raise TransactionOpenError(
                 "a transaction is open already, and they don't nest; COMMIT or ROLLBACK it first"
             )
-        transaction = self._services.store.begin(command.options, self._seen_ts)
-        self._opened = _Opened(transaction, self._services.clock(), self._spent_bytes)
-        return replies.result_reply({"start_ts": transaction.start_ts}) if command.wants_object else replies.STARTED
+        if command.options.turn is not None:
+            self._ask_for_turn(command.options, command.options.turn)
+            return None
+        start_ts = self._begin(command.options)
+        return replies.result_reply({"start_ts": start_ts}) if command.wants_object else replies.STARTED
+
+    def _begin(self, options: TransactionOptions, ticket: Ticket | None = None) -> int:
+        transaction = self._services.store.begin(options, self._seen_ts)
+        self._opened = _Opened(transaction, self._services.clock(), self._spent_bytes, ticket=ticket)
+        return transaction.start_ts
+
+    def _ask_for_turn(self, options: TransactionOptions, key: bytes) -> None:
+        """Begin, and answer, when the turn on the key has come: now or later."""
+        services = self._services
+
+        def begin(ticket: Ticket) -> None:
+            self._end_wait()
+            self._answer_later(self._begin_in_turn(options, key, ticket))
+
+        ticket = services.turns.ask(key, options.lost, begin)
+        if ticket.is_waiting:
+            self._wait = Wait(ticket, services.deadlines, services.clock)
+
+    def _begin_in_turn(self, options: TransactionOptions, key: bytes, ticket: Ticket) -> bytes:
+        """The reply to START. The key's newest commit may not be visible yet, but who begins before it has lost."""
+        store = self._services.store
+        try:
+            self._wait_for(store.newest_ts(key))
+            start_ts = self._begin(replace(options, turn=None), ticket)
+        except Error as error:
+            ticket.end()
+            return replies.error_reply(error)
+        return replies.result_reply({"start_ts": start_ts, "waited": ticket.waited, "waiting": ticket.waiting})
+
+    def _end_wait(self, *, withdraw: bool = False) -> None:
+        wait, self._wait = self._wait, None
+        if wait is not None:
+            wait.stop()
+            if withdraw:
+                wait.ticket.end()
 
     def _commit(self, command: commands.Commit) -> bytes:
         if self._opened is None and command.id is not None:
@@ -358,13 +420,13 @@ class Session:
         self._take_opened("ROLLBACK").rollback()
         return replies.ROLLED_BACK
 
-    def _take_opened(self, verb: str) -> ServedTransaction:
+    def _take_opened(self, verb: str) -> _Opened:
         """The open transaction, which is over from here on."""
         opened = self._opened
         if opened is None:
             raise NoTransactionError(f"{verb} without a transaction; START begins one")
         self._opened = None
-        return opened.transaction
+        return opened
 
     def _stats(self, _: commands.Stats) -> bytes:
         return replies.result_reply(self._services.stats())
