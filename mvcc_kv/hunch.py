@@ -2,13 +2,18 @@ r"""What the runs of a function remember of each other: the key that they keep l
 
 A retry asks for its turn on the key that it lost (`TransactionOptions.turn`). Where a key is hot, the next run would
 lose its first attempt too, so it asks at once. But turns cost: begun one after the other, transactions don't overlap,
-and each waits for the one before it to be told. So it takes more than a chance loss to begin that, and little to end it:
+and each waits for the one before it to be told. A process whose threads share a lock anyway loses few attempts and
+counts more than twice as fast without. So only losses justify it, and it has to be justified again and again:
 
-    heat  8 |               ______
-          6 |            __/      \           a first attempt that lost this key        +2
-          4 |---------__/----------\-------   one that won, or took a needless turn     -1
-          2 |   __/\_/              \__        one that didn't even write the key       -2
-          0 |__/                        \__   at 4 and above first attempts ask for their turn
+    heat 12 |             ____________               a first attempt that lost this key        +3
+          9 |            /            |              one that won, or took a needless turn     -1
+          6 |-----------/-------------|-----/---     one that didn't even write the key        -2
+          3 |     /\___/              |____/
+          0 |____/                                   at 6 and above first attempts ask for their turn,
+                        |<-- stay --->|trial         for a while; then it is tried without
+
+A trial that fails, because attempts are lost at once, doubles the stay. And while a retry is under way on the key, others
+ask as well: who commits faster than the retry can read would beat it for ever, and never learn of it.
 
 Losses of other keys cool it too, and at nought the latest one takes over (the idea is that of Boyer and Moore's majority
 vote, 1981): a function that loses now this key and now that is better off without a guess.
@@ -24,8 +29,10 @@ from weakref import WeakKeyDictionary
 
 __all__ = ["Hunch", "hunch_of"]
 
-HOT = 4
-HEAT_MAX = 8
+HOT = 6
+HEAT_MAX = 12
+STAY_MIN = 16
+STAY_MAX = 4096
 FUNCTIONS_MAX = 1000
 
 
@@ -40,37 +47,64 @@ class Hunch:
     b'hits'
     """
 
-    __slots__ = ("_heat", "_key")
+    __slots__ = ("_heat", "_key", "_left", "_retrying", "_stay")
 
     def __init__(self) -> None:
         self._key: bytes | None = None
         self._heat = 0
+        self._stay = STAY_MIN  # how many turns are taken before it is tried without
+        self._left = 0
+        self._retrying: set[object] = set()
 
     @property
     def turn(self) -> bytes | None:
         """The key whose turn a first attempt should ask for; None if it should just begin."""
-        return self._key if self._heat >= HOT else None
+        return self._key if self._heat >= HOT or (self._retrying and self._heat) else None
 
     def lost(self, key: bytes) -> None:
         """A first attempt lost this key."""
         if key == self._key:
-            self._heat = min(self._heat + 2, HEAT_MAX)
-        elif self._heat > 0:
-            self._heat -= 1
+            self._warm()
+        elif self._heat:
+            self._cool(1)
         else:
-            self._key, self._heat = key, 2
+            self._key, self._heat, self._stay = key, 3, STAY_MIN
 
     def won(self) -> None:
         """A first attempt committed without a turn."""
-        if self._heat > 0:
-            self._heat -= 1
+        if self._heat and not self._retrying:
+            self._cool(1)
 
     def took_turn(self, *, wrote_key: bool, is_contended: bool) -> None:
         """A first attempt had asked for its turn, and committed."""
         if not wrote_key:
-            self._heat = max(self._heat - 2, 0)
-        elif not is_contended:
-            self._heat = max(self._heat - 1, 0)
+            self._cool(2)
+        elif not is_contended and not self._retrying:
+            self._cool(1)
+        elif self._heat >= HOT:
+            self._left -= 1
+            if self._left <= 0:
+                self._heat = HOT - 1
+
+    def retries(self, run: object, key: bytes) -> None:
+        """This run, which lost the key, is about to try again."""
+        if key == self._key:
+            self._retrying.add(run)
+
+    def is_over(self, run: object) -> None:
+        """The run tries no more. Any time, any often."""
+        self._retrying.discard(run)
+
+    def _warm(self) -> None:
+        was_hot = self._heat >= HOT
+        self._heat = min(self._heat + 3, HEAT_MAX)
+        if not was_hot and self._heat >= HOT:
+            self._left, self._stay = self._stay, min(2 * self._stay, STAY_MAX)
+
+    def _cool(self, degrees: int) -> None:
+        self._heat = max(self._heat - degrees, 0)
+        if not self._heat:
+            self._stay = STAY_MIN
 
 
 _by_database: WeakKeyDictionary[object, dict[object, Hunch]] = WeakKeyDictionary()

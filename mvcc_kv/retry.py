@@ -103,12 +103,14 @@ class _Course:
     def allows_another(self, error: BaseException) -> bool:
         """Whether another attempt may answer `error`. Counts it; if only the bounds say no, a note on it says so."""
         if not (isinstance(error, Error) and error.retryable):
+            self.over()
             return False
         self._failed += 1
         self._pause_s = 0.0 if self._asks_for_turn(error) else self._next_pause_s()
         spent_s = self._timing.now() - self._started_s
         if self._failed < self._policy.attempts_max and spent_s + self._pause_s <= self._policy.deadline_s:
             return True
+        self.over()
         error.add_note(self._note(spent_s))
         return False
 
@@ -118,6 +120,7 @@ class _Course:
 
     def committed(self, tx: Transaction) -> None:
         """The attempt that `tx` was is the last one."""
+        self.over()
         if self._failed or not self._policy.turns:
             return
         if self.options.turn is None:
@@ -125,14 +128,20 @@ class _Course:
         else:
             self._hunch.took_turn(wrote_key=tx.wrote_turn, is_contended=tx.is_contended)
 
+    def over(self) -> None:
+        """There will be no other attempt."""
+        if self._lost:
+            self._hunch.is_over(self)
+
     def _asks_for_turn(self, error: Error) -> bool:
         """Have the next attempt ask for its turn, if a key was lost; whether that will do, without a pause."""
         keys = error.evidence.get("keys") if isinstance(error, ConflictError) else None
         if not keys or not self._policy.turns:
             return False
         turn = min(keys).encode()  # of several, the one that all who lost them choose
-        if self._failed == 1 and self.options.turn is None:
+        if self._failed == 1:
             self._hunch.lost(turn)
+        self._hunch.retries(self, turn)
         self._lost += 1
         self.options = replace(self.options, turn=turn, lost=self._lost)
         return self._lost == 1
@@ -212,19 +221,22 @@ def attempts(
 
 
 def _attempts(db: Database, course: _Course) -> Iterator[Attempt]:
-    while True:
-        attempt = Attempt(_begin(db, course), course)
-        try:
-            yield attempt
-        except GeneratorExit:
-            _warn_if_lost(attempt)
-            raise
-        if not attempt.entered:
-            attempt.discard()
-            raise BadRequestError("the loop did not enter its attempt: write `with attempt as tx:` inside it")
-        if attempt.lost is None:
-            return
-        course.pause()
+    try:
+        while True:
+            attempt = Attempt(_begin(db, course), course)
+            try:
+                yield attempt
+            except GeneratorExit:
+                _warn_if_lost(attempt)
+                raise
+            if not attempt.entered:
+                attempt.discard()
+                raise BadRequestError("the loop did not enter its attempt: write `with attempt as tx:` inside it")
+            if attempt.lost is None:
+                return
+            course.pause()
+    finally:
+        course.over()
 
 
 def _begin(db: Database, course: _Course) -> Transaction:
