@@ -29,9 +29,11 @@ from weakref import WeakKeyDictionary
 
 __all__ = ["Hunch", "hunch_of"]
 
-HOT = 6
-HEAT_MAX = 12
-STAY_MIN = 16
+LOSS = 16
+HOT = 32
+HEAT_MAX = 48
+NEEDLESS = 4
+STAY_MIN = 32
 STAY_MAX = 4096
 FUNCTIONS_MAX = 1000
 
@@ -66,9 +68,9 @@ class Hunch:
         if key == self._key:
             self._warm()
         elif self._heat:
-            self._cool(1)
+            self._cool(LOSS)
         else:
-            self._key, self._heat, self._stay = key, 3, STAY_MIN
+            self._key, self._heat, self._stay = key, LOSS, STAY_MIN
 
     def won(self) -> None:
         """A first attempt committed without a turn."""
@@ -78,9 +80,9 @@ class Hunch:
     def took_turn(self, *, wrote_key: bool, is_contended: bool) -> None:
         """A first attempt had asked for its turn, and committed."""
         if not wrote_key:
-            self._cool(2)
+            self._cool(LOSS)
         elif not is_contended and not self._retrying:
-            self._cool(1)
+            self._cool(NEEDLESS)
         elif self._heat >= HOT:
             self._left -= 1
             if self._left <= 0:
@@ -97,7 +99,7 @@ class Hunch:
 
     def _warm(self) -> None:
         was_hot = self._heat >= HOT
-        self._heat = min(self._heat + 3, HEAT_MAX)
+        self._heat = min(self._heat + LOSS, HEAT_MAX)
         if not was_hot and self._heat >= HOT:
             self._left, self._stay = self._stay, min(2 * self._stay, STAY_MAX)
 
