@@ -6,6 +6,7 @@ Every decode makes a new object, so what a read returns is the caller's own copy
 from __future__ import annotations
 
 import json
+import math
 import re
 from decimal import Decimal
 from typing import Any
@@ -14,11 +15,23 @@ import msgspec
 
 from mvcc_kv.errors import BadRequestError
 
-__all__ = ["NESTING_MAX", "check_nesting", "decode_key", "decode_value", "encode_key", "encode_value", "json_string"]
+__all__ = [
+    "NESTING_MAX",
+    "add_numbers",
+    "check_nesting",
+    "decode_key",
+    "decode_value",
+    "encode_key",
+    "encode_value",
+    "json_string",
+]
 
 # Deep enough for people, and well below what makes parsers in this and other languages give up.
 NESTING_MAX = 500
 _DIGITS_MAX = 640  # the least that Python's own limit can be set to
+_SAFE = 10**_DIGITS_MAX
+_INTEGER = re.compile(rb"-?(?:0|[1-9][0-9]*)\Z")
+_FRACTION = re.compile(rb"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?\Z")
 _NESTING_TOKEN = re.compile(rb'"(?:[^"\\]|\\.)*"|[{}\[\]]', re.DOTALL)
 
 _encode = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode
@@ -95,3 +108,46 @@ def json_string(text: bytes) -> bytes:
     b'"say \\"hi\\""'
     """
     return _encode_string(text.decode())
+
+
+def add_numbers(value: bytes, by: bytes) -> bytes:
+    """The sum of two JSON numbers, as JSON text: exact for integers of any size; a fraction anywhere makes a float.
+
+    Raises `BadRequestError` for what is no number, and for sums that no float can hold.
+
+    >>> add_numbers(b"99999999999999999999", b"1"), add_numbers(b"1", b"0.5")
+    (b'100000000000000000000', b'1.5')
+    """
+    left, right = _number(value), _number(by)
+    try:
+        total = left + right
+    except OverflowError:
+        total = math.inf
+    if isinstance(total, int):
+        return _digits(total)
+    if not math.isfinite(total):
+        raise BadRequestError(f"the sum of {_shown(value)} and {_shown(by)} is too large for a float")
+    return repr(total).encode()
+
+
+def _number(text: bytes) -> int | float:
+    if _INTEGER.match(text):
+        return _exact_int(text.decode())
+    if not _FRACTION.match(text):
+        raise BadRequestError(
+            f'only numbers can be added, and {_shown(text)} is none; PUT {{"key": ..., "value": 1}} stores a number'
+        )
+    number = float(text)
+    if not math.isfinite(number):
+        raise BadRequestError(f"{_shown(text)} is too large for a float, so nothing can be added to it")
+    return number
+
+
+def _digits(number: int) -> bytes:
+    if -_SAFE < number < _SAFE:
+        return b"%d" % number
+    return format(Decimal(number), "f").encode()  # Python's own conversion refuses more than some thousand digits
+
+
+def _shown(text: bytes) -> str:
+    return text.decode(errors="replace") if len(text) <= 40 else f"{text[:40].decode(errors='replace')}..."

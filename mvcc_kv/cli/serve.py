@@ -25,6 +25,7 @@ __all__ = ["run", "serve"]
 
 _DESCRIPTORS_BESIDE_CONNECTIONS = 64
 _SAME_SIGNAL_S = 0.05
+_CHECKPOINT = TransactionOptions(read_only=True, label="checkpoint")
 _DEFAULTS = Settings()
 
 
@@ -221,7 +222,7 @@ def _load(directory: DataDirectory, store: VersionedStore) -> dict[str, Any]:
     log = directory.begin_log(recovered)
     store.attach(log)
     return {
-        "begin_checkpoint": lambda: directory.begin_checkpoint(store.begin(TransactionOptions(read_only=True))),
+        "begin_checkpoint": lambda: directory.begin_checkpoint(store.begin(_CHECKPOINT, is_ours=True)),
         "checkpoint_ts": directory.checkpoint_ts,
         "log": log,
         "tokens": lambda: store.outcomes,

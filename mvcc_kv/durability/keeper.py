@@ -17,7 +17,7 @@ import weakref
 from collections.abc import Callable, Iterable, Mapping
 from typing import Protocol, TypeVar
 
-from mvcc_kv.api import Store, TransactionOptions
+from mvcc_kv.api import Store, StoreTransaction, TransactionOptions
 from mvcc_kv.durability.directory import DataDirectory
 from mvcc_kv.durability.files import FileSystem
 from mvcc_kv.durability.flushing import Fsync, SettlingLog
@@ -40,6 +40,10 @@ class KeptStore(Store, Protocol):
     @property
     def outcomes(self) -> Iterable[tuple[str, int]]:
         """The tokens of commits that are remembered, with their commit_ts."""
+        ...
+
+    def begin(self, options: TransactionOptions, *, is_ours: bool = False) -> StoreTransaction:
+        """Open a transaction; `is_ours`: it is never ended for what it keeps alive."""
         ...
 
     def restore(
@@ -150,7 +154,7 @@ class _Custody:
 
     def _write(self) -> int:
         self._log.rotate(lambda: self._store.outcomes)
-        snapshot = self._store.begin(TransactionOptions(read_only=True))
+        snapshot = self._store.begin(TransactionOptions(read_only=True), is_ours=True)
         checkpoint_ts = self._directory.begin_checkpoint(snapshot).run()
         self._log.drop(checkpoint_ts)
         return checkpoint_ts

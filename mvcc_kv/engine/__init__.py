@@ -1,10 +1,17 @@
 """The engine: a versioned store, its transactions, and the one commit section. Pure: no files, sockets or clocks.
 
 chains.py       what one key held, newest first: immutable nodes that readers walk without a lock
-snapshots.py    which timestamps are being read, and which old versions only they still need
+index.py        the chains by key, in order
+snapshots.py    which timestamps are being read, which old versions only they still need, and how much that is
 history.py      what the last commits changed: for reads in the past and the change feed
-store.py        the ordered index of chains, the commit section, and the collection of versions
-transaction.py  buffered writes over a snapshot
+reads.py        what a transaction has read, by key and by range
+clashes.py      what open transactions can still clash with
+contention.py   which keys conflicts are about
+turns.py        who begins next, of those who lost the same key
+transaction.py  buffered writes and additions over a snapshot
+opened.py       the open transactions
+outcomes.py     what became of commits whose client may ask again
+store.py        all of these together, and the commit section
 """
 
 from mvcc_kv.engine.history import CommitHistory, Superseded

@@ -160,10 +160,22 @@ class CommitHistory:
                 history.expire()
                 self.used_bytes += _base_size(history.base)
 
+    def has(self, key: bytes) -> bool:
+        """Whether a commit in here wrote the key. If not, it has been as it is since base_ts."""
+        return key in self._keys
+
     def at(self, ts: int, key: bytes) -> Superseded | None:
-        """What the key, whose newest version is after `ts`, held at `ts`, which is not before base_ts."""
-        history = self._keys.get(key)
-        return None if history is None else history.at(ts)
+        """What a key that is in here held at `ts`, which is not before base_ts."""
+        return self._keys[key].at(ts)
+
+    def newest(self) -> Iterator[tuple[int, bytes, bytes | None]]:
+        """The newest version of each key that is in here: commit_ts, key and value."""
+        return ((it.timestamps[-1], key, it.values[-1]) for key, it in self._keys.items())
+
+    @property
+    def newest_us(self) -> int:
+        """When the newest commit was; 0 if there is none."""
+        return self._commits[self.newest_ts].time_us if self._commits else 0
 
     def versions(self, key: bytes, before_ts: int) -> Iterator[tuple[int, bytes | None]]:
         """The key's versions before `before_ts`, newest first, as far as they are here."""

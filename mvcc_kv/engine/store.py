@@ -1,38 +1,55 @@
-"""The versioned store: an ordered index of version chains, and the one section where commits happen.
+"""The versioned store: snapshots to read, and the one section where commits happen.
 
     begin  ......  reads, buffered writes  ......  commit
       |                                              |   under the lock, a few microseconds:
-      start_ts = visible_ts                          |   1. validate: every written key's newest commit_ts <= start_ts?
+      start_ts = visible_ts                          |   1. validate: is what it wrote, or read, still as it was?
                                                      |   2. take the next commit_ts, hand the record to the log
                                                      |   3. link a new head to each written key's chain
                                                      |   4. publish: visible_ts moves on, new snapshots see it
 
 Rules:
-  - First committer wins: whoever finds a newer version of a key that it wrote aborts, and has changed nothing.
+  - First committer wins: whoever finds a newer version of a key that it wrote aborts, and has changed nothing. Keys
+    that it only added to may have newer versions, as long as those were made by adding, too.
+  - A serializable transaction that writes must also find every key that it read, and every range, without a newer
+    version (backward validation: Kung and Robinson, "On Optimistic Methods for Concurrency Control", TODS 1981). So
+    it might as well have run at the moment of its commit, alone. One that only read did so at its snapshot.
   - A read takes no lock. It takes a chain's head first and `visible_ts` after, and what it holds never changes.
   - Versions newer than `visible_ts` are linked but not yet seen: their record may still be on its way to the disk.
     They count for validation. Collection looks at a superseded version once its successor is visible.
-  - A tombstone with nothing below it is kept only while a transaction that could still clash with it is open.
+  - A tombstone with nothing below it is kept only while a transaction that could still clash with it is open, or the
+    retained history reaches back behind it.
 """
 
 from __future__ import annotations
 
-from collections import OrderedDict, deque
-from collections.abc import Callable, Iterable, Mapping
+from collections import deque
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from dataclasses import replace
+from itertools import chain as chained
 from itertools import islice, pairwise
 from threading import Lock
-from typing import Any, Protocol, cast
+from typing import Any, Protocol
 
-from sortedcontainers import SortedDict
-
-from mvcc_kv.api import KeyRange, Page, TransactionOptions
-from mvcc_kv.engine.chains import Version, versions, visible, without
+from mvcc_kv.api import CommittedWrites, KeyRange, KeyVersion, OpenTransaction, Page, TransactionOptions, VersionPage
+from mvcc_kv.engine.chains import Version, versions, visible
+from mvcc_kv.engine.clashes import Marks
+from mvcc_kv.engine.contention import HotKeys
 from mvcc_kv.engine.history import CommitHistory, Superseded
+from mvcc_kv.engine.index import VersionIndex, seen_at
+from mvcc_kv.engine.opened import OpenTransactions
 from mvcc_kv.engine.outcomes import CommitOutcomes
-from mvcc_kv.engine.snapshots import LiveSnapshots, TimestampCounts
-from mvcc_kv.engine.transaction import Transaction
-from mvcc_kv.engine.turns import Ticket, TurnsOfThreads
-from mvcc_kv.errors import BadRequestError, ConflictError, UnavailableError, Winner
+from mvcc_kv.engine.transaction import READ_SET_BYTES_MAX, Transaction
+from mvcc_kv.engine.turns import TurnsOfThreads
+from mvcc_kv.errors import (
+    BadRequestError,
+    ConflictError,
+    Error,
+    SnapshotGoneError,
+    TransactionDoomedError,
+    UnavailableError,
+    Winner,
+)
+from mvcc_kv.values import add_numbers
 
 __all__ = ["CommitLog", "VersionedStore"]
 
@@ -40,9 +57,9 @@ __all__ = ["CommitLog", "VersionedStore"]
 COLLECT_STEPS = 1_000
 
 LABEL_CHARACTERS_MAX = 128
+CLASHES_REPORTED_MAX = 100
 
-# Overwriting is dict's own business; only a new key costs SortedDict's ordered insert.
-_overwrite = cast("Callable[[SortedDict[bytes, Version], bytes, Version], None]", dict.__setitem__)
+_NOTHING: frozenset[bytes] = frozenset()
 
 
 class CommitLog(Protocol):
@@ -80,20 +97,13 @@ class CommitLog(Protocol):
         ...
 
 
-class _Label:
-    """What a commit is called in conflicts, and how many heads of it are left to clash with."""
-
-    __slots__ = ("heads", "text")
-
-    def __init__(self, text: str, heads: int) -> None:
-        self.text = text
-        self.heads = heads
-
-
 class VersionedStore:
     """A multi-version store of JSON texts under byte keys, in memory. Satisfies `api.Store`. Thread-safe.
 
     `collect_steps` bounds what a commit or the end of a transaction collects before others get their turn.
+    `time_us`: the wall clock, microseconds since 1970. `history`: what is retained for reads in the past, if anything.
+    `read_set_bytes_max`: what a serializable transaction may have to remember. `pinned_bytes_max`: what old snapshots
+    may keep alive together before the oldest is ended; 0: no limit.
 
     >>> store = VersionedStore()
     >>> store.put(b"a", b"1")
@@ -110,27 +120,29 @@ class VersionedStore:
         collect_steps: int = COLLECT_STEPS,
         time_us: Callable[[], int] = lambda: 0,
         history: CommitHistory | None = None,
+        read_set_bytes_max: int = READ_SET_BYTES_MAX,
+        pinned_bytes_max: int = 0,
     ) -> None:
+        self.read_set_bytes_max = read_set_bytes_max
+        self._pinned_bytes_max = pinned_bytes_max
         self._log = log
-        self._time_us = time_us
-        self._newest_time_us = 0
-        self._history = history
         self._collect_steps = collect_steps
+        self._time_us = time_us
+        self._newest_us = 0  # when the newest commit was: never goes back, whatever the clock does
+        self._history = history
         self._lock = Lock()
-        self._heads: SortedDict[bytes, Version] = SortedDict()
+        self._index = VersionIndex()
+        self._heads = self._index.heads
         self._commit_ts = 0
         self._visible_ts = 0
-        self._live = LiveSnapshots()
-        self._writers = TimestampCounts()  # snapshots whose transaction may still write
-        self._superseded: deque[tuple[int, int, bytes]] = deque()  # (by commit_ts, version's commit_ts, key)
-        self._tombstones: OrderedDict[bytes, int] = OrderedDict()  # heads, by commit_ts, that a writer may clash with
-        self._labels: OrderedDict[int, _Label] = OrderedDict()  # by commit_ts, that a conflict may name
-        self._turns = TurnsOfThreads()
+        self._opened = OpenTransactions()
+        self._live = self._opened.snapshots
+        self._marks = Marks()
+        self._superseded: deque[tuple[int, int, bytes, int]] = deque()  # (by commit_ts, its own, key, value's bytes)
         self._outcomes = CommitOutcomes()
-        self._abandoned: deque[Transaction] = deque()  # collected by Python while open; appending needs no lock
-        self._keys = 0
-        self._versions = 0
-        self._active = 0
+        self._turns = TurnsOfThreads()
+        self._hot = HotKeys()
+        self._gates: list[Lock] = []  # of threads that wait for a commit
         self._commits_total = 0
         self._conflicts_total = 0
         self._rollbacks_total = 0
@@ -153,6 +165,11 @@ class VersionedStore:
         is_final = self._log is not None and self._log.failure is not None
         return self._visible_ts if is_final else self._commit_ts
 
+    @property
+    def oldest_ts(self) -> int:
+        """The oldest timestamp that can be read, and whose following commits are known."""
+        return self._visible_ts if self._history is None else self._history.base_ts
+
     def get(self, key: bytes, seen_ts: int = 0) -> bytes | None:
         """The newest visible value of the key, or None. Takes no lock.
 
@@ -167,29 +184,70 @@ class VersionedStore:
         version = visible(self._heads.get(key), ts)
         return None if version is None else version[1]
 
-    def scan(self, keys: KeyRange, *, limit: int, reverse: bool = False, seen_ts: int = 0) -> Page:
+    def get_past(self, ts: int, key: bytes) -> bytes | None:
+        """The key's value at `ts`, from retained history. Raises `SnapshotGoneError`."""
+        with self._lock:
+            self._must_be_retained(ts)
+            head = self._heads.get(key)
+            return None if head is None else self._seen_in_the_past(ts, key, head)
+
+    def scan(
+        self, keys: KeyRange, *, limit: int, reverse: bool = False, keys_only: bool = False, seen_ts: int = 0
+    ) -> Page:
         """One page of the newest visible state, consistent in itself; see `api.Page`."""
         with self._lock:
-            return self._page(max(self._visible_ts, seen_ts), keys, limit, reverse)
+            return self._index.page(seen_at(max(self._visible_ts, seen_ts)), keys, limit, reverse)
 
     def scan_at(self, ts: int, keys: KeyRange, *, limit: int, reverse: bool = False) -> Page:
         """One page of a live snapshot at `ts`; looks at up to `limit` keys of the index."""
         with self._lock:
-            return self._page(ts, keys, limit, reverse)
+            return self._index.page(seen_at(ts), keys, limit, reverse)
 
-    def _page(self, ts: int, keys: KeyRange, limit: int, reverse: bool) -> Page:
-        if keys.high is not None and keys.low >= keys.high:
-            return Page([], None)
-        found = list(islice(self._heads.irange(keys.low, keys.high, (True, False), reverse), limit + 1))
-        following = None
-        if len(found) > limit:
-            following = found[limit - 1] if reverse else found[limit]
-        items = []
-        for key in found[:limit]:
-            version = visible(self._heads[key], ts)
-            if version is not None and version[1] is not None:
-                items.append((key, version[1]))
-        return Page(items, following)
+    def scan_past(self, ts: int, keys: KeyRange, *, limit: int, reverse: bool = False) -> Page:
+        """One page of the state at `ts`, from retained history. Raises `SnapshotGoneError`."""
+        with self._lock:
+            self._must_be_retained(ts)
+            return self._index.page(lambda key, head: self._seen_in_the_past(ts, key, head), keys, limit, reverse)
+
+    def _seen_in_the_past(self, ts: int, key: bytes, head: Version) -> bytes | None:
+        history = self._history
+        if head[0] <= ts or history is None or not history.has(key):
+            return head[1]  # nothing has changed it since
+        found = history.at(ts, key)
+        return None if found is None else found[1]
+
+    def _must_be_retained(self, ts: int) -> None:
+        if self._history is None or ts < self._history.base_ts:
+            raise _gone(f"what was at {ts} is kept no more", self.oldest_ts)
+
+    def history(self, key: bytes, *, limit: int, before_ts: int | None = None, seen_ts: int = 0) -> VersionPage:
+        """Up to `limit` of the key's versions, newest first: what is retained, and what snapshots keep alive."""
+        with self._lock:
+            return self._versions(max(self._visible_ts, seen_ts), key, limit, before_ts)
+
+    def history_at(self, ts: int, key: bytes, *, limit: int, before_ts: int | None, is_past: bool) -> VersionPage:
+        """As `history`, of what a snapshot at `ts` knows. Raises `SnapshotGoneError`."""
+        with self._lock:
+            if is_past:
+                self._must_be_retained(ts)
+            return self._versions(ts, key, limit, before_ts)
+
+    def _versions(self, ts: int, key: bytes, limit: int, before_ts: int | None) -> VersionPage:
+        before_ts = ts + 1 if before_ts is None else min(before_ts, ts + 1)
+        found: dict[int, bytes | None] = {}
+        retained = () if self._history is None else self._history.versions(key, before_ts)
+        held = ((version[0], version[1]) for version in versions(self._heads.get(key)) if version[0] < before_ts)
+        for commit_ts, value in chained(islice(retained, limit + 1), held):
+            found[commit_ts] = value
+        newest = sorted(found.items(), reverse=True)
+        page = [self._told(*version) for version in newest[:limit]]
+        return VersionPage(page, page[-1].commit_ts if len(newest) > limit else None, min(self.oldest_ts, ts))
+
+    def _told(self, commit_ts: int, value: bytes | None) -> KeyVersion:
+        info = None if self._history is None else self._history.info(commit_ts)
+        if info is None:
+            return KeyVersion(commit_ts, value, None, self._marks.winner(commit_ts).label)
+        return KeyVersion(commit_ts, value, info.time_us, info.label)
 
     # Transactions
 
@@ -197,46 +255,68 @@ class VersionedStore:
         self,
         options: TransactionOptions = TransactionOptions(),  # noqa: B008 (immutable)
         seen_ts: int = 0,
+        *,
+        client: str | None = None,
+        is_ours: bool = False,
     ) -> Transaction:
-        """Open a transaction at the newest visible state. Raises `BadRequestError` for what is not there yet.
+        """Open a transaction at the newest visible state, or at an older one. One that asks for its turn waits for it.
 
-        One that asks for its turn blocks until that has come, or nearly as long as a second.
+        `client` says whose it is; `is_ours`: it is the store's own work, and never ended for what it pins.
+        Raises `SnapshotGoneError` for a timestamp that is kept no more, `BadRequestError` for one of the future.
         """
-        if options.isolation != "snapshot":
-            raise BadRequestError(f'isolation {options.isolation!r} is not supported yet; use "snapshot"')
-        if options.at is not None:
-            raise BadRequestError('reading at an older timestamp ("at") is not supported yet')
         if options.label is not None and len(options.label) > LABEL_CHARACTERS_MAX:
             raise BadRequestError(f"a label has at most {LABEL_CHARACTERS_MAX} characters, not {len(options.label)}")
-        ticket = None if options.turn is None else self._take_turn(options.turn, options.lost)
+        if options.isolation not in ("snapshot", "serializable"):
+            raise BadRequestError(f'isolation is "snapshot" or "serializable", not {options.isolation!r}')
+        if options.turn is not None:
+            return self._begin_in_turn(options, seen_ts, client)
         with self._lock:
             self._reap()
-            start_ts = max(self._visible_ts, seen_ts)
-            self._live.begin(start_ts)
-            if not options.read_only:
-                self._writers.add(start_ts)
-            self._active += 1
-        return Transaction(self, start_ts, options, ticket)
+            newest_ts = max(self._visible_ts, seen_ts)
+            start_ts = newest_ts if options.at is None else self._start_at(options.at, newest_ts)
+            transaction = Transaction(
+                self,
+                start_ts,
+                options,
+                id=self._opened.new_id(),
+                begun_us=self._time_us(),
+                client=client,
+                is_past=start_ts < newest_ts,
+                is_ours=is_ours,
+            )
+            self._opened.begin(transaction, self._commit_ts)
+        return transaction
 
-    def newest_ts(self, key: bytes) -> int:
-        """The key's newest commit, which may be on its way still; 0 if there is none. Who begins before it loses."""
-        head = self._heads.get(key)
-        return 0 if head is None else head[0]
+    def _begin_in_turn(self, options: TransactionOptions, seen_ts: int, client: str | None) -> Transaction:
+        """Begin when the turn on the key has come, and its newest commit can be seen: who begins before that loses.
 
-    def _take_turn(self, key: bytes, lost: int) -> Ticket:
-        """Wait for the turn on the key, and until its newest commit can be seen. Raises what the log failed with."""
-        ticket = self._turns.take(key, lost)
+        Raises what the log failed with, if the commit will never be seen.
+        """
+        assert options.turn is not None
+        ticket = self._turns.take(options.turn, options.lost)
         try:
-            if self.newest_ts(key) > self._visible_ts:
-                self._settled(self.newest_ts(key))
+            newest_ts = self.newest_ts(options.turn)
+            if newest_ts > self._visible_ts:
+                self._settled(newest_ts)
+            transaction = self.begin(replace(options, turn=None), seen_ts, client=client)
         except BaseException:
             self._turns.end(ticket)
             raise
-        return ticket
+        transaction.ticket = ticket
+        return transaction
 
-    def end_turn(self, ticket: Ticket) -> None:
-        """The transaction of this ticket is over. Called by `Transaction`."""
-        self._turns.end(ticket)
+    def newest_ts(self, key: bytes) -> int:
+        """The key's newest commit, which may be on its way still; 0 if there is none."""
+        with self._lock:  # a commit that gave its turn on is through
+            head = self._heads.get(key)
+        return 0 if head is None else head[0]
+
+    def _start_at(self, ts: int, newest_ts: int) -> int:
+        if ts > newest_ts:
+            raise BadRequestError(f"there is nothing at {ts} yet: the newest commit that can be read is {newest_ts}")
+        if ts < newest_ts:
+            self._must_be_retained(ts)
+        return ts
 
     def commit(self, transaction: Transaction) -> int:
         """Validate and apply the transaction's writes; it is over, whatever comes of it. Called by `Transaction`."""
@@ -246,12 +326,13 @@ class VersionedStore:
                 known_ts = None if token is None else self._outcomes.applied(token)
                 if known_ts is None:
                     self._validate(transaction)
+                    writes = self._merged(transaction)
             finally:
                 self._release(transaction)
             if known_ts is not None:
                 commit_ts = known_ts  # this commit came before, and its answer was lost
-            elif transaction.writes:
-                commit_ts = self._apply(transaction.writes, transaction.label, token)
+            elif writes:
+                commit_ts = self._apply(writes, transaction.label, token, transaction.added)
             else:
                 self._commits_total += 1
                 return transaction.start_ts
@@ -275,12 +356,35 @@ class VersionedStore:
     def rollback(self, transaction: Transaction) -> None:
         """Close the transaction; its writes were never anywhere but in its buffer. Called by `Transaction`."""
         with self._lock:
-            self._release(transaction)
-            self._rollbacks_total += 1
+            self._rollbacks_total += self._release(transaction)
 
     def abandon(self, transaction: Transaction) -> None:
         """Note that an open transaction became unreachable; takes no lock, so a finalizer may call it anywhere."""
-        self._abandoned.append(transaction)
+        self._opened.abandon(transaction)
+
+    def clash(self, transaction: Transaction) -> tuple[bytes, int] | None:
+        """A key that the open transaction has lost already, and the commit that took it."""
+        with self._lock:
+            return next(self._clashes(transaction), None)
+
+    def transactions(self) -> list[OpenTransaction]:
+        """The open transactions, the oldest snapshot first."""
+        with self._lock:
+            self._reap()
+            return self._opened.report(self._time_us())
+
+    def kill(self, transaction_id: int) -> bool:
+        """Roll an open transaction back; its owner is told at its next call. Whether there was one of that id."""
+        with self._lock:
+            transaction = self._opened.find(transaction_id)
+            if transaction is None:
+                return False
+            message = "this transaction was ended by KILL; nothing of it is applied"
+            cause = {"code": "KILLED", "message": message}
+            self._end(transaction, TransactionDoomedError(message, cause=cause))
+            return True
+
+    # Outside transactions
 
     def put(self, key: bytes, value: bytes, token: str | None = None) -> None:
         """Write one key in a transaction of its own; never conflicts. With a `token` it is applied once at most."""
@@ -298,6 +402,29 @@ class VersionedStore:
             commit_ts = self._apply({key: None}, token=token) if is_there and known_ts is None else self._commit_ts
         self._settled(commit_ts)
         return is_there
+
+    def add(self, key: bytes, by: bytes, token: str | None = None) -> bytes:
+        """Add to a key's number in a transaction of its own; what it is then. Never conflicts.
+
+        With a `token` it is applied once at most; to a repetition the answer is what the key is by now.
+        Raises `BadRequestError` for what is no number.
+        """
+        with self._lock:
+            known_ts = None if token is None else self._outcomes.applied(token)
+            if known_ts is None:
+                total = self._sum(key, by)
+                commit_ts = self._apply({key: total}, token=token, added=(key,))
+            else:
+                commit_ts, total = known_ts, self._newest(key) or b"null"
+        self._settled(commit_ts)
+        return total
+
+    def _newest(self, key: bytes) -> bytes | None:
+        head = self._heads.get(key)
+        return None if head is None else head[1]
+
+    def _sum(self, key: bytes, by: bytes) -> bytes:
+        return add_numbers(self._newest(key) or b"0", by)
 
     def _settled(self, commit_ts: int, *, waits: bool = True) -> int:
         """The commit_ts, when its record is where the log wants it before anybody is told."""
@@ -317,16 +444,72 @@ class VersionedStore:
             if ts > self._visible_ts:
                 self._publish(ts)
 
+    # Following commits
+
+    def commits_after(self, ts: int, limit: int) -> list[CommittedWrites]:
+        """Up to `limit` visible commits after `ts`, in order. Raises `SnapshotGoneError` if they are kept no more."""
+        with self._lock:
+            self._must_be_retained(ts)
+            assert self._history is not None
+            return self._history.after(ts, min(limit, max(self._visible_ts - ts, 0)))
+
+    def keep_changes(self, bytes_max: int) -> None:
+        """Keep the commits from now on, as far as so many bytes reach, if nothing else has us keep any."""
+        with self._lock:
+            if self._history is None:
+                self._history = CommitHistory(retain_bytes=bytes_max)
+                self._history.begin(self._commit_ts)
+
+    def wait_past(self, ts: int, timeout_s: float | None = None) -> bool:
+        """Wait in this thread until a commit after `ts` is visible; False if none was in time."""
+        gate = Lock()
+        with self._lock:
+            if self._visible_ts > ts:
+                return True
+            gate.acquire()
+            self._gates.append(gate)
+        try:
+            gate.acquire(timeout=-1 if timeout_s is None else timeout_s)
+        finally:
+            with self._lock:
+                if gate in self._gates:
+                    self._gates.remove(gate)
+        return self._visible_ts > ts
+
+    def expire(self) -> None:
+        """Let go of what is retained and too old by now, a bounded part at a time."""
+        with self._lock:
+            if self._history is not None:
+                self._history.expire(self._time_us(), self._collect_steps)
+            self._collect(self._collect_steps)
+
+    # Filling
+
     def restore(
         self, commit_ts: int, items: Iterable[tuple[bytes, bytes]], tokens: Mapping[str, int] | None = None
     ) -> None:
-        """Fill this empty store with the state at `commit_ts`, and the outcomes of commits before it."""
+        """Fill this empty store with the state at `commit_ts`, and the outcomes of commits before it.
+
+        Its history, if there is any, may have been filled with the commits up to there.
+        """
         with self._lock:
             assert not self._heads and not self._commit_ts, "restore is for a new store"
-            self._heads.update((key, (commit_ts, value, None)) for key, value in items)
-            self._keys = self._versions = len(self._heads)
+            self._index.fill((key, (commit_ts, value, None)) for key, value in items)
             self._commit_ts = self._visible_ts = commit_ts
             self._outcomes.restore(tokens or {})
+            if self._history is not None:
+                self._restore_history(self._history)
+
+    def _restore_history(self, history: CommitHistory) -> None:
+        """Take the newest versions that history knows of as they were, tombstones too: the past needs those."""
+        if history.newest_ts != self._commit_ts:
+            history.begin(self._commit_ts)
+        for commit_ts, key, value in sorted(history.newest()):
+            self._heads[key] = (commit_ts, value, None)
+            if value is None:
+                self._marks.remember_tombstone(key, commit_ts)
+                self._index.versions += 1
+        self._newest_us = history.newest_us
 
     def attach(self, log: CommitLog) -> None:
         """Hand every commit from now on to this log."""
@@ -334,94 +517,163 @@ class VersionedStore:
 
     # The commit section: everything below runs under the lock
 
-    def _release(self, transaction: Transaction) -> None:
-        self._active -= 1
-        self._live.end(transaction.start_ts)
-        if not transaction.read_only:
-            self._writers.remove(transaction.start_ts)
-        self._collect(self._collect_steps)
+    def _release(self, transaction: Transaction) -> bool:
+        """The transaction is over; False if it was already."""
+        was_open = self._opened.end(transaction)
+        if was_open:
+            if transaction.ticket is not None:
+                self._turns.end(transaction.ticket)
+            self._collect(self._collect_steps)
+        return was_open
+
+    def _end(self, transaction: Transaction, cause: Error) -> None:
+        """End somebody's transaction. Its mark comes first: who reads meanwhile looks at it afterwards."""
+        transaction.ended = cause
+        self._rollbacks_total += self._release(transaction)
 
     def _reap(self) -> None:
         """Close transactions that became unreachable while open."""
-        while self._abandoned:
-            self._release(self._abandoned.popleft())
-            self._rollbacks_total += 1
+        for transaction in self._opened.take_abandoned():
+            self._rollbacks_total += self._release(transaction)
 
     def _validate(self, transaction: Transaction) -> None:
-        """First committer wins: no key of the write set may have a version after our snapshot."""
-        if self._log is not None and self._log.failure is not None and transaction.writes:
+        """First committer wins: what it wrote, or, serializable, read, may have no version after its snapshot."""
+        if transaction.ended is not None:
+            raise transaction.ended
+        if not transaction.writes and not transaction.added:
+            return
+        if self._log is not None and self._log.failure is not None:
             raise self._log.failure
-        start_ts = transaction.start_ts
-        heads = self._heads
-        clashes = [key for key in transaction.writes if (head := heads.get(key)) is not None and head[0] > start_ts]
+        if transaction.is_past:
+            self._must_be_retained(transaction.start_ts)
+        clashes = dict(islice(self._clashes(transaction), CLASHES_REPORTED_MAX))
         if clashes:
             self._conflicts_total += 1
-            raise ConflictError.lost_to(start_ts, {key.decode(): self._winner(heads[key][0]) for key in clashes})
+            self._hot.count(clashes)
+            winners = {key.decode(): self._winner(commit_ts) for key, commit_ts in clashes.items()}
+            raise ConflictError.lost_to(transaction.start_ts, winners)
+
+    def _clashes(self, transaction: Transaction) -> Iterator[tuple[bytes, int]]:
+        """The keys that the transaction has lost, each with the commit that took it; a key may come twice."""
+        start_ts = transaction.start_ts
+        heads = self._heads
+        if not transaction.writes and not transaction.added:
+            return
+        for key in transaction.writes:
+            head = heads.get(key)
+            if head is not None and head[0] > start_ts:
+                yield key, head[0]
+        for key in transaction.added:
+            written_ts = self._marks.written_ts(key, heads.get(key))
+            if written_ts > start_ts:
+                yield key, written_ts
+        if transaction.is_serializable and transaction.reads is not None:
+            for key in transaction.reads.keys:
+                head = heads.get(key)
+                if head is not None and head[0] > start_ts:
+                    yield key, head[0]
+            for low, high in transaction.reads.ranges:
+                for key in self._changed_after(start_ts, low, high):
+                    yield key, heads[key][0]
+
+    def _changed_after(self, ts: int, low: bytes, high: bytes) -> Iterable[bytes]:
+        """The range's keys with a version after `ts`: looks at the range, or at what came after if that is less."""
+        recent = self._opened.recent
+        if not recent.covers(ts):
+            return self._index.changed_after(ts, low, high) or ()
+        found = self._index.changed_after(ts, low, high, keys_max=len(recent))
+        if found is not None:
+            return found
+        return dict.fromkeys(key for key in recent.after(ts) if low <= key < high and key in self._heads)
 
     def _winner(self, commit_ts: int) -> Winner:
-        label = self._labels.get(commit_ts)
-        return Winner(commit_ts, None if label is None else label.text)
+        info = None if self._history is None else self._history.info(commit_ts)
+        return self._marks.winner(commit_ts) if info is None else Winner(commit_ts, info.label)
 
-    def _apply(self, writes: Mapping[bytes, bytes | None], label: str | None = None, token: str | None = None) -> int:
+    def _merged(self, transaction: Transaction) -> dict[bytes, bytes | None]:
+        """What the transaction writes, with what it adds added to what is there now."""
+        if not transaction.added:
+            return transaction.writes
+        return {**transaction.writes, **{key: self._sum(key, by) for key, by in transaction.added.items()}}
+
+    def _apply(
+        self,
+        writes: Mapping[bytes, bytes | None],
+        label: str | None = None,
+        token: str | None = None,
+        added: Collection[bytes] = _NOTHING,
+    ) -> int:
         """Take the next timestamp, log, link and, unless the log says to wait, publish."""
-        if self._abandoned:
+        if self._opened.has_abandoned:
             self._reap()
         commit_ts = self._commit_ts + 1
-        visible_at_once = self._log is None or self._log.append(commit_ts, writes, label, token, self._time_us(), None)
-        self._commit_ts = commit_ts
+        time_us = max(self._time_us(), self._newest_us)
+        superseded = None if self._history is None else self._to_be_superseded(writes)
+        log = self._log
+        visible_at_once = log is None or log.append(commit_ts, writes, label, token, time_us, superseded)
+        self._commit_ts, self._newest_us = commit_ts, time_us
         self._commits_total += 1
         if label is not None:
-            self._labels[commit_ts] = _Label(label, len(writes))
+            self._marks.name(commit_ts, label, len(writes))
         if token is not None:
             self._outcomes.keep(token, commit_ts)
         for key, value in writes.items():
-            self._link(commit_ts, key, value)
+            self._link(commit_ts, key, value, key in added)
+        if self._opened.recent.wants_keys:
+            self._opened.recent.note(commit_ts, tuple(writes))
+        if self._history is not None and superseded is not None:
+            self._history.append(CommittedWrites(commit_ts, time_us, label, tuple(writes.items())), superseded)
+            self._history.expire(time_us)
         if visible_at_once:
             self._publish(commit_ts)
         return commit_ts
 
-    def _link(self, commit_ts: int, key: bytes, value: bytes | None) -> None:
-        head = self._heads.get(key)
-        if head is None:
-            if value is None:
-                return
-            self._heads[key] = (commit_ts, value, None)
-            self._versions += 1
-        else:
-            self._supersede(head, commit_ts, key, value)
-        self._keys += (value is not None) - (head is not None and head[1] is not None)
-        if value is None:
-            self._tombstones[key] = commit_ts
+    def _to_be_superseded(self, keys: Iterable[bytes]) -> dict[bytes, Superseded]:
+        heads = ((key, self._heads.get(key)) for key in keys)
+        return {key: (head[0], head[1]) for key, head in heads if head is not None and head[1] is not None}
 
-    def _supersede(self, head: Version, commit_ts: int, key: bytes, value: bytes | None) -> None:
-        if self._labels:
-            self._unname(head[0])
-        if head[1] is None:
-            self._tombstones.pop(key, None)
-            if head[2] is None:  # a lone tombstone tells readers no more than nothing does
-                _overwrite(self._heads, key, (commit_ts, value, None))
-                return
-        _overwrite(self._heads, key, (commit_ts, value, head))
-        self._superseded.append((commit_ts, head[0], key))
-        self._versions += 1
-
-    def _unname(self, commit_ts: int) -> None:
-        """A head of this commit was superseded; with its last one goes its label."""
-        label = self._labels.get(commit_ts)
-        if label is not None:
-            label.heads -= 1
-            if not label.heads:
-                del self._labels[commit_ts]
+    def _link(self, commit_ts: int, key: bytes, value: bytes | None, adds: bool) -> None:
+        self._marks.note(key, self._heads.get(key), commit_ts, deletes=value is None, adds=adds)
+        below = self._index.link(commit_ts, key, value)
+        if below is not None:
+            self._superseded.append((commit_ts, below[0], key, len(below[1] or b"")))
 
     def _publish(self, ts: int) -> None:
         self._visible_ts = ts
         superseded = self._superseded
         while superseded and superseded[0][0] <= ts:
-            superseded_ts, commit_ts, key = superseded.popleft()
-            if not self._live.hold(commit_ts, superseded_ts, key):
+            superseded_ts, commit_ts, key, value_bytes = superseded.popleft()
+            if not self._live.hold(commit_ts, superseded_ts, key, value_bytes):
                 self._free(commit_ts, key)
-        if self._live.has_garbage or self._tombstones or self._labels:
+        if self._pinned_bytes_max and self._live.pins.total_bytes > self._pinned_bytes_max:
+            self._unpin()
+        if self._live.has_garbage or not self._marks.is_empty:
             self._collect(self._collect_steps)
+        if self._gates:
+            self._open_gates()
+
+    def _unpin(self) -> None:
+        """End the oldest snapshots until what all of them keep alive is within its limit."""
+        while self._live.pins.total_bytes > self._pinned_bytes_max:
+            victims = self._opened.at_oldest_snapshot()
+            if not victims:
+                return
+            for transaction in victims:
+                self._end(transaction, self._pinned_too_much(transaction))
+
+    def _pinned_too_much(self, transaction: Transaction) -> Error:
+        return _gone(
+            f"the snapshot at {transaction.start_ts} was ended: old snapshots kept {self._live.pins.total_bytes} bytes "
+            f"of superseded versions alive, more than the {self._pinned_bytes_max} of --max-pinned-bytes, and it was "
+            "the oldest; run the transaction again, or raise the limit",
+            self._visible_ts if self._history is None else self._history.base_ts,
+            retryable=True,
+        )
+
+    def _open_gates(self) -> None:
+        gates, self._gates = self._gates, []
+        for gate in gates:
+            gate.release()
 
     # Collection
 
@@ -437,53 +689,37 @@ class VersionedStore:
             self._collect(steps_max)
 
     def _has_garbage(self) -> bool:
-        return self._live.has_garbage or self._has_expired()
+        return self._live.has_garbage or self._marks.has_expired(self._horizon())
 
     def _collect(self, steps_max: int) -> None:
         if self._live.has_garbage:
             for commit_ts, key in self._live.collect(steps_max):
                 self._free(commit_ts, key)
-        while steps_max > 0 and self._has_expired():
+        if self._marks.is_empty:
+            return
+        horizon = self._horizon()
+        while steps_max > 0 and self._marks.has_expired(horizon):
             steps_max -= 1
-            self._expire()
+            tombstone = self._marks.expire(horizon)
+            if tombstone is not None and self._heads[tombstone[0]] == (tombstone[1], None, None):
+                self._drop(tombstone[0])
 
     def _horizon(self) -> int:
         """No transaction that is open, or will be, can clash with a commit at or before this timestamp."""
-        oldest = self._writers.oldest
-        return self._visible_ts if oldest is None else min(oldest, self._visible_ts)
-
-    def _has_expired(self) -> bool:
-        if not self._tombstones and not self._labels:
-            return False
-        horizon = self._horizon()
-        if self._tombstones and next(iter(self._tombstones.values())) <= horizon:
-            return True
-        return bool(self._labels) and next(iter(self._labels)) <= horizon
-
-    def _expire(self) -> None:
-        """Forget the oldest tombstone and the oldest label that no conflict can name any more."""
-        horizon = self._horizon()
-        if self._labels and next(iter(self._labels)) <= horizon:
-            self._labels.popitem(last=False)
-        if self._tombstones and next(iter(self._tombstones.values())) <= horizon:
-            key, commit_ts = self._tombstones.popitem(last=False)
-            if self._heads[key] == (commit_ts, None, None):
-                self._drop(key)
+        oldest = self._opened.oldest_writer_ts
+        horizon = self._visible_ts if oldest is None else min(oldest, self._visible_ts)
+        return horizon if self._history is None else min(horizon, self._history.base_ts)
 
     def _free(self, commit_ts: int, key: bytes) -> None:
         """Take a superseded version out of its chain; a tombstone that is left alone goes when it may."""
-        rest = without(self._heads[key], commit_ts)
-        assert rest is not None, "a superseded version has a newer one above it"
-        self._versions -= 1
-        _overwrite(self._heads, key, rest)
+        rest = self._index.take_out(commit_ts, key)
         if rest[1] is None and rest[2] is None and rest[0] <= self._horizon():
             self._drop(key)
 
     def _drop(self, key: bytes) -> None:
         """Take a lone tombstone's key out of the index."""
-        del self._heads[key]
-        self._tombstones.pop(key, None)
-        self._versions -= 1
+        self._index.drop(key)
+        self._marks.forget_tombstone(key)
 
     # Looking in
 
@@ -491,16 +727,23 @@ class VersionedStore:
         """What the engine counts, by the names of STATS."""
         with self._lock:
             self._reap()
+            history = self._history
             return {
                 "commit_ts": self._commit_ts,
                 "visible_ts": self._visible_ts,
-                "keys": self._keys,
-                "versions": self._versions,
-                "active_transactions": self._active,
+                "keys": self._index.keys,
+                "versions": self._index.versions,
+                "active_transactions": len(self._opened),
                 "oldest_start_ts": self._live.oldest,
+                "oldest_ts": self.oldest_ts,
+                "retained_commits": 0 if history is None else len(history),
+                "retained_bytes": 0 if history is None else history.used_bytes,
+                "pinned_bytes": self._live.pins.total_bytes,
+                "read_set_bytes": self._opened.read_set_bytes,
                 "commits_total": self._commits_total,
                 "conflicts_total": self._conflicts_total,
                 "rollbacks_total": self._rollbacks_total,
+                "hot_keys": [{"key": key.decode(), "conflicts": count} for key, count in self._hot.top()],
             }
 
     def chain(self, key: bytes) -> list[tuple[int, bytes | None]]:
@@ -516,16 +759,19 @@ class VersionedStore:
         """Verify every invariant; cost by the size of the store. Raises `AssertionError`."""
         with self._lock:
             self._live.check()
-            chains = {key: list(versions(head)) for key, head in self._heads.items()}
+            chains = self._index.chains()
             assert list(self._heads) == sorted(chains), "the index is in order"
-            assert self._versions == sum(map(len, chains.values()))
-            assert self._keys == sum(chain[0][1] is not None for chain in chains.values())
+            assert self._index.versions == sum(map(len, chains.values()))
+            assert self._index.keys == sum(chain[0][1] is not None for chain in chains.values())
             assert self._visible_ts <= self._commit_ts
             self._check_chains(chains)
-            self._check_what_writers_may_clash_with(chains)
+            self._marks.check({key: chain[0] for key, chain in chains.items()}, self._horizon())
+            if self._history is not None:
+                self._history.check()
+                assert self._history.newest_ts == self._commit_ts
 
     def _check_chains(self, chains: dict[bytes, list[Version]]) -> None:
-        waiting = {(version_ts, key) for _, version_ts, key in self._superseded}
+        waiting = {(version_ts, key) for _, version_ts, key, _ in self._superseded}
         held = {(commit_ts, key): snapshot for snapshot, commit_ts, key in self._live.holders()}
         assert len(held) == sum(1 for _ in self._live.holders()), "a version is held once"
         assert waiting.isdisjoint(held)
@@ -542,13 +788,8 @@ class VersionedStore:
                 assert len(chain) > 1, "a lone tombstone goes with the last that could clash with it"
         assert kept == waiting | set(held), "what is not newest is waiting or held"
 
-    def _check_what_writers_may_clash_with(self, chains: dict[bytes, list[Version]]) -> None:
-        horizon = self._horizon()
-        heads = {key: chain[0] for key, chain in chains.items()}
-        tombstones = {key: head[0] for key, head in heads.items() if head[1] is None}
-        assert self._tombstones.items() <= tombstones.items(), "only heads are listed"
-        assert self._tombstones.items() >= {(key, ts) for key, ts in tombstones.items() if ts > horizon}
-        assert list(self._tombstones.values()) == sorted(self._tombstones.values())
-        committed = [head[0] for head in heads.values()]
-        for ts, label in self._labels.items():
-            assert ts <= horizon or label.heads == committed.count(ts), "a label stays while a head can be lost to it"
+
+def _gone(why: str, oldest_ts: int, *, retryable: bool = False) -> SnapshotGoneError:
+    return SnapshotGoneError(
+        f"{why}; the oldest timestamp that can be read is {oldest_ts}", retryable=retryable, oldest_ts=oldest_ts
+    )

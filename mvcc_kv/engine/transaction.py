@@ -1,7 +1,17 @@
-"""A transaction: one snapshot, and a buffer of writes that nobody else sees.
+"""A transaction: one snapshot, a buffer of writes that nobody else sees, and what it has read.
 
-Reads look into the buffer first, then into the snapshot. Nothing is locked and nothing is written
-before the commit, so a rollback has nothing to undo, and an open transaction is in nobody's way.
+    reads      own buffer first, then the snapshot; remembered, unless it is read-only or was asked not to
+    writes     key: value, or None for a deletion
+    added      key: by how much; merged with whatever the key is when it commits
+
+Nothing is locked and nothing is written before the commit, so a rollback has nothing to undo, and an open transaction
+is in nobody's way.
+
+ADD is a write that doesn't depend on what is there, as long as this transaction doesn't know what is there either. So
+reading a key, before or after adding to it, turns the addition into an ordinary write of the sum:
+
+    add(hits, 1)                        added {hits: 1}      others may add too
+    add(hits, 1), get(hits) -> 6        writes {hits: 6}     whoever changes hits first, wins
 """
 
 from __future__ import annotations
@@ -9,34 +19,60 @@ from __future__ import annotations
 from bisect import bisect_left
 from typing import Protocol
 
-from mvcc_kv.api import KeyRange, Page, TransactionOptions
+from mvcc_kv.api import KeyRange, Page, TransactionOptions, VersionPage
+from mvcc_kv.engine.reads import ReadSet
 from mvcc_kv.engine.turns import Ticket
-from mvcc_kv.errors import NoTransactionError, ReadOnlyError
+from mvcc_kv.errors import Error, LimitExceededError, NoTransactionError, ReadOnlyError
+from mvcc_kv.values import add_numbers
 
-__all__ = ["Transaction"]
+__all__ = ["READ_SET_BYTES_MAX", "Transaction"]
+
+READ_SET_BYTES_MAX = 16 * 1024 * 1024
+_ZERO = b"0"
 
 
 class _Home(Protocol):
     """What a transaction needs of its store."""
 
+    read_set_bytes_max: int
+
     def get_at(self, ts: int, key: bytes) -> bytes | None: ...
+    def get_past(self, ts: int, key: bytes) -> bytes | None: ...
     def scan_at(self, ts: int, keys: KeyRange, *, limit: int, reverse: bool = False) -> Page: ...
+    def scan_past(self, ts: int, keys: KeyRange, *, limit: int, reverse: bool = False) -> Page: ...
+    def history_at(self, ts: int, key: bytes, *, limit: int, before_ts: int | None, is_past: bool) -> VersionPage: ...
+    def clash(self, transaction: Transaction) -> tuple[bytes, int] | None: ...
     def commit(self, transaction: Transaction) -> int: ...
     def rollback(self, transaction: Transaction) -> None: ...
     def abandon(self, transaction: Transaction) -> None: ...
-    def end_turn(self, ticket: Ticket) -> None: ...
 
 
 class Transaction:
-    """An open transaction on a `VersionedStore`; satisfies `api.StoreTransaction`. Belongs to one thread."""
+    """An open transaction on a `VersionedStore`; satisfies `api.StoreTransaction`. Belongs to one thread.
+
+    `is_past`: it reads retained history, and holds nothing. `is_ours`: the store's own work, such as a checkpoint's.
+    `ended`: why somebody else has ended it; None as long as nobody has.
+    """
 
     __slots__ = (
+        "__weakref__",
+        "_get_at",
         "_open",
+        "_scan_at",
         "_sorted",
         "_store",
+        "added",
+        "begun_us",
+        "client",
         "commit_ts",
+        "ended",
+        "id",
+        "is_ours",
+        "is_past",
+        "is_serializable",
         "label",
         "read_only",
+        "reads",
         "start_ts",
         "ticket",
         "token",
@@ -45,42 +81,172 @@ class Transaction:
     )
 
     def __init__(
-        self, store: _Home, start_ts: int, options: TransactionOptions, ticket: Ticket | None = None
+        self,
+        store: _Home,
+        start_ts: int,
+        options: TransactionOptions,
+        *,
+        id: int = 0,
+        begun_us: int = 0,
+        client: str | None = None,
+        is_past: bool = False,
+        is_ours: bool = False,
     ) -> None:
         self._store = store
-        self.ticket = ticket  # while it is this transaction's turn, or was
         self._open = True
         self._sorted: list[bytes] | None = None
+        self._get_at = store.get_past if is_past else store.get_at
+        self._scan_at = store.scan_past if is_past else store.scan_at
+        self.id = id
+        self.begun_us = begun_us
+        self.client = client
+        self.is_past = is_past
+        self.is_ours = is_ours
+        self.ended: Error | None = None
+        self.ticket: Ticket | None = None  # if it has its turn, or had it
         self.start_ts = start_ts
         self.commit_ts: int | None = None
         self.read_only = options.read_only
+        self.is_serializable = options.isolation == "serializable"
         self.label = options.label
         self.waits = options.durability == "default"
         self.token: str | None = None
         self.writes: dict[bytes, bytes | None] = {}  # None: deleted
+        self.added: dict[bytes, bytes] = {}
+        self.reads: ReadSet | None = None if options.read_only else ReadSet()
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it has neither been committed nor rolled back, by whomever."""
+        return self._open and self.ended is None
+
+    @property
+    def is_doomed(self) -> bool:
+        """Whether it has lost already: a commit now could only be refused. Costs what validating it costs."""
+        return self.ended is not None or self.clash() is not None
 
     @property
     def is_contended(self) -> bool:
         """Whether it had to wait for the turn that it asked for, or others wait behind it."""
         return self.ticket is not None and (self.ticket.waited or self.ticket.waiting > 0)
 
-    @property
-    def is_open(self) -> bool:
-        """Whether it has neither been committed nor rolled back."""
-        return self._open
+    def clash(self) -> tuple[bytes, int] | None:
+        """A key that it has lost already, and the commit that took it; None as long as it could commit."""
+        return self._store.clash(self) if self._open else None
 
-    def get(self, key: bytes) -> bytes | None:
-        """The key's value here: our own write, or what the snapshot holds; None if there is none."""
+    # Reading
+
+    def get(self, key: bytes, *, tracked: bool = True) -> bytes | None:
+        """The key's value here: our own write, or what the snapshot holds; None if there is none.
+
+        Raises `LimitExceededError` if a serializable transaction would have to remember too much.
+        """
         self._must_be_open()
         if key in self.writes:
             return self.writes[key]
-        return self._store.get_at(self.start_ts, key)
+        value = self._get_at(self.start_ts, key)
+        if key in self.added:
+            value = add_numbers(value or _ZERO, self.added[key])
+            if tracked:
+                self._turn_into_write(key, value)
+        if tracked:
+            self._track(key)
+        self._must_not_be_ended()
+        return value
+
+    def scan(
+        self, keys: KeyRange, *, limit: int, reverse: bool = False, keys_only: bool = False, tracked: bool = True
+    ) -> Page:
+        """Up to `limit` items of the snapshot's range with our own writes and deletions in place."""
+        self._must_be_open()
+        page = self._scan_at(self.start_ts, keys, limit=limit, reverse=reverse)
+        if self.writes or self.added:
+            page = self._merged(page, _covered(page, keys, reverse), limit, reverse)
+        if tracked:
+            self._track_range(_covered(page, keys, reverse))
+        self._must_not_be_ended()
+        return page
+
+    def history(self, key: bytes, *, limit: int, before_ts: int | None = None, tracked: bool = True) -> VersionPage:
+        """Up to `limit` of the key's versions that the snapshot knows, newest first; our own writes are none."""
+        self._must_be_open()
+        page = self._store.history_at(self.start_ts, key, limit=limit, before_ts=before_ts, is_past=self.is_past)
+        if tracked:
+            self._track(key)
+        self._must_not_be_ended()
+        return page
+
+    def _merged(self, page: Page, seen: KeyRange, limit: int, reverse: bool) -> Page:
+        """The page, which covers the range `seen` of the index, with our own writes in that range laid over it."""
+        items: dict[bytes, bytes] = dict(page.items)
+        for key in self._own_keys(seen):
+            value = self._own(key, items)
+            if value is None:
+                items.pop(key, None)
+            else:
+                items[key] = value
+        ordered = sorted(items.items(), reverse=reverse)
+        if len(ordered) <= limit:
+            return Page(ordered, page.next)
+        return Page(ordered[:limit], ordered[limit - 1][0] if reverse else ordered[limit][0])
+
+    def _own(self, key: bytes, items: dict[bytes, bytes]) -> bytes | None:
+        if key in self.writes:
+            return self.writes[key]
+        return add_numbers(items.get(key, _ZERO), self.added[key])
+
+    def _own_keys(self, seen: KeyRange) -> list[bytes]:
+        """Our written keys in the range, in order."""
+        if self._sorted is None:
+            self._sorted = sorted([*self.writes, *self.added])
+        low = bisect_left(self._sorted, seen.low)
+        high = len(self._sorted) if seen.high is None else bisect_left(self._sorted, seen.high)
+        return self._sorted[low:high]
+
+    # Remembering what was read
+
+    def _track(self, key: bytes) -> None:
+        reads = self.reads
+        if reads is not None:
+            reads.add_key(key)
+            if reads.used_bytes > self._store.read_set_bytes_max:
+                self._reads_too_much(reads)
+
+    def _track_range(self, keys: KeyRange) -> None:
+        reads = self.reads
+        if reads is None:
+            return
+        for key in self._own_keys(keys) if self.added else ():
+            if key in self.added:
+                value = self._get_at(self.start_ts, key)
+                self._turn_into_write(key, add_numbers(value or _ZERO, self.added[key]))
+        reads.add_range(keys.low, keys.high)
+        if reads.used_bytes > self._store.read_set_bytes_max:
+            self._reads_too_much(reads)
+
+    def _reads_too_much(self, reads: ReadSet) -> None:
+        """What can't be remembered can't be validated; without that, it only counts as read."""
+        if not self.is_serializable:
+            reads.become_everything()
+            return
+        limit = self._store.read_set_bytes_max
+        raise LimitExceededError(
+            f"remembering what this serializable transaction has read takes {reads.used_bytes} bytes, and may take "
+            f"{limit}; read less, scan ranges rather than single keys, read through its `snapshot` what need not be "
+            "tracked, or raise --max-read-set-bytes",
+            limit=limit,
+            actual=reads.used_bytes,
+            setting="--max-read-set-bytes",
+        )
+
+    # Writing
 
     def put(self, key: bytes, value: bytes) -> None:
         """Buffer a write."""
         self._must_be_writable()
         if key not in self.writes:
             self._sorted = None
+            self.added.pop(key, None)
         self.writes[key] = value
 
     def delete(self, key: bytes) -> bool:
@@ -92,62 +258,50 @@ class Transaction:
         if self.get(key) is None:
             return False
         self._sorted = None
-        if self._store.get_at(self.start_ts, key) is None:
+        self._track(key)  # what the snapshot holds is told by what becomes of the write
+        if self._get_at(self.start_ts, key) is None:
             del self.writes[key]
         else:
             self.writes[key] = None
         return True
 
-    def scan(self, keys: KeyRange, *, limit: int, reverse: bool = False) -> Page:
-        """Up to `limit` items of the snapshot's range with our own writes and deletions in place."""
-        self._must_be_open()
-        page = self._store.scan_at(self.start_ts, keys, limit=limit, reverse=reverse)
-        if not self.writes:
-            return page
-        rest_starts_at = page.next
-        if rest_starts_at is None:
-            seen = keys
-        elif reverse:
-            seen = KeyRange(start=rest_starts_at, end=keys.high)
+    def add(self, key: bytes, by: bytes) -> None:
+        """Add `by`, a JSON number, to what the key is when this commits.
+
+        Raises `BadRequestError` if `by`, or what the key is now, is no number, or their sum is too large for a float.
+        """
+        self._must_be_writable()
+        if key in self.writes:
+            self.writes[key] = add_numbers(self.writes[key] or _ZERO, by)
+            return
+        by = add_numbers(self.added.get(key, _ZERO), by)
+        total = add_numbers(self._get_at(self.start_ts, key) or _ZERO, by)
+        self._sorted = None
+        if self.reads is not None and key in self.reads:
+            self.writes[key] = total
         else:
-            seen = KeyRange(start=keys.low, end=rest_starts_at)
-        return self._merged(page, seen, limit, reverse)
+            self.added[key] = by
 
-    def _merged(self, page: Page, seen: KeyRange, limit: int, reverse: bool) -> Page:
-        """The page, which covers the range `seen` of the index, with our own writes in that range laid over it."""
-        items: dict[bytes, bytes] = dict(page.items)
-        for key in self._own_keys(seen):
-            value = self.writes[key]
-            if value is None:
-                items.pop(key, None)
-            else:
-                items[key] = value
-        ordered = sorted(items.items(), reverse=reverse)
-        if len(ordered) <= limit:
-            return Page(ordered, page.next)
-        return Page(ordered[:limit], ordered[limit - 1][0] if reverse else ordered[limit][0])
+    def _turn_into_write(self, key: bytes, total: bytes) -> None:
+        if not self.read_only:
+            del self.added[key]
+            self.writes[key] = total
 
-    def _own_keys(self, seen: KeyRange) -> list[bytes]:
-        """Our written keys in the range, in order."""
-        if self._sorted is None:
-            self._sorted = sorted(self.writes)
-        low = bisect_left(self._sorted, seen.low)
-        high = len(self._sorted) if seen.high is None else bisect_left(self._sorted, seen.high)
-        return self._sorted[low:high]
+    # The end
 
     def commit(self, token: str | None = None) -> int:
         """Apply every write at once; the commit_ts, or start_ts if there was nothing to write.
 
         A commit whose `token` was applied before is not applied again; it returns what that one did.
-        Raises `ConflictError` if another transaction won a key that this one wrote. Over in any case.
+        Raises `ConflictError` if another transaction won a key that this one wrote, or, serializable, read.
+        Over in any case.
         """
-        self._must_be_open()
-        self._open = False
-        self.token = token
         try:
-            self.commit_ts = self._store.commit(self)
+            self._must_be_open()
         finally:
-            self._end_turn()
+            self._open = False
+        self.token = token
+        self.commit_ts = self._store.commit(self)
         return self.commit_ts
 
     def rollback(self) -> None:
@@ -155,11 +309,6 @@ class Transaction:
         if self._open:
             self._open = False
             self._store.rollback(self)
-            self._end_turn()
-
-    def _end_turn(self) -> None:
-        if self.ticket is not None:
-            self._store.end_turn(self.ticket)
 
     def __del__(self) -> None:
         if self._open:
@@ -168,8 +317,23 @@ class Transaction:
     def _must_be_open(self) -> None:
         if not self._open:
             raise NoTransactionError("this transaction is over; begin another one")
+        self._must_not_be_ended()
+
+    def _must_not_be_ended(self) -> None:
+        """Who was ended while he read may have read what is not there any more."""
+        if self.ended is not None:
+            raise type(self.ended)(self.ended.message, retryable=self.ended.retryable, **self.ended.evidence)
 
     def _must_be_writable(self) -> None:
         self._must_be_open()
         if self.read_only:
             raise ReadOnlyError("this transaction is read-only; begin one without read_only to write")
+
+
+def _covered(page: Page, keys: KeyRange, reverse: bool) -> KeyRange:
+    """The part of the range that the page is about: up to its `next`."""
+    if page.next is None:
+        return keys
+    if reverse:
+        return KeyRange(start=page.next, end=keys.high)
+    return KeyRange(start=keys.low, end=page.next)

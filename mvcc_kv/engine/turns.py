@@ -199,6 +199,6 @@ class TurnsOfThreads:
         return ticket
 
     def end(self, ticket: Ticket) -> None:
-        """The ticket's transaction is over: the next one may begin."""
+        """The ticket's transaction is over: the next one may begin. Any time, any often."""
         with self._lock:
             ticket.end()

@@ -9,6 +9,7 @@ import pytest
 
 from mvcc_kv.api import Isolation, KeyRange, Page, TransactionOptions
 from mvcc_kv.engine import VersionedStore
+from mvcc_kv.engine.snapshots import VERSION_BYTES
 from mvcc_kv.engine.store import LABEL_CHARACTERS_MAX
 from mvcc_kv.errors import BadRequestError, ConflictError, UnavailableError, Winner
 from tests.engine.logs import DeferringLog
@@ -129,9 +130,8 @@ def test_a_page_may_be_empty_and_still_not_the_last() -> None:
 @pytest.mark.parametrize(
     ("options", "named"),
     [
-        (TransactionOptions(isolation="serializable"), "serializable"),
         (TransactionOptions(isolation=cast("Isolation", "chaos")), "chaos"),
-        (TransactionOptions(at=1), "at"),
+        (TransactionOptions(at=1), "nothing at 1 yet"),
         (TransactionOptions(label="x" * (LABEL_CHARACTERS_MAX + 1)), str(LABEL_CHARACTERS_MAX)),
     ],
 )
@@ -336,9 +336,15 @@ def test_stats_count_what_there_is() -> None:
         "versions": 4,
         "active_transactions": 1,
         "oldest_start_ts": 2,
+        "oldest_ts": 4,
+        "retained_commits": 0,
+        "retained_bytes": 0,
+        "pinned_bytes": 2 * (VERSION_BYTES + len(b"a1")),
+        "read_set_bytes": 0,
         "commits_total": 5,
         "conflicts_total": 0,
         "rollbacks_total": 1,
+        "hot_keys": [],
     }
     reader.rollback()
     assert store.stats()["versions"] == 1
@@ -346,6 +352,6 @@ def test_stats_count_what_there_is() -> None:
 
 def test_check_finds_a_store_that_contradicts_itself() -> None:
     store = store_of("a b")
-    store._versions += 1
+    store._index.versions += 1
     with pytest.raises(AssertionError):
         store.check()

@@ -1,0 +1,110 @@
+"""The ordered index: each key's version chain, by its head.
+
+Only a *new* key costs an ordered insert; a version on top of another is dict's own business. A head is taken by readers
+without a lock, so it is put in place last, whole.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from itertools import islice
+from typing import TypeAlias, cast
+
+from sortedcontainers import SortedDict
+
+from mvcc_kv.api import KeyRange, Page
+from mvcc_kv.engine.chains import Version, versions, visible, without
+
+__all__ = ["Seen", "VersionIndex"]
+
+Seen: TypeAlias = "Callable[[bytes, Version], bytes | None]"
+"""The value that a snapshot sees of the key with that head."""
+
+# Overwriting is dict's own business; only a new key costs SortedDict's ordered insert.
+_overwrite = cast("Callable[[SortedDict[bytes, Version], bytes, Version], None]", dict.__setitem__)
+
+
+class VersionIndex:
+    """Heads by key, in order; how many keys have a value, and how many versions there are."""
+
+    def __init__(self) -> None:
+        self.heads: SortedDict[bytes, Version] = SortedDict()
+        self.keys = 0
+        self.versions = 0
+
+    def fill(self, heads: Iterable[tuple[bytes, Version]]) -> None:
+        """Take in the heads of an empty index, ascending by key."""
+        self.heads.update(heads)
+        self.versions = len(self.heads)
+        self.keys = sum(head[1] is not None for head in self.heads.values())
+
+    def link(self, commit_ts: int, key: bytes, value: bytes | None) -> Version | None:
+        """Put a version on top of the key's chain; the version below it, if it is there for somebody to see."""
+        head = self.heads.get(key)
+        if head is None:
+            if value is not None:
+                self.heads[key] = (commit_ts, value, None)
+                self.versions += 1
+                self.keys += 1
+            return None
+        self.keys += (value is not None) - (head[1] is not None)
+        if head[1] is None and head[2] is None:  # a lone tombstone tells readers no more than nothing does
+            _overwrite(self.heads, key, (commit_ts, value, None))
+            return None
+        _overwrite(self.heads, key, (commit_ts, value, head))
+        self.versions += 1
+        return head
+
+    def take_out(self, commit_ts: int, key: bytes) -> Version:
+        """Take a superseded version out of its chain; what the head is then."""
+        rest = without(self.heads[key], commit_ts)
+        assert rest is not None, "a superseded version has a newer one above it"
+        self.versions -= 1
+        _overwrite(self.heads, key, rest)
+        return rest
+
+    def drop(self, key: bytes) -> None:
+        """Take a lone tombstone's key out of the index."""
+        del self.heads[key]
+        self.versions -= 1
+
+    def changed_after(self, ts: int, low: bytes, high: bytes, keys_max: int | None = None) -> Iterator[bytes] | None:
+        """The keys of the range with a version after `ts`; None if that takes looking at more than `keys_max`."""
+        heads = self.heads
+        found = []
+        for count, key in enumerate(heads.irange(low, high, (True, False))):
+            if count == keys_max:
+                return None
+            if heads[key][0] > ts:
+                found.append(key)
+        return iter(found)
+
+    def page(self, seen: Seen, keys: KeyRange, limit: int, reverse: bool) -> Page:
+        """One page of what a snapshot sees; looks at up to `limit` keys of the index."""
+        if keys.high is not None and keys.low >= keys.high:
+            return Page([], None)
+        heads = self.heads
+        found = list(islice(heads.irange(keys.low, keys.high, (True, False), reverse), limit + 1))
+        following = None
+        if len(found) > limit:
+            following = found[limit - 1] if reverse else found[limit]
+        items = []
+        for key in found[:limit]:
+            value = seen(key, heads[key])
+            if value is not None:
+                items.append((key, value))
+        return Page(items, following)
+
+    def chains(self) -> dict[bytes, list[Version]]:
+        """Every chain, newest first, for checks and pictures."""
+        return {key: list(versions(head)) for key, head in self.heads.items()}
+
+
+def seen_at(ts: int) -> Seen:
+    """What a live snapshot at `ts` sees."""
+
+    def seen(_: bytes, head: Version) -> bytes | None:
+        version = visible(head, ts)
+        return None if version is None else version[1]
+
+    return seen

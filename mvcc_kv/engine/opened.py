@@ -1,0 +1,125 @@
+"""The open transactions: who they are, which snapshots they read, and what they keep alive.
+
+    begin     -> number 7, its snapshot is live, and, unless it is read-only, it is a writer that others must mind
+    end       -> by itself (commit, rollback), by others (KILL, too many bytes pinned), or by being forgotten
+
+A transaction that becomes unreachable while open is noted by its finalizer, which may run anywhere, and closed at the
+next occasion. One that others end learns of it at its next call.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+from weakref import ref
+
+from mvcc_kv.api import OpenTransaction
+from mvcc_kv.engine.clashes import RecentKeys
+from mvcc_kv.engine.snapshots import LiveSnapshots, TimestampCounts
+
+if TYPE_CHECKING:
+    from mvcc_kv.engine.transaction import Transaction
+
+__all__ = ["OpenTransactions"]
+
+
+class OpenTransactions:
+    """The register of open transactions. Not thread-safe, but for `abandon`: the store calls it under its lock."""
+
+    def __init__(self) -> None:
+        self.snapshots = LiveSnapshots()
+        self.recent = RecentKeys()
+        self._writers = TimestampCounts()  # snapshots whose transaction may still write
+        self._by_id: dict[int, ref[Transaction]] = {}
+        self._last_id = 0
+        self._abandoned: deque[Transaction] = deque()  # collected by Python while open; appending needs no lock
+
+    def __len__(self) -> int:
+        return len(self._by_id)
+
+    def __iter__(self) -> Iterator[Transaction]:
+        """The open transactions, as they were begun."""
+        return (transaction for it in list(self._by_id.values()) if (transaction := it()) is not None)
+
+    def __contains__(self, transaction: Transaction) -> bool:
+        return transaction.id in self._by_id
+
+    def new_id(self) -> int:
+        self._last_id += 1
+        return self._last_id
+
+    @property
+    def oldest_writer_ts(self) -> int | None:
+        """The oldest snapshot whose transaction may still write."""
+        return self._writers.oldest
+
+    def begin(self, transaction: Transaction, newest_ts: int) -> None:
+        """The transaction is open; commits so far go up to `newest_ts`."""
+        self._by_id[transaction.id] = ref(transaction)
+        if not transaction.is_past:
+            self.snapshots.begin(transaction.start_ts)
+        if not transaction.read_only:
+            self._writers.add(transaction.start_ts)
+            if transaction.is_serializable:
+                self.recent.begin(newest_ts)
+
+    def end(self, transaction: Transaction) -> bool:
+        """The transaction is over; False if it was already."""
+        if self._by_id.pop(transaction.id, None) is None:
+            return False
+        if not transaction.is_past:
+            self.snapshots.end(transaction.start_ts)
+        if not transaction.read_only:
+            self._writers.remove(transaction.start_ts)
+            if transaction.is_serializable:
+                self.recent.end()
+        return True
+
+    def find(self, transaction_id: int) -> Transaction | None:
+        """The open transaction of that id."""
+        found = self._by_id.get(transaction_id)
+        return None if found is None else found()
+
+    def at_oldest_snapshot(self) -> list[Transaction]:
+        """Those that read the oldest snapshot that anybody but the store's own work reads."""
+        readers = [it for it in self if not it.is_past and not it.is_ours]
+        oldest_ts = min((it.start_ts for it in readers), default=None)
+        return [it for it in readers if it.start_ts == oldest_ts]
+
+    def abandon(self, transaction: Transaction) -> None:
+        """Note that an open transaction became unreachable; takes no lock, so a finalizer may call it anywhere."""
+        self._abandoned.append(transaction)
+
+    @property
+    def has_abandoned(self) -> bool:
+        return bool(self._abandoned)
+
+    def take_abandoned(self) -> Iterator[Transaction]:
+        """Those that became unreachable while open, each once."""
+        while self._abandoned:
+            yield self._abandoned.popleft()
+
+    @property
+    def read_set_bytes(self) -> int:
+        """What remembering the reads of all of them takes."""
+        return sum(it.reads.used_bytes for it in self if it.reads is not None)
+
+    def report(self, now_us: int) -> list[OpenTransaction]:
+        """The open transactions as others may see them, the oldest snapshot first."""
+        return sorted((self._told(it, now_us) for it in self), key=lambda it: (it.start_ts, it.id))
+
+    def _told(self, transaction: Transaction, now_us: int) -> OpenTransaction:
+        is_alone = not transaction.is_past
+        return OpenTransaction(
+            id=transaction.id,
+            age_s=max(now_us - transaction.begun_us, 0) / 1_000_000,
+            start_ts=transaction.start_ts,
+            isolation="serializable" if transaction.is_serializable else "snapshot",
+            read_only=transaction.read_only,
+            label=transaction.label,
+            client=transaction.client,
+            keys_written=len(transaction.writes) + len(transaction.added),
+            read_set_bytes=0 if transaction.reads is None else transaction.reads.used_bytes,
+            pinned_bytes=self.snapshots.alone_bytes(transaction.start_ts) if is_alone else 0,
+        )
