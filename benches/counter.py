@@ -1,8 +1,8 @@
 """The crowd: threads that each add one to a counter, again and again, in a transaction that reads it and writes it.
 
-Run as a process, it prints as JSON how many attempts each commit took. The threads of one process share the
-interpreter's lock, so they run one at a time: between computers they would meet more often than here. Where that
-matters, a crowd is spread over processes of one thread each.
+Run as a process, it says that it is ready, waits for a line, counts, and prints as JSON how many attempts each commit
+took. The threads of one process share the interpreter's lock, so they run one at a time; processes of one thread each
+don't.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from itertools import cycle
 from threading import Barrier, Thread
 from typing import Any, TypeAlias
 
@@ -35,7 +36,8 @@ _PATIENCE_S = 60.0
 class Crowd:
     """Who counts where: `address` is a server's, a directory, or ":memory:".
 
-    Of `keys` counters the n-th is as likely as 1/n; with `apart`, each thread has one of its own.
+    Of `keys` counters the n-th is as likely as 1/n; with none, each thread has one of its own. `first`: the number of
+    the first of these threads, where other crowds count beside this one.
     """
 
     client: str
@@ -44,7 +46,7 @@ class Crowd:
     keys: int
     seconds: float
     turns: bool = True
-    apart: bool = False
+    first: int = 0
 
 
 @dataclass(slots=True)
@@ -54,9 +56,19 @@ class Tally:
     seconds: float = 0.0
     attempts: Counter[int] = field(default_factory=Counter)
 
+    @classmethod
+    def of_process(cls, output: str) -> Tally:
+        """What a crowd has printed."""
+        told = json.loads(output)
+        return cls(told["seconds"], Counter(dict(told["attempts"])))
+
     @property
     def commits(self) -> int:
         return sum(self.attempts.values())
+
+    @property
+    def commits_per_second(self) -> float:
+        return self.commits / self.seconds if self.seconds else 0.0
 
     @property
     def mean(self) -> float:
@@ -77,7 +89,7 @@ class Tally:
 
 
 def merged(tallies: list[Tally]) -> Tally:
-    """One tally of crowds that ran beside each other, or one after the other."""
+    """One tally of crowds that ran beside each other."""
     attempts = sum((it.attempts for it in tallies), Counter[int]())
     return Tally(max((it.seconds for it in tallies), default=0.0), attempts)
 
@@ -129,24 +141,25 @@ def _incrementing(crowd: Crowd) -> Iterator[Increment]:
         yield _of_mvcc_kv(db, crowd.turns)
 
 
-def run(crowd: Crowd) -> Tally:
-    """Let the crowd count for its time."""
+def run(crowd: Crowd, on_ready: Callable[[], None] = lambda: None) -> Tally:
+    """Let the crowd count for its time, when `on_ready` has returned."""
     tallies = [Tally() for _ in range(crowd.threads)]
-    ready = Barrier(crowd.threads)
+    ready = Barrier(crowd.threads, action=on_ready)
 
     def count(number: int, increment: Increment) -> None:
         chance = random.Random(number)
-        names = [f"counter:{number}"] if crowd.apart else [f"counter:{n}" for n in range(crowd.keys)]
+        names = [f"counter:{n}" for n in range(crowd.keys)] or [f"counter of {number}"]
         weights = [1 / n for n in range(1, len(names) + 1)]
-        chosen = chance.choices(names, weights, k=1000)
+        chosen = cycle(chance.choices(names, weights, k=1000))
         ready.wait()
-        tally, began = tallies[number], time.perf_counter()
-        while (now := time.perf_counter()) < began + crowd.seconds:
-            tally.attempts[increment(chosen[int(now * 1e6) % 1000])] += 1
+        tally, began = tallies[number - crowd.first], time.perf_counter()
+        while time.perf_counter() < began + crowd.seconds:
+            tally.attempts[increment(next(chosen))] += 1
         tally.seconds = time.perf_counter() - began
 
+    numbers = range(crowd.first, crowd.first + crowd.threads)
     with _incrementing(crowd) as increment:
-        threads = [Thread(target=count, args=(number, increment)) for number in range(crowd.threads)]
+        threads = [Thread(target=count, args=(number, increment)) for number in numbers]
         for thread in threads:
             thread.start()
         for thread in threads:
@@ -156,8 +169,13 @@ def run(crowd: Crowd) -> Tally:
 
 def main(arguments: list[str]) -> None:
     """Be the crowd that the only argument describes."""
-    tally = run(Crowd(**json.loads(arguments[0])))
-    json.dump({"seconds": tally.seconds, "attempts": tally.attempts}, sys.stdout)
+
+    def wait() -> None:
+        print("ready", flush=True)
+        sys.stdin.readline()
+
+    tally = run(Crowd(**json.loads(arguments[0])), wait)
+    json.dump({"seconds": tally.seconds, "attempts": sorted(tally.attempts.items())}, sys.stdout)
 
 
 if __name__ == "__main__":

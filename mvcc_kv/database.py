@@ -234,9 +234,7 @@ class StoreDatabaseTransaction:
     mvcc_kv.errors.NoTransactionError: this transaction is over (it was rolled back); begin another
     """
 
-    def __init__(
-        self, tx: StoreTransaction, require_database: Callable[[], object], turn: bytes | None = None
-    ) -> None:
+    def __init__(self, tx: StoreTransaction, require_database: Callable[[], object], turn: bytes | None = None) -> None:
         self._tx = tx
         self._require_database = require_database
         self._ended: str | None = None

@@ -2,20 +2,22 @@ r"""What the runs of a function remember of each other: the key that they keep l
 
 A retry asks for its turn on the key that it lost (`TransactionOptions.turn`). Where a key is hot, the next run would
 lose its first attempt too, so it asks at once. But turns cost: begun one after the other, transactions don't overlap,
-and each waits for the one before it to be told. A process whose threads share a lock anyway loses few attempts and
-counts more than twice as fast without. So only losses justify it, and it has to be justified again and again:
+and each waits for the one before it to be told. Threads that share an interpreter's lock lose few attempts, and count
+more than twice as fast without. So only losses justify it, and they have to do so again and again:
 
-    heat 12 |             ____________               a first attempt that lost this key        +3
-          9 |            /            |              one that won, or took a needless turn     -1
-          6 |-----------/-------------|-----/---     one that didn't even write the key        -2
-          3 |     /\___/              |____/
-          0 |____/                                   at 6 and above first attempts ask for their turn,
-                        |<-- stay --->|trial         for a while; then it is tried without
+    heat 48 |           ____________              a first attempt that lost the key           +16
+            |          /            |             one that committed without a turn           - 1
+         32 |---------/-------------|---/-----    one whose turn nobody else was after        - 4
+            |        /              |__/          one that didn't write the key at all        -16
+         16 |    /\_/                             at 32 and above first attempts ask for their turn,
+          0 |___/     |<-- stay --->|trial        for so many turns; then it is tried without
 
-A trial that fails, because attempts are lost at once, doubles the stay. And while a retry is under way on the key, others
-ask as well: who commits faster than the retry can read would beat it for ever, and never learn of it.
+The first loss ends the trial, and the next stay is twice as long. Without one, some thirty commits end the hunch.
 
-Losses of other keys cool it too, and at nought the latest one takes over (the idea is that of Boyer and Moore's majority
+While a retry is under way, others ask as well, whatever the heat: who commits faster than the retry can read would beat
+it for ever, and never learn of it.
+
+The loss of another key cools it, and at nought that key takes over (the idea is that of Boyer and Moore's majority
 vote, 1981): a function that loses now this key and now that is better off without a guess.
 
 Threads may share it. They can lose each other's changes of the heat, which harms nobody.

@@ -8,14 +8,15 @@ error that says `retryable`, with nothing applied. The answer is always the same
            |= turn =|      |~ pause ~|= turn ==|
     |<-------------- at most deadline_s ------------->|
 
-A retry asks for its *turn* on the key that was lost: others that lost it too begin before it or after it, not with it,
-so that a crowd on one key needs about one attempt each (`engine/turns.py`). If the key is lost all the same, to somebody
-who asks for no turn, it pauses as well before it asks again. A pause is drawn evenly from nought up to a ceiling that
-doubles with each attempt ("full jitter", Marc Brooker, "Exponential Backoff And Jitter", 2015): two that clashed are
-unlikely to meet again. No pause is begun that would end after the deadline; a turn is waited for a second at most.
+A retry asks for its *turn* on the key that was lost: others that lost it too begin before it or after it, not with
+it, so that a crowd on one key needs about one attempt each (`engine/turns.py`). If the key is lost all the same, to
+somebody who asks for no turn, it pauses before it asks again, as it does after any other error. A pause is drawn
+evenly from nought up to a ceiling that doubles with each ("full jitter", Marc Brooker, "Exponential Backoff And
+Jitter", 2015): two that clashed are unlikely to meet again. No pause is begun that would end after the deadline; a
+turn, which is waited for a second at most, may come after it.
 
-The runs of one function have a hunch in common (`hunch.py`): while they keep losing a key, they ask for their turn on it
-with the first attempt already.
+The runs of one function have a hunch in common (`hunch.py`): while they keep losing a key, they ask for their turn on
+it with the first attempt already.
 
 Rules:
 - Retried are exactly the errors with `retryable`, from the beginning, the block or its commit. A

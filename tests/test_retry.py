@@ -197,9 +197,7 @@ def test_the_attempts_are_bounded_and_the_last_error_says_so(db: Database, clock
 
 
 def test_no_pause_is_begun_that_would_end_after_the_deadline(db: Database, clock: StoppedClock) -> None:
-    policy = RetryPolicy(
-        attempts_max=1000, deadline_s=10.0, backoff_base_s=1.0, backoff_cap_s=100.0, turns=False
-    )
+    policy = RetryPolicy(attempts_max=1000, deadline_s=10.0, backoff_base_s=1.0, backoff_cap_s=100.0, turns=False)
     with pytest.raises(ConflictError) as caught:
         transactional(policy=policy, timing=clock.timing)(increment)(db, Rival(db, times=1000))
     assert clock.slept_s == [1.0, 2.0, 4.0]

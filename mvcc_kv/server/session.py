@@ -353,7 +353,8 @@ class Session:
 
     def _begin(self, options: TransactionOptions, ticket: Ticket | None = None) -> int:
         transaction = self._services.store.begin(options, self._seen_ts)
-        self._opened = _Opened(transaction, self._services.clock(), self._spent_bytes, ticket=ticket)
+        spent_bytes = self._spent_bytes if ticket is None else 0  # so that what fitted once fits in turn, too
+        self._opened = _Opened(transaction, self._services.clock(), spent_bytes, ticket=ticket)
         return transaction.start_ts
 
     def _ask_for_turn(self, options: TransactionOptions, key: bytes) -> None:

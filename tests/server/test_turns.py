@@ -54,11 +54,10 @@ class Guest:
     def says(self, line: bytes) -> Any:
         """The `result` of the reply; None if there is none yet."""
         reply = self.session.execute(line)
-        return self.answer if reply is None else json.loads(reply)["result"]
+        return self.answer() if reply is None else json.loads(reply)["result"]
 
-    @property
     def answer(self) -> Any:
-        """The `result` of the next reply that came later."""
+        """The `result` of the next reply that came later, if there is one."""
         return json.loads(self.later.pop(0))["result"] if self.later else None
 
 
@@ -76,12 +75,12 @@ def test_who_has_lost_the_most_is_next_and_then_who_came_first() -> None:
         assert guest.says(b'START {"turn": "k", "lost": %d}' % lost) is None
     first.says(b"PUT k 1")
     assert first.says(b"COMMIT {}") == {"commit_ts": 1}
-    assert [guest.answer for guest in (a, b, c)] == [None, {"start_ts": 1, "waited": True, "waiting": 2}, None]
+    assert [guest.answer() for guest in (a, b, c)] == [None, {"start_ts": 1, "waited": True, "waiting": 2}, None]
     b.says(b"ROLLBACK")
-    assert [guest.answer for guest in (a, c)] == [None, {"start_ts": 1, "waited": True, "waiting": 1}]
+    assert [guest.answer() for guest in (a, c)] == [None, {"start_ts": 1, "waited": True, "waiting": 1}]
     c.says(b"GET k")
     c.says(b"COMMIT")
-    assert a.answer == {"start_ts": 1, "waited": True, "waiting": 0}
+    assert a.answer() == {"start_ts": 1, "waited": True, "waiting": 0}
     a.says(b"ROLLBACK")
     assert len(house.turns) == 0 and len(house.deadlines) == 0
 
@@ -110,7 +109,7 @@ def test_a_turn_ends_with_its_transaction_however_that_ends(end: str) -> None:
     first.says(START)
     assert second.says(START) is None
     ENDS[end](house, first)
-    answer = second.answer
+    answer = second.answer()
     assert answer["waited"] and answer["start_ts"] == house.store.commit_ts
 
 
@@ -125,7 +124,7 @@ def test_nobody_else_waits() -> None:
     assert other.says(b"GET k") == {"key": "k", "value": "1"}
     holder.says(b"PUT k 2")
     assert holder.says(b"COMMIT")["code"] == "CONFLICT"
-    assert waiter.answer["start_ts"] == 1
+    assert waiter.answer()["start_ts"] == 1
 
 
 def test_who_leaves_while_waiting_is_passed_over() -> None:
@@ -135,7 +134,7 @@ def test_who_leaves_while_waiting_is_passed_over() -> None:
         guest.says(START)
     gone.session.close()
     holder.says(b"COMMIT")
-    assert gone.answer is None and waiter.answer["waited"]
+    assert gone.answer() is None and waiter.answer()["waited"]
     waiter.says(b"COMMIT")
     assert len(house.turns) == 0 and len(house.deadlines) == 0
 
@@ -148,14 +147,14 @@ def test_a_turn_that_lasts_too_long_is_over_and_its_transaction_is_not() -> None
     waiter.says(START)
     house.pass_time(TURN_S * 0.9)
     last.says(START)
-    assert waiter.answer is None
+    assert waiter.answer() is None
     house.pass_time(TURN_S * 0.2)
-    assert waiter.answer["waited"]
+    assert waiter.answer()["waited"]
     slow.says(b"PUT other 1")
     assert slow.says(b"COMMIT {}") == {"commit_ts": 1}
-    assert last.answer is None, "the slow one had no turn to give"
+    assert last.answer() is None, "the slow one had no turn to give"
     waiter.says(b"COMMIT")
-    assert last.answer["waited"]
+    assert last.answer()["waited"]
 
 
 def test_patience_has_an_end() -> None:
@@ -164,13 +163,13 @@ def test_patience_has_an_end() -> None:
     holder.says(START)
     patient.says(START)
     for n in range(WAIT_TICKS):  # those that lost more come and go
-        assert patient.answer is None
+        assert patient.answer() is None
         following = house.guest()
         following.says(b'START {"turn": "k", "lost": %d}' % (n + 1))
         holder.says(b"COMMIT")
         holder = following
         house.pass_time(TURN_S)
-    assert patient.answer == {"start_ts": 0, "waited": True, "waiting": 0}
+    assert patient.answer() == {"start_ts": 0, "waited": True, "waiting": 0}
     assert patient.says(b"COMMIT") == "Transaction commited"
 
 
@@ -192,8 +191,8 @@ def test_a_start_that_is_refused_when_its_turn_comes_gives_it_on() -> None:
     refused.says(b'START {"turn": "k", "label": "%s"}' % (b"x" * 500))
     waiter.says(START)
     holder.says(b"COMMIT")
-    assert refused.answer["code"] == "BAD_REQUEST"
-    assert waiter.answer["waited"]
+    assert refused.answer()["code"] == "BAD_REQUEST"
+    assert waiter.answer()["waited"]
 
 
 @pytest.mark.parametrize("member", [b'"turn": 1', b'"turn": "k", "lost": -1', b'"turn": "k", "lost": "often"'])
@@ -201,6 +200,17 @@ def test_a_turn_is_a_key_and_losses_are_counted(member: bytes) -> None:
     house = House()
     assert house.guest().says(b"START {%b}" % member)["code"] == "BAD_REQUEST"
     assert len(house.turns) == 0
+
+
+def test_asking_for_a_turn_takes_no_room_in_the_transaction() -> None:
+    house, key = House(), "k" * 490
+    guest = house.guest()
+    for options in ({}, {"turn": key, "lost": 1}):
+        assert guest.says(f"START {json.dumps(options)}".encode())["start_ts"] == 0
+        assert guest.says(f"GET {key}".encode())["code"] == "KEY_NOT_FOUND"
+        assert guest.says(f"PUT {key} 1".encode())["value"] == "1"
+        assert guest.says(b"ROLLBACK") == "Transaction rolled back"
+    assert guest.says(b'START {"turn": "%b"}' % (b"k" * 1024))["code"] == "LIMIT_EXCEEDED"
 
 
 def test_a_transaction_is_open_already() -> None:
@@ -262,7 +272,7 @@ def test_the_next_sees_what_was_committed_and_is_told_when_that_is_on_disk() -> 
 
 
 def test_a_turn_is_told_however_soon_its_commit_is_on_disk() -> None:
-    """One that was on disk by the next turn of the loop was published before the loop knew that a reply waits for it."""
+    """One that was on disk by the loop's next round was published before the loop knew that a reply waits for it."""
     log = BreakingLog()
     with running(logged(log), log=log) as run:
         holder, waiter = run.connect(), run.connect()
