@@ -19,9 +19,12 @@ from mvcc_kv.stress.script import Script, Turn, differences, parse, play, rewrit
 from tests.contract.serving import serving
 
 UPDATES = os.environ.get("UPDATE_GOLDEN") == "1"
-SCRIPTS = sorted(Path(__file__).parent.joinpath("golden").glob("*.txt"))
+GOLDEN = Path(__file__).parent / "golden"
+SCRIPTS = sorted(GOLDEN.rglob("*.txt"))
 
-each_script = pytest.mark.parametrize("path", SCRIPTS, ids=lambda path: path.stem)
+each_script = pytest.mark.parametrize(
+    "path", SCRIPTS, ids=lambda path: path.relative_to(GOLDEN).with_suffix("").as_posix()
+)
 
 
 @each_script

@@ -18,7 +18,7 @@ from mvcc_kv.engine.chains import Version, versions, visible, without
 __all__ = ["Seen", "VersionIndex"]
 
 Seen: TypeAlias = "Callable[[bytes, Version], bytes | None]"
-"""The value that a snapshot sees of the key with that head."""
+"""The value that a snapshot sees of the key with that head, which is newer than the snapshot."""
 
 # Overwriting is dict's own business; only a new key costs SortedDict's ordered insert.
 _overwrite = cast("Callable[[SortedDict[bytes, Version], bytes, Version], None]", dict.__setitem__)
@@ -79,8 +79,8 @@ class VersionIndex:
                 found.append(key)
         return iter(found)
 
-    def page(self, seen: Seen, keys: KeyRange, limit: int, reverse: bool) -> Page:
-        """One page of what a snapshot sees; looks at up to `limit` keys of the index."""
+    def page(self, ts: int, seen: Seen, keys: KeyRange, limit: int, reverse: bool) -> Page:
+        """One page of what a snapshot at `ts` sees; looks at up to `limit` keys of the index."""
         if keys.high is not None and keys.low >= keys.high:
             return Page([], None)
         heads = self.heads
@@ -90,7 +90,8 @@ class VersionIndex:
             following = found[limit - 1] if reverse else found[limit]
         items = []
         for key in found[:limit]:
-            value = seen(key, heads[key])
+            head = heads[key]
+            value = head[1] if head[0] <= ts else seen(key, head)
             if value is not None:
                 items.append((key, value))
         return Page(items, following)
@@ -101,10 +102,10 @@ class VersionIndex:
 
 
 def seen_at(ts: int) -> Seen:
-    """What a live snapshot at `ts` sees."""
+    """What a live snapshot at `ts` sees, in the chain itself."""
 
     def seen(_: bytes, head: Version) -> bytes | None:
-        version = visible(head, ts)
+        version = visible(head[2], ts)
         return None if version is None else version[1]
 
     return seen

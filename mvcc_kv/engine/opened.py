@@ -25,7 +25,7 @@ __all__ = ["OpenTransactions"]
 
 
 class OpenTransactions:
-    """The register of open transactions. Not thread-safe, but for `abandon`: the store calls it under its lock."""
+    """The register of open transactions. Not thread-safe, but for `abandoned`: the store calls it under its lock."""
 
     def __init__(self) -> None:
         self.snapshots = LiveSnapshots()
@@ -33,7 +33,7 @@ class OpenTransactions:
         self._writers = TimestampCounts()  # snapshots whose transaction may still write
         self._by_id: dict[int, ref[Transaction]] = {}
         self._last_id = 0
-        self._abandoned: deque[Transaction] = deque()  # collected by Python while open; appending needs no lock
+        self.abandoned: deque[Transaction] = deque()  # collected by Python while open; appending needs no lock
 
     def __len__(self) -> int:
         return len(self._by_id)
@@ -86,19 +86,6 @@ class OpenTransactions:
         readers = [it for it in self if not it.is_past and not it.is_ours]
         oldest_ts = min((it.start_ts for it in readers), default=None)
         return [it for it in readers if it.start_ts == oldest_ts]
-
-    def abandon(self, transaction: Transaction) -> None:
-        """Note that an open transaction became unreachable; takes no lock, so a finalizer may call it anywhere."""
-        self._abandoned.append(transaction)
-
-    @property
-    def has_abandoned(self) -> bool:
-        return bool(self._abandoned)
-
-    def take_abandoned(self) -> Iterator[Transaction]:
-        """Those that became unreachable while open, each once."""
-        while self._abandoned:
-            yield self._abandoned.popleft()
 
     @property
     def read_set_bytes(self) -> int:

@@ -33,7 +33,7 @@ class ReadSet:
     __slots__ = ("_highs", "_is_everything", "_lows", "keys", "used_bytes")
 
     def __init__(self) -> None:
-        self.keys: set[bytes] = set()
+        self.keys: dict[bytes, None] = {}  # in the order of reading
         self.used_bytes = 0
         self._lows: list[bytes] = []
         self._highs: list[bytes] = []
@@ -58,7 +58,7 @@ class ReadSet:
 
     def add_key(self, key: bytes) -> None:
         if key not in self.keys and not self._is_everything:
-            self.keys.add(key)
+            self.keys[key] = None
             self.used_bytes += KEY_BYTES + len(key)
 
     def add_range(self, low: bytes, high: bytes | None) -> None:

@@ -25,6 +25,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import replace
+from functools import partial
 from itertools import chain as chained
 from itertools import islice, pairwise
 from threading import Lock
@@ -38,6 +39,7 @@ from mvcc_kv.engine.history import CommitHistory, Superseded
 from mvcc_kv.engine.index import VersionIndex, seen_at
 from mvcc_kv.engine.opened import OpenTransactions
 from mvcc_kv.engine.outcomes import CommitOutcomes
+from mvcc_kv.engine.reads import ReadSet
 from mvcc_kv.engine.transaction import READ_SET_BYTES_MAX, Transaction
 from mvcc_kv.engine.turns import TurnsOfThreads
 from mvcc_kv.errors import (
@@ -196,18 +198,19 @@ class VersionedStore:
     ) -> Page:
         """One page of the newest visible state, consistent in itself; see `api.Page`."""
         with self._lock:
-            return self._index.page(seen_at(max(self._visible_ts, seen_ts)), keys, limit, reverse)
+            ts = max(self._visible_ts, seen_ts)
+            return self._index.page(ts, seen_at(ts), keys, limit, reverse)
 
     def scan_at(self, ts: int, keys: KeyRange, *, limit: int, reverse: bool = False) -> Page:
         """One page of a live snapshot at `ts`; looks at up to `limit` keys of the index."""
         with self._lock:
-            return self._index.page(seen_at(ts), keys, limit, reverse)
+            return self._index.page(ts, seen_at(ts), keys, limit, reverse)
 
     def scan_past(self, ts: int, keys: KeyRange, *, limit: int, reverse: bool = False) -> Page:
         """One page of the state at `ts`, from retained history. Raises `SnapshotGoneError`."""
         with self._lock:
             self._must_be_retained(ts)
-            return self._index.page(lambda key, head: self._seen_in_the_past(ts, key, head), keys, limit, reverse)
+            return self._index.page(ts, partial(self._seen_in_the_past, ts), keys, limit, reverse)
 
     def _seen_in_the_past(self, ts: int, key: bytes, head: Version) -> bytes | None:
         history = self._history
@@ -360,12 +363,12 @@ class VersionedStore:
 
     def abandon(self, transaction: Transaction) -> None:
         """Note that an open transaction became unreachable; takes no lock, so a finalizer may call it anywhere."""
-        self._opened.abandon(transaction)
+        self._opened.abandoned.append(transaction)
 
     def clash(self, transaction: Transaction) -> tuple[bytes, int] | None:
         """A key that the open transaction has lost already, and the commit that took it."""
         with self._lock:
-            return next(self._clashes(transaction), None)
+            return next(iter(self._clashes(transaction).items()), None)
 
     def transactions(self) -> list[OpenTransaction]:
         """The open transactions, the oldest snapshot first."""
@@ -480,7 +483,7 @@ class VersionedStore:
         """Let go of what is retained and too old by now, a bounded part at a time."""
         with self._lock:
             if self._history is not None:
-                self._history.expire(self._time_us(), self._collect_steps)
+                self._history.expire(self._time_us())
             self._collect(self._collect_steps)
 
     # Filling
@@ -533,48 +536,54 @@ class VersionedStore:
 
     def _reap(self) -> None:
         """Close transactions that became unreachable while open."""
-        for transaction in self._opened.take_abandoned():
-            self._rollbacks_total += self._release(transaction)
+        abandoned = self._opened.abandoned
+        while abandoned:
+            self._rollbacks_total += self._release(abandoned.popleft())
 
     def _validate(self, transaction: Transaction) -> None:
         """First committer wins: what it wrote, or, serializable, read, may have no version after its snapshot."""
         if transaction.ended is not None:
             raise transaction.ended
-        if not transaction.writes and not transaction.added:
+        if not transaction.has_written:
             return
         if self._log is not None and self._log.failure is not None:
             raise self._log.failure
         if transaction.is_past:
             self._must_be_retained(transaction.start_ts)
-        clashes = dict(islice(self._clashes(transaction), CLASHES_REPORTED_MAX))
+        clashes = self._clashes(transaction)
         if clashes:
             self._conflicts_total += 1
             self._hot.count(clashes)
             winners = {key.decode(): self._winner(commit_ts) for key, commit_ts in clashes.items()}
             raise ConflictError.lost_to(transaction.start_ts, winners)
 
-    def _clashes(self, transaction: Transaction) -> Iterator[tuple[bytes, int]]:
-        """The keys that the transaction has lost, each with the commit that took it; a key may come twice."""
+    def _clashes(self, transaction: Transaction) -> dict[bytes, int]:
+        """The keys that the transaction has lost, each with the commit that took it."""
         start_ts = transaction.start_ts
         heads = self._heads
-        if not transaction.writes and not transaction.added:
-            return
+        clashes = {}
         for key in transaction.writes:
             head = heads.get(key)
             if head is not None and head[0] > start_ts:
-                yield key, head[0]
+                clashes[key] = head[0]
         for key in transaction.added:
             written_ts = self._marks.written_ts(key, heads.get(key))
             if written_ts > start_ts:
-                yield key, written_ts
-        if transaction.is_serializable and transaction.reads is not None:
-            for key in transaction.reads.keys:
-                head = heads.get(key)
-                if head is not None and head[0] > start_ts:
-                    yield key, head[0]
-            for low, high in transaction.reads.ranges:
-                for key in self._changed_after(start_ts, low, high):
-                    yield key, heads[key][0]
+                clashes[key] = written_ts
+        if transaction.is_serializable and transaction.reads is not None and transaction.has_written:
+            clashes.update(islice(self._changed_reads(transaction.reads, start_ts), CLASHES_REPORTED_MAX))
+        return clashes
+
+    def _changed_reads(self, reads: ReadSet, start_ts: int) -> Iterator[tuple[bytes, int]]:
+        """What was read and has changed after `start_ts`, each with the commit that changed it."""
+        heads = self._heads
+        for key in reads.keys:
+            head = heads.get(key)
+            if head is not None and head[0] > start_ts:
+                yield key, head[0]
+        for low, high in reads.ranges:
+            for key in self._changed_after(start_ts, low, high):
+                yield key, heads[key][0]
 
     def _changed_after(self, ts: int, low: bytes, high: bytes) -> Iterable[bytes]:
         """The range's keys with a version after `ts`: looks at the range, or at what came after if that is less."""
@@ -604,10 +613,12 @@ class VersionedStore:
         added: Collection[bytes] = _NOTHING,
     ) -> int:
         """Take the next timestamp, log, link and, unless the log says to wait, publish."""
-        if self._opened.has_abandoned:
+        if self._opened.abandoned:
             self._reap()
         commit_ts = self._commit_ts + 1
-        time_us = max(self._time_us(), self._newest_us)
+        time_us = self._time_us()
+        if time_us < self._newest_us:
+            time_us = self._newest_us
         superseded = None if self._history is None else self._to_be_superseded(writes)
         log = self._log
         visible_at_once = log is None or log.append(commit_ts, writes, label, token, time_us, superseded)
@@ -617,8 +628,13 @@ class VersionedStore:
             self._marks.name(commit_ts, label, len(writes))
         if token is not None:
             self._outcomes.keep(token, commit_ts)
+        marks = self._marks
         for key, value in writes.items():
-            self._link(commit_ts, key, value, key in added)
+            if value is None or added or not marks.is_empty:
+                marks.note(key, self._heads.get(key), commit_ts, deletes=value is None, adds=key in added)
+            below = self._index.link(commit_ts, key, value)
+            if below is not None:
+                self._superseded.append((commit_ts, below[0], key, len(below[1] or b"")))
         if self._opened.recent.wants_keys:
             self._opened.recent.note(commit_ts, tuple(writes))
         if self._history is not None and superseded is not None:
@@ -631,12 +647,6 @@ class VersionedStore:
     def _to_be_superseded(self, keys: Iterable[bytes]) -> dict[bytes, Superseded]:
         heads = ((key, self._heads.get(key)) for key in keys)
         return {key: (head[0], head[1]) for key, head in heads if head is not None and head[1] is not None}
-
-    def _link(self, commit_ts: int, key: bytes, value: bytes | None, adds: bool) -> None:
-        self._marks.note(key, self._heads.get(key), commit_ts, deletes=value is None, adds=adds)
-        below = self._index.link(commit_ts, key, value)
-        if below is not None:
-            self._superseded.append((commit_ts, below[0], key, len(below[1] or b"")))
 
     def _publish(self, ts: int) -> None:
         self._visible_ts = ts

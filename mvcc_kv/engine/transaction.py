@@ -113,12 +113,17 @@ class Transaction:
         self.token: str | None = None
         self.writes: dict[bytes, bytes | None] = {}  # None: deleted
         self.added: dict[bytes, bytes] = {}
-        self.reads: ReadSet | None = None if options.read_only else ReadSet()
+        self.reads: ReadSet | None = None  # made with the first read that is to be remembered
 
     @property
     def is_open(self) -> bool:
         """Whether it has neither been committed nor rolled back, by whomever."""
         return self._open and self.ended is None
+
+    @property
+    def has_written(self) -> bool:
+        """Whether there is something to commit."""
+        return bool(self.writes or self.added)
 
     @property
     def is_doomed(self) -> bool:
@@ -206,16 +211,19 @@ class Transaction:
     # Remembering what was read
 
     def _track(self, key: bytes) -> None:
-        reads = self.reads
-        if reads is not None:
-            reads.add_key(key)
-            if reads.used_bytes > self._store.read_set_bytes_max:
-                self._reads_too_much(reads)
-
-    def _track_range(self, keys: KeyRange) -> None:
+        if self.read_only:
+            return
         reads = self.reads
         if reads is None:
+            reads = self.reads = ReadSet()
+        reads.add_key(key)
+        if reads.used_bytes > self._store.read_set_bytes_max:
+            self._reads_too_much(reads)
+
+    def _track_range(self, keys: KeyRange) -> None:
+        if self.read_only:
             return
+        reads = self.reads = self.reads or ReadSet()
         for key in self._own_keys(keys) if self.added else ():
             if key in self.added:
                 value = self._get_at(self.start_ts, key)

@@ -1,8 +1,9 @@
-"""Hazards that bit other stores, each with its test."""
+"""Hazards that bit other stores, each with its test: here, or where `ELSEWHERE` says."""
 
 from __future__ import annotations
 
 from itertools import permutations
+from pathlib import Path
 
 import pytest
 
@@ -10,6 +11,63 @@ from mvcc_kv.api import KeyRange, TransactionOptions
 from mvcc_kv.engine import VersionedStore
 from mvcc_kv.errors import ConflictError, Winner
 from tests.engine.logs import DeferringLog
+
+TESTS = Path(__file__).parents[1]
+
+ELSEWHERE = {
+    "tracking only the keys that a scan yielded": (
+        "engine/test_hazards_of_reading.py::test_hazard_tracking_only_the_keys_that_a_scan_yielded",
+        "engine/test_hazards_of_reading.py::test_hazard_a_page_is_tracked_as_far_as_it_went_and_no_further",
+    ),
+    "untracked empty ranges and absent keys": (
+        "engine/test_hazards_of_reading.py::test_hazard_untracked_empty_ranges",
+        "engine/test_hazards_of_reading.py::test_hazard_untracked_absent_keys",
+        "engine/test_hazards_of_reading.py::test_hazard_an_absent_key_that_came_and_went",
+    ),
+    "count or exists not tracked": ("engine/test_hazards_of_reading.py::test_hazard_count_and_exists_not_tracked",),
+    "a tombstone resurrected inside a scanned range": (
+        "engine/test_hazards_of_reading.py::test_hazard_a_tombstone_resurrected_inside_a_scanned_range",
+        "engine/test_hazards_of_reading.py::test_hazard_a_deletion_inside_a_scanned_range_whose_key_was_collected",
+    ),
+    "write skew by a predicate": ("engine/test_hazards_of_reading.py::test_hazard_write_skew_by_a_predicate",),
+    "the read-only anomaly": ("engine/test_hazards_of_reading.py::test_hazard_the_read_only_anomaly",),
+    "an ack before fsync": (
+        "server/test_commits.py::test_a_commit_is_published_when_it_is_durable_and_not_before",
+        "faults/test_every_operation.py::test_a_crash_at_any_operation_loses_nothing_acknowledged",
+    ),
+    "an fsync error ignored and a later one trusted": (
+        "server/test_commits.py::test_a_failed_flush_tells_everybody_once_and_is_final",
+        "faults/test_log.py::test_after_a_failure_every_commit_gets_an_error_of_its_own",
+        "e2e/test_failing_disk.py::test_a_failed_write_or_sync_ends_commits_and_nothing_else",
+    ),
+    "a torn or garbage tail that stops the start": (
+        "faults/test_damage.py::test_a_log_cut_at_any_byte_is_a_prefix_of_its_commits",
+        "faults/test_damage.py::test_garbage_behind_the_last_commit_is_cut",
+    ),
+    "a damaged middle silently skipped": (
+        "faults/test_damage.py::test_a_flipped_bit_is_refused_or_cuts_the_last_commit",
+        "faults/test_damage.py::test_a_hole_in_the_last_flush_is_cut_and_one_before_it_is_refused",
+    ),
+    "a retried commit applied twice": (
+        "engine/test_outcomes.py::test_a_remembered_commit_is_answered_again",
+        "client/test_exactly_once.py::test_every_transfer_is_applied_once_however_often_the_server_is_killed",
+    ),
+    "one failed checkpoint blocking all later ones": (
+        "server/test_checkpoints.py::test_a_failing_checkpoint_is_answered_and_the_next_one_works",
+        "e2e/test_failing_disk.py::test_a_failed_checkpoint_leaves_the_old_one_and_the_next_succeeds",
+    ),
+    "a slow consumer holding up writers": (
+        "server/test_loop.py::test_a_client_that_does_not_read_is_held_back_and_the_others_are_served",
+        "server/test_loop.py::test_a_client_that_leaves_too_much_unread_is_closed_and_logged",
+    ),
+}
+
+
+@pytest.mark.parametrize("hazard", ELSEWHERE)
+def test_the_tests_of_other_hazards_are_where_they_are_said_to_be(hazard: str) -> None:
+    for place in ELSEWHERE[hazard]:
+        path, name = place.split("::")
+        assert f"\ndef {name}(" in TESTS.joinpath(path).read_text(), place
 
 
 def test_hazard_merging_a_scan_with_the_transactions_own_writes_and_deletes() -> None:

@@ -15,9 +15,10 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from mvcc_kv.api import KeyRange, Page, TransactionOptions
-from mvcc_kv.engine import Transaction, VersionedStore
-from mvcc_kv.errors import ConflictError, ReadOnlyError, UnavailableError
+from mvcc_kv.api import Isolation, KeyRange, Page, TransactionOptions
+from mvcc_kv.engine import CommitHistory, Transaction, VersionedStore
+from mvcc_kv.engine.snapshots import VERSION_BYTES
+from mvcc_kv.errors import ConflictError, ReadOnlyError, TransactionDoomedError, UnavailableError
 from tests.engine.logs import DeferringLog
 from tests.engine.model import Model, ModelTransaction, items_in
 
@@ -27,6 +28,8 @@ LABELS = st.sampled_from([None, None, "nightly", "import"])
 BOUNDS = st.one_of(st.just(b""), KEYS)
 RANGES = st.builds(KeyRange, prefix=st.sampled_from([b"", b"b", b"a", b"x"]), start=BOUNDS, end=st.none() | KEYS)
 PICKS = st.integers(0, 100)
+ADDENDS = st.integers(-3, 3)
+HISTORIES = st.sampled_from([None, 1, 2_000, 10_000])  # bytes that are retained
 
 
 class Log(DeferringLog):
@@ -66,6 +69,7 @@ class EngineAgainstModel(RuleBasedStateMachine):
         super().__init__()
         self.log = Log()
         self.model = Model()
+        self.now_us = 0
         self.pairs: list[Pair] = []
         self.abandoned: list[ModelTransaction] = []
         self.ended = {"commits": 0, "conflicts": 0, "rollbacks": 0}
@@ -84,9 +88,11 @@ class EngineAgainstModel(RuleBasedStateMachine):
 
     # Outside transactions
 
-    @initialize(keys=st.sets(KEYS), collect_steps=st.sampled_from([0, 1, 2, 1000]))
-    def fill(self, keys: set[bytes], collect_steps: int) -> None:
-        self.store = VersionedStore(self.log, collect_steps=collect_steps)
+    @initialize(keys=st.sets(KEYS), collect_steps=st.sampled_from([0, 1, 2, 1000]), retained=HISTORIES)
+    def fill(self, keys: set[bytes], collect_steps: int, retained: int | None) -> None:
+        self.retained = retained
+        history = None if retained is None else CommitHistory(retain_us=10, retain_bytes=retained)
+        self.store = VersionedStore(self.log, collect_steps=collect_steps, time_us=lambda: self.now_us, history=history)
         for key in sorted(keys):
             self.put(key, b"0")
 
@@ -132,6 +138,61 @@ class EngineAgainstModel(RuleBasedStateMachine):
             self.ended["commits"] += 1
         self.abandoned_are_reaped()
 
+    @rule(key=KEYS, by=ADDENDS)
+    def add(self, key: bytes, by: int) -> None:
+        if self.log.mode == "refuse":
+            with pytest.raises(UnavailableError):
+                self.store.add(key, b"%d" % by)
+        else:
+            total = b"%d" % (int(self.model.newest.get(key, b"0")) + by)
+            assert self.store.add(key, b"%d" % by) == total
+            self.model.apply({key: total}, visible=self.log.mode == "at once", added=[key])
+            self.ended["commits"] += 1
+        self.abandoned_are_reaped()
+
+    @rule(us=st.integers(1, 8))
+    def time_goes_by(self, us: int) -> None:
+        self.now_us += us
+        self.store.expire()
+
+    @precondition(lambda self: self.retained is not None)
+    @rule(at=PICKS, keys=RANGES, limit=st.integers(1, 9), reverse=st.booleans())
+    def read_in_the_past(self, at: int, keys: KeyRange, limit: int, reverse: bool) -> None:
+        oldest_ts, newest_ts = self.store.oldest_ts, self.model.visible_ts
+        if oldest_ts > newest_ts:  # all that is retained is not visible yet
+            return
+        ts = oldest_ts + at % (newest_ts - oldest_ts + 1)
+        reader = self.store.begin(TransactionOptions(read_only=True, at=ts))
+        self.abandoned_are_reaped()
+        state = self.model.states[ts]
+        assert scan_all(reader, keys, limit, reverse) == items_in(state, keys, reverse=reverse)
+        assert all(reader.get(key) == state.get(key) for key in self.model.history)
+        reader.rollback()
+        self.ended["rollbacks"] += 1
+
+    @precondition(lambda self: self.retained is not None)
+    @rule(key=KEYS)
+    def look_at_the_history(self, key: bytes) -> None:
+        told = [(version.commit_ts, version.value) for version in self.store.history(key, limit=1000).versions]
+        known = [
+            version for version in reversed(self.model.history.get(key, [])) if version[0] <= self.model.visible_ts
+        ]
+        oldest_ts = self.store.oldest_ts
+        assert [version for version in told if version[0] > oldest_ts] == [
+            version for version in known if version[0] > oldest_ts
+        ]
+        assert set(told) <= set(known)
+
+    @precondition(lambda self: self.retained is not None)
+    @rule(at=PICKS, limit=st.integers(1, 5))
+    def follow_commits(self, at: int, limit: int) -> None:
+        ts = self.store.oldest_ts + at % (self.model.commit_ts - self.store.oldest_ts + 1)
+        found = self.store.commits_after(ts, limit)
+        assert [commit.commit_ts for commit in found] == list(range(ts + 1, min(ts + limit, self.model.visible_ts) + 1))
+        for commit in found:
+            changed = {key: self.model.states[commit.commit_ts].get(key) for key, _ in commit.writes}
+            assert dict(commit.writes) == changed
+
     @rule(key=KEYS)
     def get(self, key: bytes) -> None:
         assert self.store.get(key) == self.model.visible.get(key)
@@ -157,11 +218,12 @@ class EngineAgainstModel(RuleBasedStateMachine):
     # Transactions
 
     @precondition(lambda self: len(self.pairs) < 6)
-    @rule(read_only=st.booleans(), label=LABELS)
-    def begin(self, read_only: bool, label: str | None) -> None:
-        real = self.store.begin(TransactionOptions(read_only=read_only, label=label))
+    @rule(read_only=st.sampled_from([False, False, True]), label=LABELS, serializable=st.booleans())
+    def begin(self, read_only: bool, label: str | None, serializable: bool) -> None:
+        isolation: Isolation = "serializable" if serializable else "snapshot"
+        real = self.store.begin(TransactionOptions(isolation=isolation, read_only=read_only, label=label))
         self.abandoned_are_reaped()
-        model = self.model.begin(read_only=read_only, label=label)
+        model = self.model.begin(read_only=read_only, label=label, serializable=serializable)
         assert real.start_ts == model.start_ts
         self.pairs.append(Pair(real, model))
 
@@ -169,13 +231,15 @@ class EngineAgainstModel(RuleBasedStateMachine):
     @rule(at=PICKS, key=KEYS)
     def get_inside(self, at: int, key: bytes) -> None:
         pair = self.pick(at)
-        assert pair.real.get(key) == pair.model.view().get(key)
+        assert pair.real.get(key, tracked=False) == pair.model.view().get(key)
+        assert pair.real.get(key) == pair.model.get(key)
 
     @precondition(lambda self: self.pairs)
     @rule(at=PICKS, keys=RANGES, limit=st.integers(1, 9), reverse=st.booleans())
     def scan_inside(self, at: int, keys: KeyRange, limit: int, reverse: bool) -> None:
         pair = self.pick(at)
         assert scan_all(pair.real, keys, limit, reverse) == items_in(pair.model.view(), keys, reverse=reverse)
+        pair.model.scanned(keys)
 
     @precondition(lambda self: self.pairs)
     @rule(at=PICKS, key=KEYS, value=VALUES)
@@ -187,6 +251,17 @@ class EngineAgainstModel(RuleBasedStateMachine):
         else:
             pair.real.put(key, value)
             pair.model.put(key, value)
+
+    @precondition(lambda self: self.pairs)
+    @rule(at=PICKS, key=KEYS, by=ADDENDS)
+    def add_inside(self, at: int, key: bytes, by: int) -> None:
+        pair = self.pick(at)
+        if pair.model.read_only:
+            with pytest.raises(ReadOnlyError):
+                pair.real.add(key, b"%d" % by)
+        else:
+            pair.real.add(key, b"%d" % by)
+            pair.model.add(key, by)
 
     @precondition(lambda self: self.pairs)
     @rule(at=PICKS, key=KEYS)
@@ -204,15 +279,18 @@ class EngineAgainstModel(RuleBasedStateMachine):
         pair = self.take(at)
         model = pair.model
         winners = self.model.winners(model)
+        assert pair.real.is_doomed is bool(winners)
         self.model.end(model)
         if winners:
             with pytest.raises(ConflictError) as caught:
                 pair.real.commit()
             assert caught.value.winners == winners
-            assert caught.value.keys == list(winners)
+            assert set(caught.value.keys) == set(winners)
+            written = [key.decode() for key in model.writes]
+            assert [key for key in caught.value.keys if key in written] == [key for key in winners if key in written]
             assert caught.value.start_ts == model.start_ts
             self.ended["conflicts"] += 1
-        elif not model.writes:
+        elif not model.writes and not model.added:
             assert pair.real.commit() == model.start_ts
             self.ended["commits"] += 1
         elif self.log.mode == "refuse":
@@ -222,7 +300,9 @@ class EngineAgainstModel(RuleBasedStateMachine):
         else:
             commit_ts = pair.real.commit()
             self.abandoned_are_reaped()
-            assert commit_ts == self.model.apply(model.writes, model.label, visible=self.log.mode == "at once")
+            writes = self.model.merged(model)
+            visible = self.log.mode == "at once"
+            assert commit_ts == self.model.apply(writes, model.label, visible=visible, added=model.added)
             self.ended["commits"] += 1
 
     @precondition(lambda self: self.pairs)
@@ -232,6 +312,18 @@ class EngineAgainstModel(RuleBasedStateMachine):
         pair.real.rollback()
         self.model.end(pair.model)
         self.ended["rollbacks"] += 1
+
+    @precondition(lambda self: self.pairs)
+    @rule(at=PICKS)
+    def kill(self, at: int) -> None:
+        pair = self.take(at)
+        assert self.store.kill(pair.real.id)
+        self.model.end(pair.model)
+        self.ended["rollbacks"] += 1
+        assert not self.store.kill(pair.real.id)
+        for use in (lambda: pair.real.get(b"a"), pair.real.commit):
+            with pytest.raises(TransactionDoomedError, match="KILL"):
+                use()
 
     @precondition(lambda self: self.pairs)
     @rule(at=PICKS)
@@ -247,11 +339,12 @@ class EngineAgainstModel(RuleBasedStateMachine):
     @invariant()
     def every_snapshot_is_whole(self) -> None:
         for pair in self.pairs:
-            seen = scan_all(pair.real, KeyRange(), 100, False)
+            seen = pair.real.scan(KeyRange(), limit=100, tracked=False).items
             assert seen == sorted(pair.model.view().items())
 
     @invariant()
     def exactly_what_somebody_can_see_is_kept(self) -> None:
+        self.model.base_ts = None if self.retained is None else self.store.oldest_ts
         keys = self.store.keys()
         kept = {key: self.store.chain(key) for key in keys}
         seen = self.model.chains()
@@ -261,6 +354,16 @@ class EngineAgainstModel(RuleBasedStateMachine):
             assert self.model.needed(kept) == self.model.needed(seen)
             assert all(set(chain) <= set(seen[key]) for key, chain in kept.items())
 
+    @invariant()
+    def what_snapshots_keep_alive_is_weighed_to_the_byte(self) -> None:
+        pinned_bytes = self.store.stats()["pinned_bytes"]
+        self.abandoned_are_reaped()
+        keys = self.store.keys()
+        kept = {key: self.store.chain(key) for key in keys}
+        assert pinned_bytes == weight(self.model.pinned(kept))
+        for told in self.store.transactions():
+            assert told.pinned_bytes == weight(self.model.pinned(kept, told.start_ts))
+
     def teardown(self) -> None:
         if not hasattr(self, "store"):
             return
@@ -269,6 +372,9 @@ class EngineAgainstModel(RuleBasedStateMachine):
         self.store.publish(self.model.commit_ts)
         self.model.publish(self.model.commit_ts)
         self.stats()
+        self.now_us += 1_000
+        for _ in range(self.model.commit_ts):
+            self.store.expire()
         while self.store.has_garbage:
             self.store.collect(1)
         self.store.check()
@@ -290,6 +396,11 @@ class DeferredEngineAgainstModel(EngineAgainstModel):
         taken = [self.log.unpublished.popleft() for _ in range(min(count, len(self.log.unpublished)))]
         self.store.publish(taken[-1])
         self.model.publish(taken[-1])
+
+
+def weight(versions: list[tuple[bytes, bytes | None]]) -> int:
+    """What the versions weigh that snapshots keep alive."""
+    return sum(VERSION_BYTES + len(key) + len(value or b"") for key, value in versions)
 
 
 def scan_all(source: Any, keys: KeyRange, limit: int, reverse: bool) -> list[tuple[bytes, bytes]]:
