@@ -135,6 +135,11 @@ class Transaction:
         """Whether it had to wait for the turn that it asked for, or others wait behind it."""
         return self.ticket is not None and (self.ticket.waited or self.ticket.waiting > 0)
 
+    @property
+    def wrote_turn(self) -> bool:
+        """Whether it wrote the key whose turn it had asked for."""
+        return self.ticket is not None and (self.ticket.key in self.writes or self.ticket.key in self.added)
+
     def clash(self) -> tuple[bytes, int] | None:
         """A key that it has lost already, and the commit that took it; None as long as it could commit."""
         return self._store.clash(self) if self._open else None

@@ -50,6 +50,11 @@ class Ticket:
         self.waited = False
 
     @property
+    def key(self) -> bytes:
+        """The key that it is for."""
+        return self._queue.key
+
+    @property
     def has_turn(self) -> bool:
         """Whether it is its turn now."""
         return self._queue.holder is self
