@@ -8,7 +8,6 @@ key and tries again at once. Embedded and in "threads" the eight share an interp
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import subprocess
 import sys
@@ -20,7 +19,7 @@ from typing import Any
 
 from benches.counter import Crowd, Tally, merged
 from benches.parts import Effort, OnStep, Part, Report, count, ratio, table
-from benches.servers import GENERATOR_CORES, RunningServer, mvcc_kv_server, pinned, redis_server
+from benches.servers import GENERATOR_CORES, RunningServer, missing_binaries, mvcc_kv_server, pinned, redis_server
 
 __all__ = ["CONTENTION", "COUNTERS", "CROWD", "FRONTS"]
 
@@ -66,8 +65,8 @@ class _Fronts:
 
     def __init__(self, server: RunningServer, redis: RunningServer | None, scratch: Path) -> None:
         self._server = f"127.0.0.1:{server.port}"
-        has_client = importlib.util.find_spec("redis") is not None
-        self._redis = f"127.0.0.1:{redis.port}" if redis is not None and has_client else None
+        has_redis_py = "redis-py" not in missing_binaries()
+        self._redis = f"127.0.0.1:{redis.port}" if redis is not None and has_redis_py else None
         self._scratch = scratch
         self._directories = 0
 

@@ -65,7 +65,9 @@ USAGE = {
     "HISTORY": 'HISTORY key | HISTORY {"key": "k", "limit": 100, "before": 41}: the versions of a key, newest first; '
     'continue at `next` (as `before`); "snapshot" as in GET',
     "START": 'START | START {"isolation": "snapshot", "read_only": false, "at": 41, "label": "nightly"}: begin a '
-    'transaction; isolation "snapshot" or "serializable"; with "at" it reads the state of that commit_ts',
+    'transaction; isolation "snapshot" or "serializable"; with "at" it reads the state of that commit_ts; '
+    '{"turn": "k", "lost": 1} begins after others that ask for their turn on k, those that lost more before those that '
+    "lost less",
     "COMMIT": 'COMMIT | COMMIT {"id": "x", "durability": "default"}: apply the transaction; with {} the reply holds '
     'its commit_ts. Outside a transaction COMMIT {"id": "x", "after": 41} tells what became of the commit of that id',
     "ROLLBACK": "ROLLBACK: forget the transaction",
