@@ -5,6 +5,7 @@
 
 The parts, each by name (`python -m benches durability latency`); redis-server takes part in all of them if it is there:
     commands.py    GET and PUT over loopback, beside a bare echo server
+    contention.py  attempts a commit on hot counters, in turn and not, beside redis-py's
     durability.py  SETs that are on disk before their reply
     latency.py     how long readers wait while writers commit, on a disk made slow by strace
     recovery.py    starting from a large directory
@@ -14,6 +15,7 @@ What they use:
     servers.py     the servers, each a process of its own, pinned to one core
     rates.py       workloads and how many commands a second there were
     load.py        the load generator, a process of its own on another core
+    counter.py     the crowd that counts, a process of its own or several
     probe.py       readers that note how long they wait, on that other core too
     dataset.py     the large directories
     dialects.py    what a command and its reply look like, in bytes

@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.progress import Progress
 
 from benches.commands import COMMANDS
+from benches.contention import CONTENTION
 from benches.durability import DURABILITY
 from benches.latency import LATENCY
 from benches.machine import describe_machine
@@ -27,6 +28,7 @@ class PartName(StrEnum):
     """What can be asked for."""
 
     COMMANDS = "commands"
+    CONTENTION = "contention"
     DURABILITY = "durability"
     LATENCY = "latency"
     RECOVERY = "recovery"
@@ -35,6 +37,7 @@ class PartName(StrEnum):
 
 PARTS = {
     PartName.COMMANDS: COMMANDS,
+    PartName.CONTENTION: CONTENTION,
     PartName.DURABILITY: DURABILITY,
     PartName.LATENCY: LATENCY,
     PartName.RECOVERY: RECOVERY,

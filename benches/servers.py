@@ -6,6 +6,7 @@ so that none writes anything that nobody asked for: a directory is started from 
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import re
 import shutil
@@ -59,8 +60,9 @@ class RunningServer:
 
 
 def missing_binaries() -> list[str]:
-    """Which of the programs that some figures need are not installed."""
-    return [name for name in _BINARIES if shutil.which(name) is None]
+    """Which of the programs that some figures need are not installed, and redis-py, if that isn't."""
+    missing = [name for name in _BINARIES if shutil.which(name) is None]
+    return missing if importlib.util.find_spec("redis") is not None else [*missing, "redis-py"]
 
 
 @contextmanager

@@ -205,6 +205,16 @@ class StoreTransaction(Protocol):
         """Whether it has lost already: a commit now could only be a `ConflictError`."""
         ...
 
+    @property
+    def is_contended(self) -> bool:
+        """Whether it had to wait for the turn that it asked for, or others wait behind it."""
+        ...
+
+    @property
+    def wrote_turn(self) -> bool:
+        """Whether it wrote the key whose turn it had asked for."""
+        ...
+
     def get(self, key: bytes, *, tracked: bool = True) -> bytes | None:
         """The value's JSON text, or None if the key has none.
 
@@ -351,6 +361,10 @@ class Transaction(Readable, Protocol):
     @property
     def commit_ts(self) -> int | None: ...
     @property
+    def is_contended(self) -> bool: ...
+    @property
+    def wrote_turn(self) -> bool: ...
+    @property
     def is_doomed(self) -> bool: ...
     @property
     def snapshot(self) -> Readable: ...
@@ -383,6 +397,10 @@ class Database(Readable, Protocol):
         label: str | None = None,
         durability: Durability = "default",
     ) -> Transaction: ...
+    def begin(self, options: TransactionOptions) -> Transaction:
+        """What `transaction` does, and what retries use: they know of turns."""
+        ...
+
     def changes(
         self, *, prefix: str = "", from_ts: int | None = None, timeout_s: float | None = None
     ) -> Iterator[Changes]: ...

@@ -147,7 +147,10 @@ class StoreDatabase:
             raise BadRequestError(f'durability is "default" or "none", not {durability!r}')
         if at is not None and (not isinstance(at, int) or isinstance(at, bool) or at < 0):
             raise BadRequestError(f"at is a commit_ts, a whole number from 0 on, not {at!r}")
-        options = TransactionOptions(isolation, read_only, at, label, durability)
+        return self.begin(TransactionOptions(isolation, read_only, at, label, durability))
+
+    def begin(self, options: TransactionOptions) -> StoreDatabaseTransaction:
+        """What `transaction` does, and what retries use: they know of turns."""
         return StoreDatabaseTransaction(self._cells().begin(options), self._cells)
 
     def run(self, fn: Callable[Concatenate[Transaction, P], R], /, *args: P.args, **kwargs: P.kwargs) -> R:
@@ -253,6 +256,16 @@ class StoreDatabaseTransaction:
     def commit_ts(self) -> int | None:
         """The timestamp of its commit (`start_ts` if it wrote nothing), or None while there is none."""
         return self._tx.commit_ts
+
+    @property
+    def is_contended(self) -> bool:
+        """Whether it had to wait for the turn that it asked for, or others wait behind it."""
+        return self._tx.is_contended
+
+    @property
+    def wrote_turn(self) -> bool:
+        """Whether it wrote the key whose turn it had asked for."""
+        return self._tx.wrote_turn
 
     @property
     def is_doomed(self) -> bool:

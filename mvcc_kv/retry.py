@@ -3,14 +3,20 @@
 Optimistic transactions lose races by design: the first committer wins, and the loser learns it from an
 error that says `retryable`, with nothing applied. The answer is always the same, so it lives here once:
 
-    attempt 1        attempt 2                attempt 3
-    |----- lost      |----- lost              |----- committed
-           |~ pause ~|      |~~~~~ pause ~~~~~|
+    attempt 1       attempt 2                  attempt 3
+    |----- lost     |----- lost                |----- committed
+           |= turn =|      |~ pause ~|= turn ==|
     |<-------------- at most deadline_s ------------->|
 
-A pause is drawn evenly from nought up to a ceiling that doubles with each attempt ("full jitter", Marc
-Brooker, "Exponential Backoff And Jitter", 2015): two that clashed are unlikely to meet again, and a
-crowd spreads out. No pause is begun that would end after the deadline.
+A retry asks for its *turn* on the key that was lost: others that lost it too begin before it or after it, not with
+it, so that a crowd on one key needs about one attempt each (`engine/turns.py`). If the key is lost all the same, to
+somebody who asks for no turn, it pauses before it asks again, as it does after any other error. A pause is drawn
+evenly from nought up to a ceiling that doubles with each ("full jitter", Marc Brooker, "Exponential Backoff And
+Jitter", 2015): two that clashed are unlikely to meet again. No pause is begun that would end after the deadline; a
+turn, which is waited for a second at most, may come after it.
+
+The runs of one function have a hunch in common (`hunch.py`): while they keep losing a key, they ask for their turn on
+it with the first attempt already.
 
 Rules:
 - Retried are exactly the errors with `retryable`, from the beginning, the block or its commit. A
@@ -27,11 +33,12 @@ import random
 import time
 import warnings
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Concatenate, ParamSpec, TypeVar, cast, overload
 
 from mvcc_kv.api import Database, Durability, Isolation, Transaction, TransactionOptions
-from mvcc_kv.errors import BadRequestError, Error
+from mvcc_kv.errors import BadRequestError, ConflictError, Error
+from mvcc_kv.hunch import Hunch, hunch_of
 
 __all__ = ["Attempt", "RetryPolicy", "Timing", "attempts", "run", "transactional"]
 
@@ -41,7 +48,7 @@ R = TypeVar("R")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RetryPolicy:
-    """How often, how long and how patiently a transaction is run again.
+    """How often, how long and how patiently a transaction is run again; with `turns` in turn with others.
 
     >>> [RetryPolicy().pause_s(failed, jitter=1.0) for failed in (1, 2, 3, 20)]
     [0.002, 0.004, 0.008, 0.25]
@@ -51,6 +58,7 @@ class RetryPolicy:
     deadline_s: float = 10.0
     backoff_base_s: float = 0.002
     backoff_cap_s: float = 0.25
+    turns: bool = True
 
     def __post_init__(self) -> None:
         if self.attempts_max < 1:
@@ -78,30 +86,70 @@ REAL_TIMING = Timing()
 DEFAULT_OPTIONS = TransactionOptions()
 
 
-class _Budget:
-    """What one transaction, over all of its attempts, has spent of its policy."""
+class _Course:
+    """What one transaction, over all of its attempts, has spent of its policy, and how the next attempt is to begin."""
 
-    def __init__(self, policy: RetryPolicy, timing: Timing) -> None:
+    def __init__(self, policy: RetryPolicy, timing: Timing, options: TransactionOptions, hunch: Hunch) -> None:
         self._policy = policy
         self._timing = timing
+        self._hunch = hunch
         self._started_s = timing.now()
         self._failed = 0
+        self._lost = 0
+        self._pauses = 0
         self._pause_s = 0.0
+        turn = hunch.turn if policy.turns else None
+        self.options = options if turn is None else replace(options, turn=turn)
 
     def allows_another(self, error: BaseException) -> bool:
         """Whether another attempt may answer `error`. Counts it; if only the bounds say no, a note on it says so."""
         if not (isinstance(error, Error) and error.retryable):
+            self.over()
             return False
         self._failed += 1
-        self._pause_s = self._policy.pause_s(self._failed, self._timing.random())
+        self._pause_s = 0.0 if self._asks_for_turn(error) else self._next_pause_s()
         spent_s = self._timing.now() - self._started_s
         if self._failed < self._policy.attempts_max and spent_s + self._pause_s <= self._policy.deadline_s:
             return True
+        self.over()
         error.add_note(self._note(spent_s))
         return False
 
     def pause(self) -> None:
-        self._timing.sleep(self._pause_s)
+        if self._pause_s:
+            self._timing.sleep(self._pause_s)
+
+    def committed(self, tx: Transaction) -> None:
+        """The attempt that `tx` was is the last one."""
+        self.over()
+        if self._failed or not self._policy.turns:
+            return
+        if self.options.turn is None:
+            self._hunch.won()
+        else:
+            self._hunch.took_turn(wrote_key=tx.wrote_turn, is_contended=tx.is_contended)
+
+    def over(self) -> None:
+        """There will be no other attempt."""
+        if self._lost:
+            self._hunch.is_over(self)
+
+    def _asks_for_turn(self, error: Error) -> bool:
+        """Have the next attempt ask for its turn, if a key was lost; whether that will do, without a pause."""
+        keys = error.evidence.get("keys") if isinstance(error, ConflictError) else None
+        if not keys or not self._policy.turns:
+            return False
+        turn = min(keys).encode()  # of several, the one that all who lost them choose
+        if self._failed == 1:
+            self._hunch.lost(turn)
+        self._hunch.retries(self, turn)
+        self._lost += 1
+        self.options = replace(self.options, turn=turn, lost=self._lost)
+        return self._lost == 1
+
+    def _next_pause_s(self) -> float:
+        self._pauses += 1
+        return self._policy.pause_s(self._pauses, self._timing.random())
 
     def _note(self, spent_s: float) -> str:
         tries = "1 attempt" if self._failed == 1 else f"{self._failed} attempts"
@@ -112,9 +160,9 @@ class _Budget:
 class Attempt:
     """One try of a transaction: a context manager, entered once, that keeps a retryable loss to itself."""
 
-    def __init__(self, tx: Transaction, budget: _Budget) -> None:
+    def __init__(self, tx: Transaction, course: _Course) -> None:
         self._tx = tx
-        self._budget = budget
+        self._course = course
         self.entered = False
         self.lost: BaseException | None = None
 
@@ -131,10 +179,12 @@ class Attempt:
             if not self._swallows(refused):
                 raise
             return True
+        if self._tx.commit_ts is not None:
+            self._course.committed(self._tx)
         return error is not None and self._swallows(error)
 
     def _swallows(self, error: BaseException) -> bool:
-        if self._tx.commit_ts is not None or not self._budget.allows_another(error):
+        if self._tx.commit_ts is not None or not self._course.allows_another(error):
             return False
         self.lost = error
         return True
@@ -168,36 +218,36 @@ def attempts(
     >>> db["visits"]
     1
     """
-    budget = _Budget(policy, timing)
-    while True:
-        attempt = Attempt(_begin(db, options, budget), budget)
-        try:
-            yield attempt
-        except GeneratorExit:
-            _warn_if_lost(attempt)
-            raise
-        if not attempt.entered:
-            attempt.discard()
-            raise BadRequestError("the loop did not enter its attempt: write `with attempt as tx:` inside it")
-        if attempt.lost is None:
-            return
-        budget.pause()
+    return _attempts(db, _Course(policy, timing, options, hunch_of(db, options.label)))
 
 
-def _begin(db: Database, options: TransactionOptions, budget: _Budget) -> Transaction:
-    while True:
-        try:
-            return db.transaction(
-                isolation=options.isolation,
-                read_only=options.read_only,
-                at=options.at,
-                label=options.label,
-                durability=options.durability,
-            )
-        except Error as error:
-            if not budget.allows_another(error):
+def _attempts(db: Database, course: _Course) -> Iterator[Attempt]:
+    try:
+        while True:
+            attempt = Attempt(_begin(db, course), course)
+            try:
+                yield attempt
+            except GeneratorExit:
+                _warn_if_lost(attempt)
                 raise
-        budget.pause()
+            if not attempt.entered:
+                attempt.discard()
+                raise BadRequestError("the loop did not enter its attempt: write `with attempt as tx:` inside it")
+            if attempt.lost is None:
+                return
+            course.pause()
+    finally:
+        course.over()
+
+
+def _begin(db: Database, course: _Course) -> Transaction:
+    while True:
+        try:
+            return db.begin(course.options)
+        except Error as error:
+            if not course.allows_another(error):
+                raise
+        course.pause()
 
 
 def _warn_if_lost(attempt: Attempt) -> None:
@@ -220,11 +270,12 @@ def run(db: Database, fn: Callable[Concatenate[Transaction, P], R], /, *args: P.
     >>> run(db, lambda tx, key: tx.get(key, "nothing yet"), "greeting")
     'nothing yet'
     """
-    return _run(attempts(db), fn, args, kwargs)
+    course = _Course(DEFAULT_POLICY, REAL_TIMING, DEFAULT_OPTIONS, hunch_of(db, fn))
+    return _run(db, course, fn, args, kwargs)
 
 
-def _run(tries: Iterator[Attempt], fn: Callable[..., R], args: tuple[Any, ...], kwargs: dict[str, Any]) -> R:
-    for attempt in tries:
+def _run(db: Database, course: _Course, fn: Callable[..., R], args: tuple[Any, ...], kwargs: dict[str, Any]) -> R:
+    for attempt in _attempts(db, course):
         with attempt as tx:
             result = fn(tx, *args, **kwargs)
     return result
@@ -283,8 +334,8 @@ def transactional(
         def call(target: Database | Transaction, /, *args: Any, **kwargs: Any) -> R:
             if _is_transaction(target, fn):
                 return fn(target, *args, **kwargs)
-            tries = attempts(cast(Database, target), policy=policy, timing=timing, options=options)
-            return _run(tries, fn, args, kwargs)
+            db = cast(Database, target)
+            return _run(db, _Course(policy, timing, options, hunch_of(db, fn)), fn, args, kwargs)
 
         return call
 

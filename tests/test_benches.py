@@ -89,6 +89,21 @@ def test_recovery_is_timed_from_every_form(figures: dict[str, Any], has_redis: b
     assert all(row["mvcc-kv"]["bytes"] > 2000 * (16 + 32) for row in rows[1:])
 
 
+def test_attempts_are_counted_in_turn_and_without_everywhere(tmp_path: Path) -> None:
+    figures, _ = _run(tmp_path, "contention")
+    rows = figures["contention"]["rows"]
+    fronts = ["in memory", "on disk", "threads", "processes", "redis-py threads", "redis-py processes"]
+    assert [(row["counters"], row["where"]) for row in rows] == list(product([1, 10, 0], fronts))
+    for row in rows:
+        is_redis = row["where"].startswith("redis-py")
+        for it in [row] if is_redis else [row, row["without_turns"]]:
+            if is_redis and {"redis-server", "redis-py"} & set(figures["missing"]):
+                assert it["attempts_mean"] is None
+            else:
+                assert 1 <= it["attempts_mean"] <= it["attempts_worst"] and it["attempts_p99"] >= 1
+                assert row["counters"] or it["attempts_worst"] == 1
+
+
 def test_readers_are_watched_while_a_checkpoint_is_written(figures: dict[str, Any], has_redis: bool) -> None:
     rows = {(row["server"], row["save"]): row for row in figures["saving"]["rows"]}
     servers = {"mvcc-kv": ["nothing", "CHECKPOINT"], "redis-server": ["nothing", "BGSAVE", "SAVE"]}

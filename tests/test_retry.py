@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass, field
+from typing import Any
 
 import pytest
 
 import mvcc_kv
-from mvcc_kv.api import Database, Transaction
+from mvcc_kv.api import Database, Transaction, TransactionOptions
 from mvcc_kv.errors import (
     BadRequestError,
     CommitUnknownError,
@@ -16,6 +17,7 @@ from mvcc_kv.errors import (
     ReadOnlyError,
     UnavailableError,
 )
+from mvcc_kv.hunch import hunch_of
 from mvcc_kv.retry import RetryPolicy, Timing, attempts, run, transactional
 
 
@@ -168,7 +170,7 @@ class BrieflyAway:
         self._left = times
 
     def __getattr__(self, name: str) -> object:
-        if name == "transaction" and self._left > 0:
+        if name == "begin" and self._left > 0:
             self._left -= 1
             raise UnavailableError("no connection", retryable=True)
         return getattr(self._db, name)
@@ -186,7 +188,7 @@ def run_with(db: object, clock: StoppedClock) -> int:
 
 
 def test_the_attempts_are_bounded_and_the_last_error_says_so(db: Database, clock: StoppedClock) -> None:
-    policy = RetryPolicy(attempts_max=3, backoff_base_s=0.5, backoff_cap_s=8.0)
+    policy = RetryPolicy(attempts_max=3, backoff_base_s=0.5, backoff_cap_s=8.0, turns=False)
     with pytest.raises(ConflictError) as caught:
         transactional(policy=policy, timing=clock.timing)(increment)(db, Rival(db, times=1000))
     assert caught.value.keys == ["n"]
@@ -195,7 +197,7 @@ def test_the_attempts_are_bounded_and_the_last_error_says_so(db: Database, clock
 
 
 def test_no_pause_is_begun_that_would_end_after_the_deadline(db: Database, clock: StoppedClock) -> None:
-    policy = RetryPolicy(attempts_max=1000, deadline_s=10.0, backoff_base_s=1.0, backoff_cap_s=100.0)
+    policy = RetryPolicy(attempts_max=1000, deadline_s=10.0, backoff_base_s=1.0, backoff_cap_s=100.0, turns=False)
     with pytest.raises(ConflictError) as caught:
         transactional(policy=policy, timing=clock.timing)(increment)(db, Rival(db, times=1000))
     assert clock.slept_s == [1.0, 2.0, 4.0]
@@ -211,14 +213,14 @@ def test_one_attempt_is_no_retry(db: Database, clock: StoppedClock) -> None:
 
 
 def test_pauses_double_up_to_the_cap(db: Database, clock: StoppedClock) -> None:
-    policy = RetryPolicy(backoff_base_s=0.1, backoff_cap_s=0.5)
+    policy = RetryPolicy(backoff_base_s=0.1, backoff_cap_s=0.5, turns=False)
     transactional(policy=policy, timing=clock.timing)(increment)(db, Rival(db, times=5))
     assert clock.slept_s == [0.1, 0.2, 0.4, 0.5, 0.5]
 
 
 def test_a_pause_is_drawn_from_nought_up_to_its_ceiling(db: Database) -> None:
     clock = StoppedClock(jitter=0.25)
-    policy = RetryPolicy(backoff_base_s=0.4, backoff_cap_s=10.0)
+    policy = RetryPolicy(backoff_base_s=0.4, backoff_cap_s=10.0, turns=False)
     transactional(policy=policy, timing=clock.timing)(increment)(db, Rival(db, times=2))
     assert clock.slept_s == [0.1, 0.2]
 
@@ -231,6 +233,171 @@ def test_a_pause_stays_at_the_cap_however_often_it_failed() -> None:
 def test_a_policy_that_makes_no_sense_is_refused(knobs: dict[str, float]) -> None:
     with pytest.raises(BadRequestError):
         RetryPolicy(**knobs)  # type: ignore[arg-type]
+
+
+# Turns
+
+
+class Observed:
+    """A database that notes how each transaction was begun: with its turn on which key, having lost how often."""
+
+    def __init__(self, db: Database) -> None:
+        self._db = db
+        self.begun: list[tuple[bytes | None, int]] = []
+
+    def begin(self, options: TransactionOptions) -> Transaction:
+        self.begun.append((options.turn, options.lost))
+        return self._db.begin(options)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._db, name)
+
+    def __getitem__(self, key: str) -> Any:
+        return self._db[key]
+
+    def __setitem__(self, key: str, value: Any) -> None:
+        self._db[key] = value
+
+
+@pytest.fixture
+def observed(db: Database) -> Any:
+    return Observed(db)
+
+
+def test_after_a_loss_the_next_attempt_asks_for_its_turn_and_does_not_pause(observed: Any, clock: StoppedClock) -> None:
+    assert transactional(timing=clock.timing)(increment)(observed, Rival(observed, times=1)) == 101
+    assert (observed.begun, clock.slept_s) == ([(None, 0), (b"n", 1)], [])
+
+
+def test_who_loses_in_turn_too_pauses_before_asking_again(observed: Any, clock: StoppedClock) -> None:
+    policy = RetryPolicy(backoff_base_s=0.1, backoff_cap_s=10.0)
+    transactional(policy=policy, timing=clock.timing)(increment)(observed, Rival(observed, times=3))
+    assert observed.begun == [(None, 0), (b"n", 1), (b"n", 2), (b"n", 3)]
+    assert clock.slept_s == [0.1, 0.2]
+
+
+def test_attempts_in_turn_are_bounded_too(observed: Any, clock: StoppedClock) -> None:
+    policy = RetryPolicy(attempts_max=3, backoff_base_s=0.5)
+    with pytest.raises(ConflictError) as caught:
+        transactional(policy=policy, timing=clock.timing)(increment)(observed, Rival(observed, times=1000))
+    assert caught.value.__notes__ == ["gave up after 3 attempts over 0.250 s (attempts_max=3, deadline_s=10)"]
+
+
+def test_of_several_keys_the_turn_is_the_smallest_ones(observed: Any) -> None:
+    def lose(tx: Transaction, rival: Rival) -> None:
+        for key in ("z", "é", "n"):
+            tx[key] = 0
+            if observed.begun[-1] == (None, 0):
+                observed[key] = 1
+
+    run(observed, lose, Rival(observed, times=0))
+    assert observed.begun == [(None, 0), (b"n", 1)]
+
+
+def test_other_errors_pause_and_do_not_forget_the_turn(observed: Any, clock: StoppedClock) -> None:
+    policy = RetryPolicy(backoff_base_s=0.1)
+    rival, refusals = Rival(observed, times=1), [UnavailableError("busy", retryable=True)]
+
+    def fail_once(tx: Transaction) -> None:
+        if len(observed.begun) == 2:
+            raise refusals.pop()
+        increment(tx, rival)
+
+    transactional(policy=policy, timing=clock.timing)(fail_once)(observed)
+    assert (observed.begun, clock.slept_s) == ([(None, 0), (b"n", 1), (b"n", 1)], [0.1])
+
+
+def test_a_conflict_without_keys_only_pauses(observed: Any, clock: StoppedClock) -> None:
+    losses = [ConflictError("lost")]
+
+    def lose_once(tx: Transaction) -> None:
+        if losses:
+            raise losses.pop()
+
+    transactional(timing=clock.timing)(lose_once)(observed)
+    assert observed.begun == [(None, 0), (None, 0)]
+    assert len(clock.slept_s) == 1
+
+
+def test_without_turns_nobody_asks(observed: Any, clock: StoppedClock) -> None:
+    policy = RetryPolicy(turns=False)
+    transactional(policy=policy, timing=clock.timing)(increment)(observed, Rival(observed, times=3))
+    assert observed.begun == [(None, 0)] * 4
+
+
+def test_a_function_that_keeps_losing_asks_with_its_first_attempt(observed: Any, clock: StoppedClock) -> None:
+    counted = transactional(timing=clock.timing)(increment)
+    for _ in range(2):
+        counted(observed, Rival(observed, times=1))
+    observed.begun.clear()
+    counted(observed, Rival(observed, times=0))
+    assert observed.begun == [(b"n", 0)]
+
+
+def test_other_functions_and_databases_have_no_such_hunch(observed: Any, db: Database, clock: StoppedClock) -> None:
+    for _ in range(3):
+        transactional(timing=clock.timing)(increment)(observed, Rival(observed, times=1))
+    observed.begun.clear()
+    run(observed, lambda tx: tx.put("n", 1))
+    for attempt in attempts(observed):
+        with attempt as tx:
+            tx["n"] = 1
+    assert observed.begun == [(None, 0), (None, 0)]
+    another: Any = Observed(db)
+    run(another, increment, Rival(another, times=0))
+    assert another.begun == [(None, 0)]
+
+
+def test_blocks_have_a_hunch_by_their_label(observed: Any) -> None:
+    def count(label: str | None, times: int) -> None:
+        rival = Rival(observed, times)
+        for attempt in attempts(observed, options=TransactionOptions(label=label)):
+            with attempt as tx:
+                increment(tx, rival)
+
+    for _ in range(2):
+        count("nightly", times=1)
+    observed.begun.clear()
+    count("nightly", times=0)
+    count(None, times=0)
+    assert observed.begun == [(b"n", 0), (None, 0)]
+
+
+def test_a_hunch_that_nobody_shares_is_dropped(observed: Any) -> None:
+    for _ in range(3):
+        run(observed, increment, Rival(observed, times=1))
+    for _ in range(100):
+        run(observed, increment, Rival(observed, times=0))
+    assert observed.begun[-1] == (None, 0)
+
+
+@pytest.mark.parametrize("error", [KeyError("its own"), UnavailableError("gone", retryable=False)])
+def test_a_retry_that_fails_is_over_for_the_others_too(observed: Any, error: Exception) -> None:
+    def fail(tx: Transaction, rival: Rival) -> None:
+        if len(observed.begun) == 2:
+            raise error
+        increment(tx, rival)
+
+    with pytest.raises(type(error)):
+        run(observed, fail, Rival(observed, times=1))
+    assert hunch_of(observed, fail).turn is None
+
+
+@pytest.mark.parametrize("leave", ["rollback", "return"])
+def test_a_retry_that_is_left_is_over_for_the_others_too(observed: Any, leave: str) -> None:
+    def leave_early() -> None:
+        rival = Rival(observed, times=1)
+        for attempt in attempts(observed):
+            with attempt as tx:
+                increment(tx, rival)
+                if len(observed.begun) == 2:
+                    assert hunch_of(observed, None).turn == b"n"
+                    tx.rollback()
+                    if leave == "return":
+                        return
+
+    leave_early()
+    assert hunch_of(observed, None).turn is None
 
 
 # The block

@@ -38,7 +38,9 @@ __all__ = [
     "FeedLine",
     "GarbageError",
     "Reply",
+    "Started",
     "decode_feed_line",
+    "decode_start",
     "encode_add",
     "encode_changes",
     "encode_command",
@@ -63,6 +65,14 @@ class _ReplyLine(msgspec.Struct):
     status: str
     result: msgspec.Raw = msgspec.Raw(b"null")
     message: str = ""
+
+
+class Started(msgspec.Struct):
+    """A transaction has begun. Of its turn, if it asked for one: whether it `waited`, and how many wait behind it."""
+
+    start_ts: int
+    waited: bool = False
+    waiting: int = 0
 
 
 class _Item(msgspec.Struct):
@@ -221,6 +231,7 @@ _decode_evidence = msgspec.json.Decoder(dict[str, Any]).decode
 _decode_item = msgspec.json.Decoder(_Item).decode
 _decode_feed_line = msgspec.json.Decoder(_FeedLine).decode
 _decode_items = msgspec.json.Decoder(_Items).decode
+_decode_started = msgspec.json.Decoder(Started).decode
 _decode_versions = msgspec.json.Decoder(_Versions).decode
 _decode_opened = msgspec.json.Decoder(_AllOpened).decode
 _encode_members = msgspec.json.Encoder().encode
@@ -244,9 +255,12 @@ def encode_start(options: TransactionOptions) -> bytes:
     >>> encode_start(TransactionOptions(label="nightly"))
     b'START {"label":"nightly"}\n'
     """
-    members = {name: getattr(options, name) for name in ("isolation", "read_only", "at", "label")}
+    members = {name: getattr(options, name) for name in ("isolation", "read_only", "at", "label", "lost")}
     default = TransactionOptions()
-    return encode_command("START", **{name: it for name, it in members.items() if it != getattr(default, name)})
+    asked = {name: it for name, it in members.items() if it != getattr(default, name)}
+    if options.turn is not None:
+        asked["turn"] = options.turn.decode()
+    return encode_command("START", **asked)
 
 
 def encode_get(key: bytes, *, tracked: bool = True) -> bytes:
@@ -382,6 +396,11 @@ def decode_member(result: msgspec.Raw, name: str) -> int:
     if not isinstance(ts, int):
         raise GarbageError(f"a result without {name}: {_excerpt(bytes(result))}")
     return ts
+
+
+def decode_start(result: msgspec.Raw) -> Started:
+    """What the result of a START tells."""
+    return _decoded(_decode_started, result)
 
 
 def decode_object(result: msgspec.Raw) -> dict[str, Any]:

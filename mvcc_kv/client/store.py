@@ -16,6 +16,7 @@ get, delete, scan or commit that raises a put's `LimitExceededError`, the first 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from typing import Any, TypeVar
 
@@ -25,9 +26,11 @@ from mvcc_kv.api import KeyRange, OpenTransaction, Page, TransactionOptions, Ver
 from mvcc_kv.client.changes import FeedTimeouts, RemoteChanges
 from mvcc_kv.client.connection import Address, Connection, ConnectionLostError, nothing
 from mvcc_kv.client.core import (
+    Started,
     decode_member,
     decode_object,
     decode_page,
+    decode_start,
     decode_transactions,
     decode_value_text,
     decode_versions,
@@ -72,6 +75,7 @@ class RemoteStore:
         self._feed_timeouts = feed_timeouts or FeedTimeouts()
         self._known_ts = 0  # a commit that the server has told of
         self._known_at_s = 0.0
+        self._has_turns = True  # as far as we know
 
     @classmethod
     def connect(
@@ -147,8 +151,18 @@ class RemoteStore:
         return RemoteChanges(self._pool.dial, prefix, from_ts, timeouts=self._feed_timeouts, patience=self._patience)
 
     def begin(self, options: TransactionOptions) -> RemoteTransaction:
-        """A new transaction, on a connection of its own until it is over."""
-        return _again_if_lost(partial(self._begin, options))
+        """A new transaction, on a connection of its own until it is over. A server that is older may know no turns."""
+        if options.turn is None:
+            return _again_if_lost(partial(self._begin, options))
+        without = replace(options, turn=None, lost=0)
+        if not self._has_turns:
+            return self.begin(without)
+        try:
+            return _again_if_lost(partial(self._begin, options))
+        except BadRequestError:
+            begun = self.begin(without)  # raises again, if it wasn't the turn
+            self._has_turns = False
+            return begun
 
     def transactions(self) -> list[OpenTransaction]:
         """The server's open transactions, the oldest snapshot first, as far as it lists them."""
@@ -184,12 +198,12 @@ class RemoteStore:
         lease = self._pool.lease()
         try:
             assert lease.connection is not None
-            start_ts = lease.connection.request([encode_start(options)], partial(decode_member, name="start_ts"))
+            started = lease.connection.request([encode_start(options)], decode_start)
         except BaseException:
             lease.end()
             raise
-        self._know(start_ts, now_s)
-        return RemoteTransaction(lease, start_ts, options, self._patience)
+        self._know(started.start_ts, now_s)
+        return RemoteTransaction(lease, started, options, self._patience)
 
     def _once(self, command: bytes, decode: Callable[[msgspec.Raw], T]) -> T:
         with self._pool.lease() as connection:
@@ -239,14 +253,16 @@ class RemoteTransaction:
     One that is forgotten while open closes its connection, at which the server rolls it back.
     """
 
-    def __init__(self, lease: Lease, start_ts: int, options: TransactionOptions, patience: Patience) -> None:
+    def __init__(self, lease: Lease, started: Started, options: TransactionOptions, patience: Patience) -> None:
         self._lease = lease
         self._options = options
         self._patience = patience
         self._unsent: list[bytes] = []
         self._unsent_bytes = 0
         self._wrote = False
-        self.start_ts = start_ts
+        self.start_ts = started.start_ts
+        self.is_contended = started.waited or started.waiting > 0
+        self.wrote_turn = False
         self.commit_ts: int | None = None
 
     @property
@@ -266,17 +282,17 @@ class RemoteTransaction:
 
     def put(self, key: bytes, value: bytes) -> None:
         """Buffer a write. A refusal by the server is raised by the next call that has an answer."""
-        self._must_be_writable()
+        self._will_write(key)
         self._send_later(encode_put(key, value))
 
     def add(self, key: bytes, by: bytes) -> None:
         """Buffer an addition. A refusal by the server is raised by the next call that has an answer."""
-        self._must_be_writable()
+        self._will_write(key)
         self._send_later(encode_add(key, by))
 
     def delete(self, key: bytes) -> bool:
         """Delete the key in this transaction; whether it was there."""
-        self._must_be_writable()
+        self._will_write(key)
         self._wrote = True
         try:
             self._ask(encode_delete(key), nothing)
@@ -363,9 +379,11 @@ class RemoteTransaction:
         unsent, self._unsent, self._unsent_bytes = self._unsent, [], 0
         return unsent
 
-    def _must_be_writable(self) -> None:
+    def _will_write(self, key: bytes) -> None:
         if self._options.read_only:
             raise ReadOnlyError("this transaction is read-only; begin one without read_only to write")
+        if key == self._options.turn:
+            self.wrote_turn = True
 
 
 def _again_if_lost(ask: Callable[[], T]) -> T:

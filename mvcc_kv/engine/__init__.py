@@ -7,6 +7,7 @@ history.py      what the last commits changed: for reads in the past and the cha
 reads.py        what a transaction has read, by key and by range
 clashes.py      what open transactions can still clash with
 contention.py   which keys conflicts are about
+turns.py        who begins next, of those who lost the same key
 transaction.py  buffered writes and additions over a snapshot
 opened.py       the open transactions
 outcomes.py     what became of commits whose client may ask again

@@ -24,6 +24,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from dataclasses import replace
 from functools import partial
 from itertools import chain as chained
 from itertools import islice, pairwise
@@ -41,6 +42,7 @@ from mvcc_kv.engine.opened import OpenTransactions
 from mvcc_kv.engine.outcomes import CommitOutcomes
 from mvcc_kv.engine.reads import ReadSet
 from mvcc_kv.engine.transaction import READ_SET_BYTES_MAX, Transaction
+from mvcc_kv.engine.turns import TurnsOfThreads
 from mvcc_kv.errors import (
     BadRequestError,
     ConflictError,
@@ -141,6 +143,7 @@ class VersionedStore:
         self._marks = Marks()
         self._superseded: deque[tuple[int, int, bytes, int]] = deque()  # (by commit_ts, its own, key, value's bytes)
         self._outcomes = CommitOutcomes()
+        self._turns = TurnsOfThreads()
         self._hot = HotKeys()
         self._gates: list[Lock] = []  # of threads that wait for a commit
         self._commits_total = 0
@@ -260,7 +263,7 @@ class VersionedStore:
         client: str | None = None,
         is_ours: bool = False,
     ) -> Transaction:
-        """Open a transaction at the newest visible state, or at an older one.
+        """Open a transaction at the newest visible state, or at an older one. One that asks for its turn waits for it.
 
         `client` says whose it is; `is_ours`: it is the store's own work, and never ended for what it pins.
         Raises `SnapshotGoneError` for a timestamp that is kept no more, `BadRequestError` for one of the future.
@@ -269,6 +272,8 @@ class VersionedStore:
             raise BadRequestError(f"a label has at most {LABEL_CHARACTERS_MAX} characters, not {len(options.label)}")
         if options.isolation not in ("snapshot", "serializable"):
             raise BadRequestError(f'isolation is "snapshot" or "serializable", not {options.isolation!r}')
+        if options.turn is not None:
+            return self._begin_in_turn(options, seen_ts, client)
         with self._lock:
             self._reap()
             newest_ts = max(self._visible_ts, seen_ts)
@@ -285,6 +290,30 @@ class VersionedStore:
             )
             self._opened.begin(transaction, self._commit_ts)
         return transaction
+
+    def _begin_in_turn(self, options: TransactionOptions, seen_ts: int, client: str | None) -> Transaction:
+        """Begin when the turn on the key has come, and its newest commit can be seen: who begins before that loses.
+
+        Raises what the log failed with, if the commit will never be seen.
+        """
+        assert options.turn is not None
+        ticket = self._turns.take(options.turn, options.lost)
+        try:
+            newest_ts = self.newest_ts(options.turn)
+            if newest_ts > self._visible_ts:
+                self._settled(newest_ts)
+            transaction = self.begin(replace(options, turn=None), seen_ts, client=client)
+        except BaseException:
+            self._turns.end(ticket)
+            raise
+        transaction.ticket = ticket
+        return transaction
+
+    def newest_ts(self, key: bytes) -> int:
+        """The key's newest commit, which may be on its way still; 0 if there is none."""
+        with self._lock:  # a commit that gave its turn on is through
+            head = self._heads.get(key)
+        return 0 if head is None else head[0]
 
     def _start_at(self, ts: int, newest_ts: int) -> int:
         if ts > newest_ts:
@@ -504,6 +533,8 @@ class VersionedStore:
         """The transaction is over; False if it was already."""
         was_open = self._opened.end(transaction)
         if was_open:
+            if transaction.ticket is not None:
+                self._turns.end(transaction.ticket)
             self._collect(self._collect_steps)
         return was_open
 

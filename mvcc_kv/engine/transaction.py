@@ -21,6 +21,7 @@ from typing import Protocol
 
 from mvcc_kv.api import KeyRange, Page, TransactionOptions, VersionPage
 from mvcc_kv.engine.reads import ReadSet
+from mvcc_kv.engine.turns import Ticket
 from mvcc_kv.errors import Error, LimitExceededError, NoTransactionError, ReadOnlyError
 from mvcc_kv.values import add_numbers
 
@@ -73,6 +74,7 @@ class Transaction:
         "read_only",
         "reads",
         "start_ts",
+        "ticket",
         "token",
         "waits",
         "writes",
@@ -101,6 +103,7 @@ class Transaction:
         self.is_past = is_past
         self.is_ours = is_ours
         self.ended: Error | None = None
+        self.ticket: Ticket | None = None  # if it has its turn, or had it
         self.start_ts = start_ts
         self.commit_ts: int | None = None
         self.read_only = options.read_only
@@ -126,6 +129,16 @@ class Transaction:
     def is_doomed(self) -> bool:
         """Whether it has lost already: a commit now could only be refused. Costs what validating it costs."""
         return self.ended is not None or self.clash() is not None
+
+    @property
+    def is_contended(self) -> bool:
+        """Whether it had to wait for the turn that it asked for, or others wait behind it."""
+        return self.ticket is not None and (self.ticket.waited or self.ticket.waiting > 0)
+
+    @property
+    def wrote_turn(self) -> bool:
+        """Whether it wrote the key whose turn it had asked for."""
+        return self.ticket is not None and (self.ticket.key in self.writes or self.ticket.key in self.added)
 
     def clash(self) -> tuple[bytes, int] | None:
         """A key that it has lost already, and the commit that took it; None as long as it could commit."""

@@ -65,7 +65,9 @@ USAGE = {
     "HISTORY": 'HISTORY key | HISTORY {"key": "k", "limit": 100, "before": 41}: the versions of a key, newest first; '
     'continue at `next` (as `before`); "snapshot" as in GET',
     "START": 'START | START {"isolation": "snapshot", "read_only": false, "at": 41, "label": "nightly"}: begin a '
-    'transaction; isolation "snapshot" or "serializable"; with "at" it reads the state of that commit_ts',
+    'transaction; isolation "snapshot" or "serializable"; with "at" it reads the state of that commit_ts; '
+    '{"turn": "k", "lost": 1} begins after others that ask for their turn on k, those that lost more before those that '
+    "lost less",
     "COMMIT": 'COMMIT | COMMIT {"id": "x", "durability": "default"}: apply the transaction; with {} the reply holds '
     'its commit_ts. Outside a transaction COMMIT {"id": "x", "after": 41} tells what became of the commit of that id',
     "ROLLBACK": "ROLLBACK: forget the transaction",
@@ -317,6 +319,8 @@ class _StartArgument(msgspec.Struct, forbid_unknown_fields=True):
     read_only: bool = False
     at: _Natural | None = None
     label: str | None = None
+    turn: str | None = None
+    lost: Annotated[int, msgspec.Meta(ge=0)] = 0
 
 
 class _CommitArgument(msgspec.Struct, forbid_unknown_fields=True):
@@ -454,7 +458,11 @@ def _parse_start(argument: bytes) -> Start:
     if not argument.strip():
         return Start(TransactionOptions(), wants_object=False)
     wanted: _StartArgument = _decoded("START", _decode_start, argument)
-    return Start(TransactionOptions(wanted.isolation, wanted.read_only, wanted.at, wanted.label), wants_object=True)
+    turn = None if wanted.turn is None else wanted.turn.encode()
+    options = TransactionOptions(
+        wanted.isolation, wanted.read_only, wanted.at, wanted.label, turn=turn, lost=wanted.lost
+    )
+    return Start(options, wants_object=True)
 
 
 def _parse_commit(argument: bytes) -> Commit:

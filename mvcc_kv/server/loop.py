@@ -145,6 +145,7 @@ class Server:
             clock=clock,
             max_transaction_bytes=settings.max_transaction_bytes,
             password=settings.password,
+            deadlines=self._deadlines,
             changes_buffer_bytes=settings.changes_buffer_bytes,
         )
         self._now = self._started_at = clock()
@@ -377,6 +378,8 @@ class Server:
         """A reply came that this connection was waiting for: it goes on in the next turn."""
         if peer.is_open:
             self._runnable[peer] = None
+            if peer.connection.is_held:
+                self._holding[peer] = None
 
     def _send(self, peer: _Peer) -> bool:
         """Send as much as the client has room for; whether the connection is still there."""

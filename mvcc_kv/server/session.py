@@ -23,7 +23,7 @@ is: it dooms nothing, and each read is told anew.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import partial
 from hmac import compare_digest
 from typing import Any, Protocol
@@ -38,6 +38,7 @@ from mvcc_kv.api import (
     VersionPage,
 )
 from mvcc_kv.engine.changes import CHANGES_BUFFER_BYTES, feed_begin
+from mvcc_kv.engine.turns import Ticket, Turns
 from mvcc_kv.errors import (
     AuthRequiredError,
     BadRequestError,
@@ -57,10 +58,12 @@ from mvcc_kv.protocol.commands import USAGE, parse, verb_of
 from mvcc_kv.protocol.framing import Line
 from mvcc_kv.protocol.guard import is_host_header
 from mvcc_kv.server.backup import Backup
+from mvcc_kv.server.deadlines import Deadlines
 from mvcc_kv.server.feed import Feed
 from mvcc_kv.server.notice import EarlyNotice
 from mvcc_kv.server.scans import bounded_history, bounded_page
 from mvcc_kv.server.streams import Stream
+from mvcc_kv.server.waiting import Wait
 
 __all__ = ["Services", "Session"]
 
@@ -121,6 +124,7 @@ class ServedStore(Protocol):
     ) -> ServedTransaction: ...
     def transactions(self) -> list[OpenTransaction]: ...
     def kill(self, transaction_id: int) -> bool: ...
+    def newest_ts(self, key: bytes) -> int: ...
     def outcome(self, token: str, after_ts: int | None = None) -> int | None: ...
     def publish(self, ts: int) -> None: ...
     @property
@@ -134,7 +138,8 @@ class ServedStore(Protocol):
 class Services:
     """What every session of a server shares.
 
-    `checkpoint` starts one and calls back with its commit_ts or the error, later; `clock` gives seconds.
+    `checkpoint` starts one and calls back with its commit_ts or the error, later; `clock` gives seconds, and
+    `deadlines` are told the time by whoever made them. `turns`: who may begin now, of those who ask.
     """
 
     store: ServedStore
@@ -143,6 +148,8 @@ class Services:
     clock: Callable[[], float]
     max_transaction_bytes: int = 1024
     password: str | None = None
+    deadlines: Deadlines = field(default_factory=Deadlines)
+    turns: Turns = field(default_factory=Turns)
     changes_buffer_bytes: int = CHANGES_BUFFER_BYTES
 
 
@@ -161,6 +168,21 @@ class _Opened:
     untold: bool = False
     ended_by_server: bool = False
     is_lost: bool = False
+    ticket: Ticket | None = None
+
+    def commit(self, token: str | None) -> int:
+        try:
+            return self.transaction.commit(token)
+        finally:
+            self._end_turn()
+
+    def rollback(self) -> None:
+        self.transaction.rollback()
+        self._end_turn()
+
+    def _end_turn(self) -> None:
+        if self.ticket is not None:
+            self.ticket.end()
 
     @property
     def is_running(self) -> bool:
@@ -185,6 +207,7 @@ class Session:
         "_services",
         "_spent_bytes",
         "_stream",
+        "_wait",
         "effort",
         "hold_ts",
         "speaks_http",
@@ -199,6 +222,7 @@ class Session:
         self._stream: Stream | None = None
         self._locked = services.password is not None
         self._spent_bytes = 0  # by the command at hand and those before it in its transaction
+        self._wait: Wait | None = None  # of a START for its turn
         self._seen_ts = 0  # the newest commit that this client knows of: it must not read behind that
         self.effort = 0
         self.hold_ts = 0  # replies wait until this commit is visible: they tell of it
@@ -305,14 +329,15 @@ class Session:
         opened = self._opened
         if opened is not None and opened.transaction.start_ts > visible_ts:
             if opened.cause is None:
-                opened.transaction.rollback()
+                opened.rollback()
             opened.cause, opened.untold, opened.is_lost = cause, True, True
 
     def close(self) -> None:
         """The client is gone: roll its transaction back."""
         self._end_stream()
+        self._end_wait(withdraw=True)
         if self._opened is not None:
-            self._opened.transaction.rollback()
+            self._opened.rollback()
             self._opened = None
 
     # The transaction's state
@@ -341,7 +366,7 @@ class Session:
         opened = self._opened
         if opened is None:
             return
-        opened.transaction.rollback()
+        opened.rollback()
         opened.cause = cause
         if verb in ("COMMIT", "ROLLBACK"):
             self._opened = None
@@ -349,7 +374,7 @@ class Session:
     def _end(self, cause: Error) -> None:
         opened = self._opened
         if opened is not None and opened.cause is None:
-            opened.transaction.rollback()
+            opened.rollback()
             opened.cause = opened.transaction.ended or cause
             opened.untold = opened.ended_by_server = True
 
@@ -446,14 +471,53 @@ class Session:
         self.effort = len(page.versions)
         return replies.history_reply(command.key, page)
 
-    def _start(self, command: commands.Start) -> bytes:
+    def _start(self, command: commands.Start) -> bytes | None:
         if self._opened is not None:
             raise TransactionOpenError(
                 "a transaction is open already, and they don't nest; COMMIT or ROLLBACK it first"
             )
-        transaction = self._services.store.begin(command.options, self._seen_ts, client=self._client)
-        self._opened = _Opened(transaction, self._services.clock(), self._spent_bytes, EarlyNotice(transaction))
-        return replies.result_reply({"start_ts": transaction.start_ts}) if command.wants_object else replies.STARTED
+        if command.options.turn is not None:
+            self._ask_for_turn(command.options, command.options.turn)
+            return None
+        start_ts = self._begin(command.options)
+        return replies.result_reply({"start_ts": start_ts}) if command.wants_object else replies.STARTED
+
+    def _begin(self, options: TransactionOptions, ticket: Ticket | None = None) -> int:
+        transaction = self._services.store.begin(options, self._seen_ts, client=self._client)
+        spent_bytes = self._spent_bytes if ticket is None else 0  # so that what fitted once fits in turn, too
+        notice = EarlyNotice(transaction)
+        self._opened = _Opened(transaction, self._services.clock(), spent_bytes, notice, ticket=ticket)
+        return transaction.start_ts
+
+    def _ask_for_turn(self, options: TransactionOptions, key: bytes) -> None:
+        """Begin, and answer, when the turn on the key has come: now or later."""
+        services = self._services
+
+        def begin(ticket: Ticket) -> None:
+            self._end_wait()
+            self._answer_later(self._begin_in_turn(options, key, ticket))
+
+        ticket = services.turns.ask(key, options.lost, begin)
+        if ticket.is_waiting:
+            self._wait = Wait(ticket, services.deadlines, services.clock)
+
+    def _begin_in_turn(self, options: TransactionOptions, key: bytes, ticket: Ticket) -> bytes:
+        """The reply to START. The key's newest commit may not be visible yet, but who begins before it has lost."""
+        store = self._services.store
+        try:
+            self._wait_for(store.newest_ts(key))
+            start_ts = self._begin(replace(options, turn=None), ticket)
+        except Error as error:
+            ticket.end()
+            return replies.error_reply(error)
+        return replies.result_reply({"start_ts": start_ts, "waited": ticket.waited, "waiting": ticket.waiting})
+
+    def _end_wait(self, *, withdraw: bool = False) -> None:
+        wait, self._wait = self._wait, None
+        if wait is not None:
+            wait.stop()
+            if withdraw:
+                wait.ticket.end()
 
     def _commit(self, command: commands.Commit) -> bytes:
         if self._opened is None and command.id is not None:
@@ -489,13 +553,13 @@ class Session:
         self._take_opened("ROLLBACK").rollback()
         return replies.ROLLED_BACK
 
-    def _take_opened(self, verb: str) -> ServedTransaction:
+    def _take_opened(self, verb: str) -> _Opened:
         """The open transaction, which is over from here on."""
         opened = self._opened
         if opened is None:
             raise NoTransactionError(f"{verb} without a transaction; START begins one")
         self._opened = None
-        return opened.transaction
+        return opened
 
     def _transactions(self, _: commands.Transactions) -> bytes:
         transactions = self._services.store.transactions()

@@ -172,6 +172,7 @@ def test_only_what_is_not_the_default_is_sent() -> None:
     assert encode_start(TransactionOptions()) == b"START {}\n"
     options = TransactionOptions("serializable", read_only=True, at=0, label="x")
     assert encode_start(options) == b'START {"isolation":"serializable","read_only":true,"at":0,"label":"x"}\n'
+    assert encode_start(TransactionOptions(turn="é".encode(), lost=2)) == 'START {"lost":2,"turn":"é"}\n'.encode()
     assert encode_scan(KeyRange(), limit=5, reverse=False) == b'SCAN {"limit":5}\n'
     assert (
         encode_scan(KeyRange(b"u:", b"u:1", "u:ß".encode()), limit=5, reverse=True)

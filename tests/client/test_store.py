@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 from collections.abc import Callable
+from contextlib import closing
 
 import pytest
 
@@ -679,6 +680,60 @@ def test_a_commit_that_does_not_wait_for_the_disk_says_so() -> None:
         tx.put(b"a", b"1")
         assert tx.commit() == 8
         store.close()
+
+
+# Turns
+
+IN_TURN = TransactionOptions(turn=b"a", lost=1)
+START_IN_TURN = b'START {"lost":1,"turn":"a"}\n'
+UNKNOWN_MEMBER = b'{"status": "Error", "result": {"code": "BAD_REQUEST", "retryable": false}, "message": "unknown"}\n'
+
+
+@pytest.mark.parametrize(
+    ("told", "is_contended"),
+    [
+        (b'"waited": false, "waiting": 0', False),
+        (b'"waited": true, "waiting": 0', True),
+        (b'"waited": false, "waiting": 3', True),
+    ],
+)
+def test_a_transaction_in_turn_knows_whether_others_wanted_theirs(told: bytes, is_contended: bool) -> None:
+    def script(talk: Talk) -> None:
+        greets(talk)
+        talk.answers((START_IN_TURN, b'{"status": "Ok", "result": {"start_ts": 7, %b}}\n' % told))
+
+    with scripted(script) as server, closing(connect(server)) as store:
+        tx = store.begin(IN_TURN)
+        assert (tx.start_ts, tx.is_contended) == (7, is_contended)
+        del tx
+
+
+def test_a_server_that_knows_no_turns_is_asked_once() -> None:
+    def script(talk: Talk) -> None:
+        greets(talk)
+        talk.answers((START_IN_TURN, UNKNOWN_MEMBER), (b"START {}\n", STARTED), (b"ROLLBACK\n", DONE))
+        talk.answers((b"START {}\n", STARTED), (b"ROLLBACK\n", DONE))
+
+    with scripted(script) as server, closing(connect(server)) as store:
+        for _ in range(2):
+            tx = store.begin(IN_TURN)
+            assert not tx.is_contended
+            tx.rollback()
+
+
+def test_a_start_that_is_refused_for_something_else_says_nothing_about_turns() -> None:
+    labelled = TransactionOptions(label="x", turn=b"a", lost=1)
+
+    def script(talk: Talk) -> None:
+        greets(talk)
+        talk.answers((b'START {"label":"x","lost":1,"turn":"a"}\n', UNKNOWN_MEMBER))
+        talk.answers((b'START {"label":"x"}\n', UNKNOWN_MEMBER))
+        talk.answers((START_IN_TURN, STARTED), (b"ROLLBACK\n", DONE))
+
+    with scripted(script) as server, closing(connect(server)) as store:
+        with pytest.raises(BadRequestError):
+            store.begin(labelled)
+        store.begin(IN_TURN).rollback()
 
 
 # Adding, and what is there to know of a transaction

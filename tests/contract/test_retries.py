@@ -9,7 +9,7 @@ from threading import Barrier, Thread
 import pytest
 
 import mvcc_kv
-from mvcc_kv.api import Database, Transaction
+from mvcc_kv.api import Database, Transaction, TransactionOptions
 from mvcc_kv.errors import ConflictError
 from mvcc_kv.retry import RetryPolicy
 
@@ -136,6 +136,37 @@ def test_no_increment_of_a_crowd_is_lost(db: Database) -> None:
     in_threads([often] * THREADS)
     assert db["n"] == 25 * THREADS
     assert db.stats()["active_transactions"] == 0
+
+
+def test_a_crowd_on_one_counter_gets_by_with_the_usual_patience(db: Database) -> None:
+    def count(tx: Transaction) -> None:
+        tx["n"] = tx.get("n", 0) + 1
+
+    def often() -> None:
+        for _ in range(20):
+            db.run(count)
+
+    def often_in_blocks() -> None:
+        for _ in range(20):
+            for attempt in db.attempts():
+                with attempt as tx:
+                    count(tx)
+
+    in_threads([often, often_in_blocks] * (THREADS // 2))
+    assert db["n"] == 20 * THREADS
+    assert db.stats()["active_transactions"] == 0
+
+
+def test_a_turn_belongs_to_its_key(db: Database) -> None:
+    with db.begin(TransactionOptions(turn=b"n")) as tx:
+        tx["other"] = 1
+        with db.begin(TransactionOptions(turn=b"other")) as second:
+            assert not second.is_contended
+    assert not tx.wrote_turn and not tx.is_contended
+    with db.begin(TransactionOptions(turn=b"n")) as tx:
+        assert not tx.wrote_turn
+        tx["n"] = 1
+    assert tx.wrote_turn
 
 
 def test_money_moved_by_a_crowd_stays_the_same_sum_in_every_snapshot(db: Database) -> None:

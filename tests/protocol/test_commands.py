@@ -241,6 +241,10 @@ def test_nesting_without_end_is_refused(value: bytes) -> None:
         ("START  ", commands.Start(TransactionOptions(), wants_object=False)),
         ("START {}", commands.Start(TransactionOptions(), wants_object=True)),
         (
+            'START {"turn": "é", "lost": 2}',
+            commands.Start(TransactionOptions(turn="é".encode(), lost=2), wants_object=True),
+        ),
+        (
             'START {"isolation": "serializable", "read_only": true, "at": 41, "label": "nightly"}',
             commands.Start(TransactionOptions("serializable", True, 41, "nightly"), wants_object=True),
         ),
@@ -315,6 +319,8 @@ def test_the_other_verbs_mean(line: str, command: commands.Command) -> None:
         'START {"read_only": "yes"}',
         'START {"at": "41"}',
         'START {"label": 5}',
+        'START {"turn": 5}',
+        'START {"turn": "k", "lost": -1}',
         'START {"timeout": 5}',
         "COMMIT now",
         "COMMIT []",
