@@ -11,11 +11,15 @@ turns.py        who begins next, of those who lost the same key
 transaction.py  buffered writes and additions over a snapshot
 opened.py       the open transactions
 outcomes.py     what became of commits whose client may ask again
-store.py        all of these together, and the commit section
+versions.py     all of the versions, and when each goes
+validation.py   has a transaction lost what it wrote, or read?
+commit_log.py   where commits hand their record
+store.py        the transactions on all that, and the commit section
 """
 
+from mvcc_kv.engine.commit_log import CommitLog
 from mvcc_kv.engine.history import CommitHistory, Superseded
-from mvcc_kv.engine.store import CommitLog, VersionedStore
+from mvcc_kv.engine.store import VersionedStore
 from mvcc_kv.engine.transaction import Transaction
 
 __all__ = ["CommitHistory", "CommitLog", "Superseded", "Transaction", "VersionedStore"]

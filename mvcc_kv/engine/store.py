@@ -14,90 +14,38 @@ Rules:
     version (backward validation: Kung and Robinson, "On Optimistic Methods for Concurrency Control", TODS 1981). So
     it might as well have run at the moment of its commit, alone. One that only read did so at its snapshot.
   - A read takes no lock. It takes a chain's head first and `visible_ts` after, and what it holds never changes.
-  - Versions newer than `visible_ts` are linked but not yet seen: their record may still be on its way to the disk.
-    They count for validation. Collection looks at a superseded version once its successor is visible.
-  - A tombstone with nothing below it is kept only while a transaction that could still clash with it is open, or the
-    retained history reaches back behind it.
 """
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import replace
-from functools import partial
-from itertools import chain as chained
-from itertools import islice, pairwise
 from threading import Lock
-from typing import Any, Protocol
+from typing import Any
 
-from mvcc_kv.api import CommittedWrites, KeyRange, KeyVersion, OpenTransaction, Page, TransactionOptions, VersionPage
-from mvcc_kv.engine.chains import Version, versions, visible
+from mvcc_kv.api import CommittedWrites, KeyRange, OpenTransaction, Page, TransactionOptions, VersionPage
+from mvcc_kv.engine.chains import versions, visible
 from mvcc_kv.engine.changes import CHANGES_BUFFER_BYTES, StoreChanges, feed_begin
-from mvcc_kv.engine.clashes import Marks
+from mvcc_kv.engine.commit_log import CommitLog
 from mvcc_kv.engine.contention import HotKeys
-from mvcc_kv.engine.history import CommitHistory, Superseded
-from mvcc_kv.engine.index import VersionIndex, seen_at
+from mvcc_kv.engine.history import CommitHistory
 from mvcc_kv.engine.opened import OpenTransactions
 from mvcc_kv.engine.outcomes import CommitOutcomes
-from mvcc_kv.engine.reads import ReadSet
 from mvcc_kv.engine.transaction import READ_SET_BYTES_MAX, Transaction
 from mvcc_kv.engine.turns import TurnsOfThreads
-from mvcc_kv.errors import (
-    BadRequestError,
-    ConflictError,
-    Error,
-    SnapshotGoneError,
-    TransactionDoomedError,
-    UnavailableError,
-    Winner,
-)
+from mvcc_kv.engine.validation import clashes
+from mvcc_kv.engine.versions import Versions, gone
+from mvcc_kv.errors import BadRequestError, ConflictError, Error, TransactionDoomedError
 from mvcc_kv.values import add_numbers
 
-__all__ = ["CommitLog", "VersionedStore"]
+__all__ = ["VersionedStore"]
 
 # How many versions a commit or the end of a snapshot may collect before others get their turn: about 2 ms of work.
 COLLECT_STEPS = 1_000
 
 LABEL_CHARACTERS_MAX = 128
-CLASHES_REPORTED_MAX = 100
 
 _NOTHING: frozenset[bytes] = frozenset()
-
-
-class CommitLog(Protocol):
-    """Where commits hand their record before anyone can see them."""
-
-    @property
-    def failure(self) -> UnavailableError | None:
-        """Why no commit is taken any more; None as long as they are."""
-        ...
-
-    def append(
-        self,
-        commit_ts: int,
-        writes: Mapping[bytes, bytes | None],
-        label: str | None,
-        token: str | None,
-        time_us: int,
-        superseded: Mapping[bytes, Superseded] | None,
-    ) -> bool:
-        """Take the record; whether the commit may be seen at once. If not, `publish` is called when it may.
-
-        A write of None is a deletion. `time_us`: microseconds since 1970. `superseded`: for each key that had a value,
-        the version that this commit takes the place of, where history is retained; else None. Called in the commit
-        section, so it must not wait. Raising `UnavailableError` refuses the commit: nothing of it is applied.
-        """
-        ...
-
-    def settle(self, commit_ts: int, *, waits: bool = True) -> None:
-        """Called outside the commit section before the committer is told; may wait until the record is safe.
-
-        `waits=False`: the committer can do without that, and only wants to see his commit.
-
-        Raises `UnavailableError` if that can't be: the commit is not seen, and may or may not be found by a restart.
-        """
-        ...
 
 
 class VersionedStore:
@@ -129,19 +77,14 @@ class VersionedStore:
         self.read_set_bytes_max = read_set_bytes_max
         self._pinned_bytes_max = pinned_bytes_max
         self._log = log
-        self._collect_steps = collect_steps
         self._time_us = time_us
         self._newest_us = 0  # when the newest commit was: never goes back, whatever the clock does
-        self._history = history
         self._lock = Lock()
-        self._index = VersionIndex()
-        self._heads = self._index.heads
-        self._commit_ts = 0
-        self._visible_ts = 0
         self._opened = OpenTransactions()
-        self._live = self._opened.snapshots
-        self._marks = Marks()
-        self._superseded: deque[tuple[int, int, bytes, int]] = deque()  # (by commit_ts, its own, key, value's bytes)
+        self._pins = self._opened.snapshots.pins
+        self._versions = Versions(self._opened, history, collect_steps)
+        self._heads = self._versions.heads
+        self._commit_ts = 0
         self._outcomes = CommitOutcomes()
         self._turns = TurnsOfThreads()
         self._hot = HotKeys()
@@ -160,18 +103,18 @@ class VersionedStore:
     @property
     def visible_ts(self) -> int:
         """The newest commit that new snapshots see."""
-        return self._visible_ts
+        return self._versions.visible_ts
 
     @property
     def reachable_ts(self) -> int:
         """The newest commit that is visible, or on its way to be. A log that has failed lets no more of them arrive."""
         is_final = self._log is not None and self._log.failure is not None
-        return self._visible_ts if is_final else self._commit_ts
+        return self._versions.visible_ts if is_final else self._commit_ts
 
     @property
     def oldest_ts(self) -> int:
         """The oldest timestamp that can be read, and whose following commits are known."""
-        return self._visible_ts if self._history is None else self._history.base_ts
+        return self._versions.oldest_ts
 
     def get(self, key: bytes, seen_ts: int = 0) -> bytes | None:
         """The newest visible value of the key, or None. Takes no lock.
@@ -179,79 +122,46 @@ class VersionedStore:
         Here and below, somebody who has seen the commit at `seen_ts`, such as his own, doesn't read behind it.
         """
         head = self._heads.get(key)  # taken before visible_ts is: all that was visible then is still below it
-        version = visible(head, max(self._visible_ts, seen_ts))
+        version = visible(head, max(self._versions.visible_ts, seen_ts))
         return None if version is None else version[1]
 
     def get_at(self, ts: int, key: bytes) -> bytes | None:
         """The key's value in a live snapshot at `ts`, or None. Takes no lock."""
-        version = visible(self._heads.get(key), ts)
-        return None if version is None else version[1]
+        return self._versions.get(ts, key)
 
     def get_past(self, ts: int, key: bytes) -> bytes | None:
         """The key's value at `ts`, from retained history. Raises `SnapshotGoneError`."""
         with self._lock:
-            self._must_be_retained(ts)
-            head = self._heads.get(key)
-            return None if head is None else self._seen_in_the_past(ts, key, head)
+            return self._versions.get_past(ts, key)
 
     def scan(
         self, keys: KeyRange, *, limit: int, reverse: bool = False, keys_only: bool = False, seen_ts: int = 0
     ) -> Page:
         """One page of the newest visible state, consistent in itself; see `api.Page`."""
         with self._lock:
-            ts = max(self._visible_ts, seen_ts)
-            return self._index.page(ts, seen_at(ts), keys, limit, reverse)
+            return self._versions.page(max(self._versions.visible_ts, seen_ts), keys, limit, reverse)
 
     def scan_at(self, ts: int, keys: KeyRange, *, limit: int, reverse: bool = False) -> Page:
         """One page of a live snapshot at `ts`; looks at up to `limit` keys of the index."""
         with self._lock:
-            return self._index.page(ts, seen_at(ts), keys, limit, reverse)
+            return self._versions.page(ts, keys, limit, reverse)
 
     def scan_past(self, ts: int, keys: KeyRange, *, limit: int, reverse: bool = False) -> Page:
         """One page of the state at `ts`, from retained history. Raises `SnapshotGoneError`."""
         with self._lock:
-            self._must_be_retained(ts)
-            return self._index.page(ts, partial(self._seen_in_the_past, ts), keys, limit, reverse)
-
-    def _seen_in_the_past(self, ts: int, key: bytes, head: Version) -> bytes | None:
-        history = self._history
-        if head[0] <= ts or history is None or not history.has(key):
-            return head[1]  # nothing has changed it since
-        found = history.at(ts, key)
-        return None if found is None else found[1]
-
-    def _must_be_retained(self, ts: int) -> None:
-        if self._history is None or ts < self._history.base_ts:
-            raise _gone(f"what was at {ts} is kept no more", self.oldest_ts)
+            return self._versions.page_past(ts, keys, limit, reverse)
 
     def history(self, key: bytes, *, limit: int, before_ts: int | None = None, seen_ts: int = 0) -> VersionPage:
         """Up to `limit` of the key's versions, newest first: what is retained, and what snapshots keep alive."""
         with self._lock:
-            return self._versions(max(self._visible_ts, seen_ts), key, limit, before_ts)
+            return self._versions.history_page(max(self._versions.visible_ts, seen_ts), key, limit, before_ts)
 
     def history_at(self, ts: int, key: bytes, *, limit: int, before_ts: int | None, is_past: bool) -> VersionPage:
         """As `history`, of what a snapshot at `ts` knows. Raises `SnapshotGoneError`."""
         with self._lock:
             if is_past:
-                self._must_be_retained(ts)
-            return self._versions(ts, key, limit, before_ts)
-
-    def _versions(self, ts: int, key: bytes, limit: int, before_ts: int | None) -> VersionPage:
-        before_ts = ts + 1 if before_ts is None else min(before_ts, ts + 1)
-        found: dict[int, bytes | None] = {}
-        retained = () if self._history is None else self._history.versions(key, before_ts)
-        held = ((version[0], version[1]) for version in versions(self._heads.get(key)) if version[0] < before_ts)
-        for commit_ts, value in chained(islice(retained, limit + 1), held):
-            found[commit_ts] = value
-        newest = sorted(found.items(), reverse=True)
-        page = [self._told(*version) for version in newest[:limit]]
-        return VersionPage(page, page[-1].commit_ts if len(newest) > limit else None, min(self.oldest_ts, ts))
-
-    def _told(self, commit_ts: int, value: bytes | None) -> KeyVersion:
-        info = None if self._history is None else self._history.info(commit_ts)
-        if info is None:
-            return KeyVersion(commit_ts, value, None, self._marks.winner(commit_ts).label)
-        return KeyVersion(commit_ts, value, info.time_us, info.label)
+                self._versions.must_be_retained(ts)
+            return self._versions.history_page(ts, key, limit, before_ts)
 
     # Transactions
 
@@ -276,7 +186,7 @@ class VersionedStore:
             return self._begin_in_turn(options, seen_ts, client)
         with self._lock:
             self._reap()
-            newest_ts = max(self._visible_ts, seen_ts)
+            newest_ts = max(self._versions.visible_ts, seen_ts)
             start_ts = newest_ts if options.at is None else self._start_at(options.at, newest_ts)
             transaction = Transaction(
                 self,
@@ -300,7 +210,7 @@ class VersionedStore:
         ticket = self._turns.take(options.turn, options.lost)
         try:
             newest_ts = self.newest_ts(options.turn)
-            if newest_ts > self._visible_ts:
+            if newest_ts > self._versions.visible_ts:
                 self._settled(newest_ts)
             transaction = self.begin(replace(options, turn=None), seen_ts, client=client)
         except BaseException:
@@ -319,7 +229,7 @@ class VersionedStore:
         if ts > newest_ts:
             raise BadRequestError(f"there is nothing at {ts} yet: the newest commit that can be read is {newest_ts}")
         if ts < newest_ts:
-            self._must_be_retained(ts)
+            self._versions.must_be_retained(ts)
         return ts
 
     def commit(self, transaction: Transaction) -> int:
@@ -369,7 +279,7 @@ class VersionedStore:
     def clash(self, transaction: Transaction) -> tuple[bytes, int] | None:
         """A key that the open transaction has lost already, and the commit that took it."""
         with self._lock:
-            return next(iter(self._clashes(transaction).items()), None)
+            return next(iter(clashes(transaction, self._versions, self._opened.recent).items()), None)
 
     def transactions(self) -> list[OpenTransaction]:
         """The open transactions, the oldest snapshot first."""
@@ -419,23 +329,19 @@ class VersionedStore:
                 total = self._sum(key, by)
                 commit_ts = self._apply({key: total}, token=token, added=(key,))
             else:
-                commit_ts, total = known_ts, self._newest(key) or b"null"
+                commit_ts, total = known_ts, self._versions.newest(key) or b"null"
         self._settled(commit_ts)
         return total
 
-    def _newest(self, key: bytes) -> bytes | None:
-        head = self._heads.get(key)
-        return None if head is None else head[1]
-
     def _sum(self, key: bytes, by: bytes) -> bytes:
-        return add_numbers(self._newest(key) or b"0", by)
+        return add_numbers(self._versions.newest(key) or b"0", by)
 
     def _settled(self, commit_ts: int, *, waits: bool = True) -> int:
         """The commit_ts, when its record is where the log wants it before anybody is told."""
         log = self._log
         if log is not None:
             log.settle(commit_ts, waits=waits)
-            if log.failure is not None and commit_ts > self._visible_ts:
+            if log.failure is not None and commit_ts > self._versions.visible_ts:
                 raise log.failure  # it was on its way, and nobody knows how far it came
         return commit_ts
 
@@ -445,7 +351,7 @@ class VersionedStore:
         What is visible stays so: a `ts` that was passed already changes nothing.
         """
         with self._lock:
-            if ts > self._visible_ts:
+            if ts > self._versions.visible_ts:
                 self._publish(ts)
 
     # Following commits
@@ -453,16 +359,17 @@ class VersionedStore:
     def commits_after(self, ts: int, limit: int) -> list[CommittedWrites]:
         """Up to `limit` visible commits after `ts`, in order. Raises `SnapshotGoneError` if they are kept no more."""
         with self._lock:
-            self._must_be_retained(ts)
-            assert self._history is not None
-            return self._history.after(ts, min(limit, max(self._visible_ts - ts, 0)))
+            versions = self._versions
+            versions.must_be_retained(ts)
+            assert versions.history is not None
+            return versions.history.after(ts, min(limit, max(versions.visible_ts - ts, 0)))
 
     def keep_changes(self, bytes_max: int) -> None:
         """Keep the commits from now on, as far as so many bytes reach, if nothing else has us keep any."""
         with self._lock:
-            if self._history is None:
-                self._history = CommitHistory(retain_bytes=bytes_max)
-                self._history.begin(self._commit_ts)
+            if self._versions.history is None:
+                history = self._versions.history = CommitHistory(retain_bytes=bytes_max)
+                history.begin(self._commit_ts)
 
     def changes(self, prefix: bytes = b"", from_ts: int | None = None) -> StoreChanges:
         """The commits after `from_ts`, from now on if it is None; see `api.Store`."""
@@ -472,7 +379,7 @@ class VersionedStore:
         """Wait in this thread until a commit after `ts` is visible; False if none was in time."""
         gate = Lock()
         with self._lock:
-            if self._visible_ts > ts:
+            if self._versions.visible_ts > ts:
                 return True
             gate.acquire()
             self._gates.append(gate)
@@ -482,14 +389,15 @@ class VersionedStore:
             with self._lock:
                 if gate in self._gates:
                     self._gates.remove(gate)
-        return self._visible_ts > ts
+        return self._versions.visible_ts > ts
 
     def expire(self) -> None:
         """Let go of what is retained and too old by now, a bounded part at a time."""
         with self._lock:
-            if self._history is not None:
-                self._history.expire(self._time_us(), self._visible_ts)
-            self._collect(self._collect_steps)
+            history = self._versions.history
+            if history is not None:
+                history.expire(self._time_us(), self._versions.visible_ts)
+            self._versions.collect()
 
     # Filling
 
@@ -501,27 +409,12 @@ class VersionedStore:
         Its history, if there is any, may have been filled with the commits up to there.
         """
         with self._lock:
-            assert not self._heads and not self._commit_ts, "restore is for a new store"
-            self._commit_ts = self._visible_ts = commit_ts
-            history = self._history
-            if history is not None and history.newest_ts != commit_ts:
-                history.begin(commit_ts)
-            known_ts = commit_ts if history is None else history.base_ts  # what history hasn't, was there before it
-            self._index.fill((key, (known_ts, value, None)) for key, value in items)
+            assert not self._commit_ts, "restore is for a new store"
+            history = self._versions.history
+            self._newest_us = 0 if history is None else history.newest_us
+            self._commit_ts = commit_ts
+            self._versions.restore(commit_ts, items, self._time_us())
             self._outcomes.restore(tokens or {})
-            if history is not None:
-                self._restore_history(history)
-
-    def _restore_history(self, history: CommitHistory) -> None:
-        """Take the newest versions that history knows of as they were, tombstones too: the past needs those."""
-        self._newest_us = history.newest_us
-        while history.expire(self._time_us(), self._visible_ts):
-            pass
-        for commit_ts, key, value in sorted(history.newest()):
-            self._heads[key] = (commit_ts, value, None)
-            if value is None:
-                self._marks.remember_tombstone(key, commit_ts)
-                self._index.versions += 1
 
     def attach(self, log: CommitLog) -> None:
         """Hand every commit from now on to this log."""
@@ -535,7 +428,7 @@ class VersionedStore:
         if was_open:
             if transaction.ticket is not None:
                 self._turns.end(transaction.ticket)
-            self._collect(self._collect_steps)
+            self._versions.collect()
         return was_open
 
     def _end(self, transaction: Transaction, cause: Error) -> None:
@@ -558,55 +451,13 @@ class VersionedStore:
         if self._log is not None and self._log.failure is not None:
             raise self._log.failure
         if transaction.is_past:
-            self._must_be_retained(transaction.start_ts)
-        clashes = self._clashes(transaction)
-        if clashes:
+            self._versions.must_be_retained(transaction.start_ts)
+        lost = clashes(transaction, self._versions, self._opened.recent)
+        if lost:
             self._conflicts_total += 1
-            self._hot.count(clashes)
-            winners = {key.decode(): self._winner(commit_ts) for key, commit_ts in clashes.items()}
+            self._hot.count(lost)
+            winners = {key.decode(): self._versions.winner(commit_ts) for key, commit_ts in lost.items()}
             raise ConflictError.lost_to(transaction.start_ts, winners)
-
-    def _clashes(self, transaction: Transaction) -> dict[bytes, int]:
-        """The keys that the transaction has lost, each with the commit that took it."""
-        start_ts = transaction.start_ts
-        heads = self._heads
-        clashes = {}
-        for key in transaction.writes:
-            head = heads.get(key)
-            if head is not None and head[0] > start_ts:
-                clashes[key] = head[0]
-        for key in transaction.added:
-            written_ts = self._marks.written_ts(key, heads.get(key))
-            if written_ts > start_ts:
-                clashes[key] = written_ts
-        if transaction.is_serializable and transaction.reads is not None and transaction.has_written:
-            clashes.update(islice(self._changed_reads(transaction.reads, start_ts), CLASHES_REPORTED_MAX))
-        return clashes
-
-    def _changed_reads(self, reads: ReadSet, start_ts: int) -> Iterator[tuple[bytes, int]]:
-        """What was read and has changed after `start_ts`, each with the commit that changed it."""
-        heads = self._heads
-        for key in reads.keys:
-            head = heads.get(key)
-            if head is not None and head[0] > start_ts:
-                yield key, head[0]
-        for low, high in reads.ranges:
-            for key in self._changed_after(start_ts, low, high):
-                yield key, heads[key][0]
-
-    def _changed_after(self, ts: int, low: bytes, high: bytes) -> Iterable[bytes]:
-        """The range's keys with a version after `ts`: looks at the range, or at what came after if that is less."""
-        recent = self._opened.recent
-        if not recent.covers(ts):
-            return self._index.changed_after(ts, low, high) or ()
-        found = self._index.changed_after(ts, low, high, keys_max=len(recent))
-        if found is not None:
-            return found
-        return dict.fromkeys(key for key in recent.after(ts) if low <= key < high and key in self._heads)
-
-    def _winner(self, commit_ts: int) -> Winner:
-        info = None if self._history is None else self._history.info(commit_ts)
-        return self._marks.winner(commit_ts) if info is None else Winner(commit_ts, info.label)
 
     def _merged(self, transaction: Transaction) -> dict[bytes, bytes | None]:
         """What the transaction writes, with what it adds added to what is there now."""
@@ -628,53 +479,36 @@ class VersionedStore:
         time_us = self._time_us()
         if time_us < self._newest_us:
             time_us = self._newest_us
-        superseded = None if self._history is None else self._to_be_superseded(writes)
+        versions = self._versions
+        superseded = versions.to_be_superseded(writes)
         log = self._log
         visible_at_once = log is None or log.append(commit_ts, writes, label, token, time_us, superseded)
         self._commit_ts, self._newest_us = commit_ts, time_us
         self._commits_total += 1
         if label is not None:
-            self._marks.name(commit_ts, label, len(writes))
+            versions.marks.name(commit_ts, label, len(writes))
         if token is not None:
             self._outcomes.keep(token, commit_ts)
-        marks = self._marks
-        for key, value in writes.items():
-            if value is None or added or not marks.is_empty:
-                marks.note(key, self._heads.get(key), commit_ts, deletes=value is None, adds=key in added)
-            below = self._index.link(commit_ts, key, value)
-            if below is not None:
-                self._superseded.append((commit_ts, below[0], key, len(below[1] or b"")))
+        versions.link(commit_ts, writes, added)
         if self._opened.recent.wants_keys:
             self._opened.recent.note(commit_ts, tuple(writes))
-        if self._history is not None and superseded is not None:
-            self._history.append(CommittedWrites(commit_ts, time_us, label, tuple(writes.items())), superseded)
+        if superseded is not None:
+            versions.retain(CommittedWrites(commit_ts, time_us, label, tuple(writes.items())), superseded)
         if visible_at_once:
             self._publish(commit_ts)
         return commit_ts
 
-    def _to_be_superseded(self, keys: Iterable[bytes]) -> dict[bytes, Superseded]:
-        heads = ((key, self._heads.get(key)) for key in keys)
-        return {key: (head[0], head[1]) for key, head in heads if head is not None and head[1] is not None}
-
     def _publish(self, ts: int) -> None:
-        self._visible_ts = ts
-        if self._history is not None:
-            self._history.expire(self._newest_us, ts)
-        superseded = self._superseded
-        while superseded and superseded[0][0] <= ts:
-            superseded_ts, commit_ts, key, value_bytes = superseded.popleft()
-            if not self._live.hold(commit_ts, superseded_ts, key, value_bytes):
-                self._free(commit_ts, key)
-        if self._pinned_bytes_max and self._live.pins.total_bytes > self._pinned_bytes_max:
+        self._versions.publish(ts, self._newest_us)
+        if self._pinned_bytes_max and self._pins.total_bytes > self._pinned_bytes_max:
             self._unpin()
-        if self._live.has_garbage or not self._marks.is_empty:
-            self._collect(self._collect_steps)
+        self._versions.collect()
         if self._gates:
             self._open_gates()
 
     def _unpin(self) -> None:
         """End the oldest snapshots until what all of them keep alive is within its limit."""
-        while self._live.pins.total_bytes > self._pinned_bytes_max:
+        while self._pins.total_bytes > self._pinned_bytes_max:
             victims = self._opened.at_oldest_snapshot()
             if not victims:
                 return
@@ -682,11 +516,11 @@ class VersionedStore:
                 self._end(transaction, self._pinned_too_much(transaction))
 
     def _pinned_too_much(self, transaction: Transaction) -> Error:
-        return _gone(
-            f"the snapshot at {transaction.start_ts} was ended: old snapshots kept {self._live.pins.total_bytes} bytes "
+        return gone(
+            f"the snapshot at {transaction.start_ts} was ended: old snapshots kept {self._pins.total_bytes} bytes "
             f"of superseded versions alive, more than the {self._pinned_bytes_max} of --max-pinned-bytes, and it was "
             "the oldest; run the transaction again, or raise the limit",
-            self._visible_ts if self._history is None else self._history.base_ts,
+            self._versions.oldest_ts,
             retryable=True,
         )
 
@@ -701,45 +535,12 @@ class VersionedStore:
     def has_garbage(self) -> bool:
         """Whether versions wait to be collected: every call collects some, and so does `collect`."""
         with self._lock:
-            return self._has_garbage()
+            return self._versions.has_garbage
 
     def collect(self, steps_max: int = COLLECT_STEPS) -> None:
         """Free up to about `steps_max` versions that nobody can see any more."""
         with self._lock:
-            self._collect(steps_max)
-
-    def _has_garbage(self) -> bool:
-        return self._live.has_garbage or self._marks.has_expired(self._horizon())
-
-    def _collect(self, steps_max: int) -> None:
-        if self._live.has_garbage:
-            for commit_ts, key in self._live.collect(steps_max):
-                self._free(commit_ts, key)
-        if self._marks.is_empty:
-            return
-        horizon = self._horizon()
-        while steps_max > 0 and self._marks.has_expired(horizon):
-            steps_max -= 1
-            tombstone = self._marks.expire(horizon)
-            if tombstone is not None and self._heads[tombstone[0]] == (tombstone[1], None, None):
-                self._drop(tombstone[0])
-
-    def _horizon(self) -> int:
-        """No transaction that is open, or will be, can clash with a commit at or before this timestamp."""
-        oldest = self._opened.oldest_writer_ts
-        horizon = self._visible_ts if oldest is None else min(oldest, self._visible_ts)
-        return horizon if self._history is None else min(horizon, self._history.base_ts)
-
-    def _free(self, commit_ts: int, key: bytes) -> None:
-        """Take a superseded version out of its chain; a tombstone that is left alone goes when it may."""
-        rest = self._index.take_out(commit_ts, key)
-        if rest[1] is None and rest[2] is None and rest[0] <= self._horizon():
-            self._drop(key)
-
-    def _drop(self, key: bytes) -> None:
-        """Take a lone tombstone's key out of the index."""
-        self._index.drop(key)
-        self._marks.forget_tombstone(key)
+            self._versions.collect(steps_max)
 
     # Looking in
 
@@ -747,18 +548,18 @@ class VersionedStore:
         """What the engine counts, by the names of STATS."""
         with self._lock:
             self._reap()
-            history = self._history
+            history = self._versions.history
             return {
                 "commit_ts": self._commit_ts,
-                "visible_ts": self._visible_ts,
-                "keys": self._index.keys,
-                "versions": self._index.versions,
+                "visible_ts": self._versions.visible_ts,
+                "keys": self._versions.index.keys,
+                "versions": self._versions.index.versions,
                 "active_transactions": len(self._opened),
-                "oldest_start_ts": self._live.oldest,
+                "oldest_start_ts": self._opened.snapshots.oldest,
                 "oldest_ts": self.oldest_ts,
                 "retained_commits": 0 if history is None else len(history),
                 "retained_bytes": 0 if history is None else history.used_bytes,
-                "pinned_bytes": self._live.pins.total_bytes,
+                "pinned_bytes": self._pins.total_bytes,
                 "read_set_bytes": self._opened.read_set_bytes,
                 "commits_total": self._commits_total,
                 "conflicts_total": self._conflicts_total,
@@ -778,38 +579,4 @@ class VersionedStore:
     def check(self) -> None:
         """Verify every invariant; cost by the size of the store. Raises `AssertionError`."""
         with self._lock:
-            self._live.check()
-            chains = self._index.chains()
-            assert list(self._heads) == sorted(chains), "the index is in order"
-            assert self._index.versions == sum(map(len, chains.values()))
-            assert self._index.keys == sum(chain[0][1] is not None for chain in chains.values())
-            assert self._visible_ts <= self._commit_ts
-            self._check_chains(chains)
-            self._marks.check({key: chain[0] for key, chain in chains.items()}, self._horizon())
-            if self._history is not None:
-                self._history.check()
-                assert self._history.newest_ts == self._commit_ts
-
-    def _check_chains(self, chains: dict[bytes, list[Version]]) -> None:
-        waiting = {(version_ts, key) for _, version_ts, key, _ in self._superseded}
-        held = {(commit_ts, key): snapshot for snapshot, commit_ts, key in self._live.holders()}
-        assert len(held) == sum(1 for _ in self._live.holders()), "a version is held once"
-        assert waiting.isdisjoint(held)
-        kept = set()
-        for key, chain in chains.items():
-            timestamps = [version[0] for version in chain]
-            assert timestamps == sorted(set(timestamps), reverse=True), "timestamps fall along a chain"
-            assert timestamps[0] <= self._commit_ts
-            for newer, version in pairwise(timestamps):
-                kept.add((version, key))
-                if (version, key) not in waiting:
-                    assert self._live.may_hold(held[version, key], version, newer), "the newest that sees it holds it"
-            if timestamps[0] <= self._horizon() and chain[0][1] is None and not self._has_garbage():
-                assert len(chain) > 1, "a lone tombstone goes with the last that could clash with it"
-        assert kept == waiting | set(held), "what is not newest is waiting or held"
-
-
-def _gone(why: str, oldest_ts: int, *, retryable: bool = False) -> SnapshotGoneError:
-    return SnapshotGoneError(
-        f"{why}; the oldest timestamp that can be read is {oldest_ts}", retryable=retryable, oldest_ts=oldest_ts
-    )
+            self._versions.check(self._commit_ts)

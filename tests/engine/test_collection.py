@@ -312,14 +312,14 @@ def test_labels_are_forgotten_when_no_conflict_can_name_them() -> None:
         tx = store.begin(TransactionOptions(label=f"job {n}"))
         tx.put(b"%d" % n, b"x")
         tx.commit()
-    assert len(store._marks._labels) == 10
+    assert len(store._versions.marks._labels) == 10
     store.check()
     writer.rollback()
-    assert not store._marks._labels
+    assert not store._versions.marks._labels
     tx = store.begin(TransactionOptions(label="alone"))
     tx.put(b"a", b"x")
     tx.commit()
-    assert not store._marks._labels
+    assert not store._versions.marks._labels
 
 
 def test_a_long_writer_keeps_the_labels_of_the_newest_commits_only() -> None:
@@ -332,7 +332,7 @@ def test_a_long_writer_keeps_the_labels_of_the_newest_commits_only() -> None:
         if n % 10 == 0:
             tx.put(b"b", b"x")
         tx.commit()
-    assert list(store._marks._labels) == [91, 100]  # the newest commits of b and of a
+    assert list(store._versions.marks._labels) == [91, 100]  # the newest commits of b and of a
     store.check()
     with pytest.raises(ConflictError) as caught:
         writer.commit()
@@ -345,7 +345,7 @@ def test_a_long_writer_over_one_key_deleted_a_thousand_times_keeps_one_tombstone
     for _ in range(1000):
         store.put(b"a", b"x")
         store.delete(b"a")
-    assert len(store._marks._tombstones) == 1
+    assert len(store._versions.marks._tombstones) == 1
     assert store.chain(b"a") == [(2000, None)]
     writer.rollback()
     assert store.keys() == []

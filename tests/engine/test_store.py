@@ -352,6 +352,6 @@ def test_stats_count_what_there_is() -> None:
 
 def test_check_finds_a_store_that_contradicts_itself() -> None:
     store = store_of("a b")
-    store._index.versions += 1
+    store._versions.index.versions += 1
     with pytest.raises(AssertionError):
         store.check()

@@ -1,0 +1,257 @@
+"""Every version there is: linked by commits, seen by snapshots, taken away when nobody can see it any more.
+
+    commit 7 of a      linked        on top of a's chain, not seen yet; a's version of 4 waits in `superseded`
+    publish(7)         visible       a4 goes at once, or is held by the newest live snapshot that sees it
+    that one ends      collected     a4 is handed down to the snapshot before it, or goes
+
+Beside the chains there is what open transactions can still clash with (`clashes.py`), and, where it is retained, what
+the last commits changed (`history.py`). Everything here runs under the store's lock, but for `get`.
+
+Rules:
+  - Versions newer than `visible_ts` are linked but not yet seen: their record may still be on its way to the disk.
+    They count for validation. Collection looks at a superseded version once its successor is visible.
+  - A tombstone with nothing below it is kept only while a transaction that could still clash with it is open, or the
+    retained history reaches back behind it.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Collection, Iterable, Mapping
+from functools import partial
+from itertools import chain as chained
+from itertools import islice, pairwise
+
+from mvcc_kv.api import CommittedWrites, KeyRange, KeyVersion, Page, VersionPage
+from mvcc_kv.engine.chains import Version, versions, visible
+from mvcc_kv.engine.clashes import Marks
+from mvcc_kv.engine.history import CommitHistory, Superseded
+from mvcc_kv.engine.index import VersionIndex, seen_at
+from mvcc_kv.engine.opened import OpenTransactions
+from mvcc_kv.errors import SnapshotGoneError, Winner
+
+__all__ = ["Versions", "gone"]
+
+
+class Versions:
+    """The versions of a store whose open transactions are `opened`."""
+
+    def __init__(self, opened: OpenTransactions, history: CommitHistory | None, collect_steps: int) -> None:
+        self.index = VersionIndex()
+        self.heads = self.index.heads
+        self.marks = Marks()
+        self.history = history
+        self.visible_ts = 0
+        self._opened = opened
+        self._live = opened.snapshots
+        self._collect_steps = collect_steps
+        self._superseded: deque[tuple[int, int, bytes, int]] = deque()  # (by commit_ts, its own, key, value's bytes)
+
+    # Reading
+
+    @property
+    def oldest_ts(self) -> int:
+        """The oldest timestamp that can be read, and whose following commits are known."""
+        return self.visible_ts if self.history is None else self.history.base_ts
+
+    def get(self, ts: int, key: bytes) -> bytes | None:
+        """What a live snapshot at `ts` sees of the key. Needs no lock."""
+        version = visible(self.heads.get(key), ts)
+        return None if version is None else version[1]
+
+    def get_past(self, ts: int, key: bytes) -> bytes | None:
+        """What there was of the key at `ts`. Raises `SnapshotGoneError`."""
+        self.must_be_retained(ts)
+        head = self.heads.get(key)
+        return None if head is None else self._seen_in_the_past(ts, key, head)
+
+    def page(self, ts: int, keys: KeyRange, limit: int, reverse: bool) -> Page:
+        """One page of a live snapshot at `ts`; looks at up to `limit` keys of the index."""
+        return self.index.page(ts, seen_at(ts), keys, limit, reverse)
+
+    def page_past(self, ts: int, keys: KeyRange, limit: int, reverse: bool) -> Page:
+        """One page of what there was at `ts`. Raises `SnapshotGoneError`."""
+        self.must_be_retained(ts)
+        return self.index.page(ts, partial(self._seen_in_the_past, ts), keys, limit, reverse)
+
+    def _seen_in_the_past(self, ts: int, key: bytes, head: Version) -> bytes | None:
+        history = self.history
+        if head[0] <= ts or history is None or not history.has(key):
+            return head[1]  # nothing has changed it since
+        found = history.at(ts, key)
+        return None if found is None else found[1]
+
+    def must_be_retained(self, ts: int) -> None:
+        """Raise `SnapshotGoneError` if the past at `ts` can't be read."""
+        if self.history is None or ts < self.history.base_ts:
+            raise gone(f"what was at {ts} is kept no more", self.oldest_ts)
+
+    def history_page(self, ts: int, key: bytes, limit: int, before_ts: int | None) -> VersionPage:
+        """The key's versions that are known at `ts`, newest first: those retained, and those that snapshots keep."""
+        before_ts = ts + 1 if before_ts is None else min(before_ts, ts + 1)
+        found: dict[int, bytes | None] = {}
+        retained = () if self.history is None else self.history.versions(key, before_ts)
+        held = ((version[0], version[1]) for version in versions(self.heads.get(key)) if version[0] < before_ts)
+        for commit_ts, value in chained(islice(retained, limit + 1), held):
+            found[commit_ts] = value
+        newest = sorted(found.items(), reverse=True)
+        page = [self._told(*version) for version in newest[:limit]]
+        return VersionPage(page, page[-1].commit_ts if len(newest) > limit else None, min(self.oldest_ts, ts))
+
+    def _told(self, commit_ts: int, value: bytes | None) -> KeyVersion:
+        info = None if self.history is None else self.history.info(commit_ts)
+        if info is None:
+            return KeyVersion(commit_ts, value, None, self.marks.winner(commit_ts).label)
+        return KeyVersion(commit_ts, value, info.time_us, info.label)
+
+    # Commits
+
+    def newest(self, key: bytes) -> bytes | None:
+        """The key's newest value, visible or not."""
+        head = self.heads.get(key)
+        return None if head is None else head[1]
+
+    def winner(self, commit_ts: int) -> Winner:
+        """The commit, as it is told to those who have lost to it."""
+        info = None if self.history is None else self.history.info(commit_ts)
+        return self.marks.winner(commit_ts) if info is None else Winner(commit_ts, info.label)
+
+    def to_be_superseded(self, keys: Iterable[bytes]) -> dict[bytes, Superseded] | None:
+        """For those of the keys that have a value, the version that a write now takes the place of.
+
+        None where no history is retained: nobody needs it.
+        """
+        if self.history is None:
+            return None
+        heads = ((key, self.heads.get(key)) for key in keys)
+        return {key: (head[0], head[1]) for key, head in heads if head is not None and head[1] is not None}
+
+    def link(self, commit_ts: int, writes: Mapping[bytes, bytes | None], added: Collection[bytes]) -> None:
+        """Put a commit's versions on top of their chains, not seen yet. `added`: those that were made by adding."""
+        marks = self.marks
+        for key, value in writes.items():
+            if value is None or added or not marks.is_empty:
+                marks.note(key, self.heads.get(key), commit_ts, deletes=value is None, adds=key in added)
+            below = self.index.link(commit_ts, key, value)
+            if below is not None:
+                self._superseded.append((commit_ts, below[0], key, len(below[1] or b"")))
+
+    def retain(self, commit: CommittedWrites, superseded: Mapping[bytes, Superseded] | None) -> None:
+        """Take a commit into history, if there is one."""
+        if self.history is not None and superseded is not None:
+            self.history.append(commit, superseded)
+
+    def publish(self, ts: int, now_us: int) -> None:
+        """Let snapshots see every commit up to `ts`; look at the versions that they superseded."""
+        self.visible_ts = ts
+        if self.history is not None:
+            self.history.expire(now_us, ts)
+        superseded = self._superseded
+        while superseded and superseded[0][0] <= ts:
+            superseded_ts, commit_ts, key, value_bytes = superseded.popleft()
+            if not self._live.hold(commit_ts, superseded_ts, key, value_bytes):
+                self._free(commit_ts, key)
+
+    # Filling
+
+    def restore(self, commit_ts: int, items: Iterable[tuple[bytes, bytes]], now_us: int) -> None:
+        """The state at `commit_ts`. What history knows may be of the commits up to there; else it begins there."""
+        assert not self.heads, "restore is for a new store"
+        self.visible_ts = commit_ts
+        history = self.history
+        if history is not None and history.newest_ts != commit_ts:
+            history.begin(commit_ts)
+        known_ts = commit_ts if history is None else history.base_ts  # what history hasn't, was there before it
+        self.index.fill((key, (known_ts, value, None)) for key, value in items)
+        if history is not None:
+            self._restore_newest(history, now_us)
+
+    def _restore_newest(self, history: CommitHistory, now_us: int) -> None:
+        """Take the newest versions that history knows of as they were, tombstones too: the past needs those."""
+        while history.expire(now_us, self.visible_ts):
+            pass
+        for commit_ts, key, value in sorted(history.newest()):
+            self.heads[key] = (commit_ts, value, None)
+            if value is None:
+                self.marks.remember_tombstone(key, commit_ts)
+                self.index.versions += 1
+
+    # Collection
+
+    @property
+    def has_garbage(self) -> bool:
+        """Whether `collect` has work to do."""
+        return self._live.has_garbage or self.marks.has_expired(self._horizon())
+
+    def collect(self, steps_max: int | None = None) -> None:
+        """Free up to about `steps_max` versions that nobody can see any more."""
+        steps_max = self._collect_steps if steps_max is None else steps_max
+        if self._live.has_garbage:
+            for commit_ts, key in self._live.collect(steps_max):
+                self._free(commit_ts, key)
+        if self.marks.is_empty:
+            return
+        horizon = self._horizon()
+        while steps_max > 0 and self.marks.has_expired(horizon):
+            steps_max -= 1
+            tombstone = self.marks.expire(horizon)
+            if tombstone is not None and self.heads[tombstone[0]] == (tombstone[1], None, None):
+                self._drop(tombstone[0])
+
+    def _horizon(self) -> int:
+        """No transaction that is open, or will be, can clash with a commit at or before this timestamp."""
+        oldest = self._opened.oldest_writer_ts
+        horizon = self.visible_ts if oldest is None else min(oldest, self.visible_ts)
+        return horizon if self.history is None else min(horizon, self.history.base_ts)
+
+    def _free(self, commit_ts: int, key: bytes) -> None:
+        """Take a superseded version out of its chain; a tombstone that is left alone goes when it may."""
+        rest = self.index.take_out(commit_ts, key)
+        if rest[1] is None and rest[2] is None and rest[0] <= self._horizon():
+            self._drop(key)
+
+    def _drop(self, key: bytes) -> None:
+        """Take a lone tombstone's key out of the index."""
+        self.index.drop(key)
+        self.marks.forget_tombstone(key)
+
+    # Looking in
+
+    def check(self, commit_ts: int) -> None:
+        """Verify every invariant; cost by the size of the store. Raises `AssertionError`."""
+        self._live.check()
+        chains = self.index.chains()
+        assert list(self.heads) == sorted(chains), "the index is in order"
+        assert self.index.versions == sum(map(len, chains.values()))
+        assert self.index.keys == sum(chain[0][1] is not None for chain in chains.values())
+        assert self.visible_ts <= commit_ts
+        self._check_chains(chains, commit_ts)
+        self.marks.check({key: chain[0] for key, chain in chains.items()}, self._horizon())
+        if self.history is not None:
+            self.history.check()
+            assert self.history.newest_ts == commit_ts
+
+    def _check_chains(self, chains: dict[bytes, list[Version]], commit_ts: int) -> None:
+        waiting = {(version_ts, key) for _, version_ts, key, _ in self._superseded}
+        held = {(version_ts, key): snapshot for snapshot, version_ts, key in self._live.holders()}
+        assert len(held) == sum(1 for _ in self._live.holders()), "a version is held once"
+        assert waiting.isdisjoint(held)
+        kept = set()
+        for key, chain in chains.items():
+            timestamps = [version[0] for version in chain]
+            assert timestamps == sorted(set(timestamps), reverse=True), "timestamps fall along a chain"
+            assert timestamps[0] <= commit_ts
+            for newer, version in pairwise(timestamps):
+                kept.add((version, key))
+                if (version, key) not in waiting:
+                    assert self._live.may_hold(held[version, key], version, newer), "the newest that sees it holds it"
+            if timestamps[0] <= self._horizon() and chain[0][1] is None and not self.has_garbage:
+                assert len(chain) > 1, "a lone tombstone goes with the last that could clash with it"
+        assert kept == waiting | set(held), "what is not newest is waiting or held"
+
+
+def gone(why: str, oldest_ts: int, *, retryable: bool = False) -> SnapshotGoneError:
+    """The error for who reads what is kept no more."""
+    return SnapshotGoneError(
+        f"{why}; the oldest timestamp that can be read is {oldest_ts}", retryable=retryable, oldest_ts=oldest_ts
+    )
