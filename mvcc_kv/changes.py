@@ -4,7 +4,8 @@
         ...                                        change.commit_ts, change.puts, change.deletes
 
 One thread iterates. Another may call `close`, which takes effect within `LOOK_UP_S`: the wait for a commit is cut
-into pieces, between which the feed looks whether it is still wanted.
+into pieces, between which the feed looks whether it is still wanted. (A remote feed that is just making a lost
+connection anew finishes that first.)
 """
 
 from __future__ import annotations

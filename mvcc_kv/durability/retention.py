@@ -68,6 +68,8 @@ class HistoryReader:
         header = None if data is None else _header(data)
         if data is None or header is None or header.base_ts != base_ts:
             reason = "it can't be read" if data is None else "its header is damaged"
+            if self._end is not None and self._end.base_ts != base_ts:
+                self._break_off(self._end, base_ts)
             self._ends(path, 0, SegmentHeader(base_ts, _NO_CRC), reason)
             return Segment(base_ts, 0 if data is None else len(data), is_sealed=True)
         self.follow(header)
@@ -84,8 +86,7 @@ class HistoryReader:
         """The next segment begins so: history goes on if what was read leads up to it, and else begins here."""
         if header != self._end:
             if self._end is not None:
-                commits = self._end.base_ts + 1, max(self._end.base_ts + 1, header.base_ts)
-                self.faults.append(Fault(self._path, self._offset, self._reason, commits))
+                self._break_off(self._end, header.base_ts)
             self.history.begin(header.base_ts)
         self._end = None
 
@@ -102,7 +103,7 @@ class HistoryReader:
             return
         self.history.append(CommittedWrites(commit_ts, commit.time_us, commit.label, tuple(commit.writes)), superseded)
         self._newest_us = max(self._newest_us, commit.time_us)
-        self.history.expire(self._newest_us)
+        self.history.expire(self._newest_us, self.history.newest_ts)
 
     def finish(self, end_ts: int) -> None:
         """That was all, and the newest state is the one at `end_ts`: a checkpoint may be ahead of its log."""
@@ -112,6 +113,11 @@ class HistoryReader:
     def _ends(self, path: str, offset: int, end: SegmentHeader, reason: str) -> None:
         """The segment's whole records end there, at `end`; if the next one doesn't go on so, that's the reason."""
         self._path, self._offset, self._end, self._reason = path, offset, end, reason
+
+    def _break_off(self, end: SegmentHeader, next_ts: int) -> None:
+        """What was read doesn't lead up to the next segment, which begins after the commit at `next_ts`."""
+        commits = end.base_ts + 1, max(end.base_ts + 1, next_ts)
+        self.faults.append(Fault(self._path, self._offset, self._reason, commits))
 
 
 def _header(data: bytes) -> SegmentHeader | None:

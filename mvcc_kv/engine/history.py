@@ -137,11 +137,14 @@ class CommitHistory:
                 self.used_bytes += _base_size(base)
             history.append(commit.commit_ts, value)
 
-    def expire(self, now_us: int, commits_max: int = EXPIRED_AT_ONCE) -> bool:
-        """Let go of what is too old or too much, at most so many commits; whether something was."""
+    def expire(self, now_us: int, visible_ts: int, commits_max: int = EXPIRED_AT_ONCE) -> bool:
+        """Let go of what is too old or too much, at most so many commits; whether something was.
+
+        But not of what isn't visible yet: it can't be read elsewhere, nor has anybody been told of it.
+        """
         oldest_us = now_us - self._retain_us if self._retain_us else None
         expired = 0
-        while self._commits and expired < commits_max:
+        while self.base_ts < visible_ts and self._commits and expired < commits_max:
             oldest = self._commits[self.base_ts + 1]
             is_old = oldest_us is not None and oldest.time_us < oldest_us
             if not is_old and self.used_bytes <= self._retain_bytes:

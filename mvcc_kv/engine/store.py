@@ -488,7 +488,7 @@ class VersionedStore:
         """Let go of what is retained and too old by now, a bounded part at a time."""
         with self._lock:
             if self._history is not None:
-                self._history.expire(self._time_us())
+                self._history.expire(self._time_us(), self._visible_ts)
             self._collect(self._collect_steps)
 
     # Filling
@@ -514,12 +514,14 @@ class VersionedStore:
 
     def _restore_history(self, history: CommitHistory) -> None:
         """Take the newest versions that history knows of as they were, tombstones too: the past needs those."""
+        self._newest_us = history.newest_us
+        while history.expire(self._time_us(), self._visible_ts):
+            pass
         for commit_ts, key, value in sorted(history.newest()):
             self._heads[key] = (commit_ts, value, None)
             if value is None:
                 self._marks.remember_tombstone(key, commit_ts)
                 self._index.versions += 1
-        self._newest_us = history.newest_us
 
     def attach(self, log: CommitLog) -> None:
         """Hand every commit from now on to this log."""
@@ -646,7 +648,6 @@ class VersionedStore:
             self._opened.recent.note(commit_ts, tuple(writes))
         if self._history is not None and superseded is not None:
             self._history.append(CommittedWrites(commit_ts, time_us, label, tuple(writes.items())), superseded)
-            self._history.expire(time_us)
         if visible_at_once:
             self._publish(commit_ts)
         return commit_ts
@@ -657,6 +658,8 @@ class VersionedStore:
 
     def _publish(self, ts: int) -> None:
         self._visible_ts = ts
+        if self._history is not None:
+            self._history.expire(self._newest_us, ts)
         superseded = self._superseded
         while superseded and superseded[0][0] <= ts:
             superseded_ts, commit_ts, key, value_bytes = superseded.popleft()

@@ -40,6 +40,7 @@ __all__ = ["Server"]
 _READ, _WRITE = selectors.EVENT_READ, selectors.EVENT_WRITE
 _ACCEPTS_PER_TURN = 64
 _ACCEPT_PAUSE_S = 0.1
+_EXPIRE_S = 1.0
 _RECEIVES_AT_STOP = 16
 
 
@@ -166,11 +167,18 @@ class Server:
         with contextlib.suppress(BlockingIOError, OSError):  # full: it will wake anyway; closed: it is over
             self._wake_sender.send(b"\0")
 
+    def _let_go_of_the_past(self, now: float) -> None:
+        """What is retained gets too old also when nothing is committed."""
+        self._store.expire()
+        self._deadlines.add(now + _EXPIRE_S, self._let_go_of_the_past)
+
     def serve(self) -> bool:
         """Run until `stop` is called, then wind down; whether the last checkpoint, if any, was written."""
         for sock in self._listeners.sockets:
             self._selector.register(sock, _READ, partial(self._accept, sock))
         self._arm_checkpoints()
+        if self._settings.retain_seconds:
+            self._let_go_of_the_past(self._clock())
         if self._commits is not None and self._settings.fsync == "interval":
             self._sync_by_time(self._clock())
         try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -42,6 +43,20 @@ def test_additions_in_transactions_never_conflict_with_each_other(db: Database) 
     first.commit()
     second.commit()
     assert db["hits"] == 1116
+
+
+def test_many_who_add_at_once_need_no_retries_and_lose_nothing(db: Database) -> None:
+    def add_often() -> None:
+        for _ in range(25):
+            with db.transaction() as tx:
+                tx.add("hits")
+                tx.add("total", 2)
+            db.add("hits")
+
+    with ThreadPoolExecutor(4) as pool:
+        for done in [pool.submit(add_often) for _ in range(4)]:
+            done.result()
+    assert dict(db.scan()) == {"hits": 200, "total": 200}
 
 
 @pytest.mark.parametrize("adds_first", [True, False])

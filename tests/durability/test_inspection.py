@@ -563,6 +563,18 @@ def test_a_retained_segment_that_is_missing_or_can_not_be_read_is_told(tmp_path:
     assert past(data) == [expected(ts) for ts in range(6, 12)]
 
 
+def test_every_retained_segment_that_is_damaged_is_told(tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    retained(data)
+    segment(data, 0).write_bytes(b"")
+    segment(data, 3).write_bytes(b"what is this")
+    found = inspect(data)
+    assert (found.damage, states(found)) == (None, ["damaged history", "damaged history", "history", "ok"])
+    flip(segment(data, 6), 150)
+    assert states(inspect(data)) == ["damaged history", "damaged history", "damaged history", "ok"]
+    assert past(data) == [expected(ts) for ts in range(9, 12)]
+
+
 def test_a_repair_keeps_the_data_and_history_begins_behind_it(tmp_path: Path) -> None:
     data = tmp_path / "data"
     retained(data)

@@ -156,6 +156,47 @@ def test_without_retention_a_restart_forgets_and_says_so(tmp_path: Path) -> None
         restarted(server)
 
 
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+def test_with_retention_a_feed_goes_on_over_restarts_from_wherever_it_was(tmp_path: Path, number: int) -> None:
+    options = ("--data-dir", "data", "--retain-bytes", "1000000", "--checkpoint-log-bytes", "2000")
+    told: list[dict[str, Any]] = []
+    for life in range(3):
+        with serving(*options, cwd=tmp_path) as server:
+            feed, writer = server.connect(), server.connect()
+            for n in range(40):
+                writer.ask(b'PUT {"key": "k%d", "value": %d.0}' % (n % 7, life))
+            writer.ask(b"DEL k3")
+            assert feed.asked(b'CHANGES {"from": %d}' % len(told)) == {"ts": len(told)}
+            told += [feed.result() for _ in range(25)]
+            server.signal(number)
+            server.ended()
+    with serving(*options, cwd=tmp_path) as server:
+        feed = server.connect()
+        feed.ask(b'CHANGES {"from": %d}' % len(told))
+        told += [feed.result() for _ in range(3 * 41 - len(told))]
+        anew = server.connect()
+        anew.ask(b'CHANGES {"from": 0}')
+        assert [anew.result() for _ in range(3 * 41)] == told
+    assert [commit["commit_ts"] for commit in told] == list(range(1, 3 * 41 + 1))
+    assert all("time" in commit for commit in told)
+
+
+def test_what_retention_has_let_go_of_is_gone_after_a_restart_too(tmp_path: Path) -> None:
+    options = ("--data-dir", "data", "--retain-bytes", "10000")
+    with serving(*options, cwd=tmp_path) as server:
+        writer = server.connect()
+        for n in range(200):
+            writer.ask(b"PUT a %d" % n)
+        restarted(server)
+    with serving(*options, cwd=tmp_path) as server:
+        gone = server.connect().asked(b'CHANGES {"from": 10}')
+        assert gone["code"] == "SNAPSHOT_GONE" and 10 < gone["oldest_ts"] < 200
+        feed = server.connect()
+        assert "ts" in feed.asked(b'CHANGES {"from": %d}' % gone["oldest_ts"])
+        assert [feed.result()["commit_ts"] for _ in range(200 - gone["oldest_ts"])][-1] == 200
+        restarted(server)
+
+
 def test_nobody_was_told_of_a_commit_that_a_crash_takes_away(tmp_path: Path) -> None:
     with serving("--data-dir", "data", cwd=tmp_path) as server:
         feed, writer = server.connect(), server.connect()

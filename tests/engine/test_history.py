@@ -10,6 +10,7 @@ from mvcc_kv.api import CommittedWrites, KeyRange, KeyVersion, TransactionOption
 from mvcc_kv.engine import CommitHistory, VersionedStore
 from mvcc_kv.engine.history import COMMIT_BYTES, WRITE_BYTES
 from mvcc_kv.errors import BadRequestError, ConflictError, SnapshotGoneError
+from tests.engine.logs import DeferringLog
 
 A_COMMIT_BYTES = COMMIT_BYTES + 2 * WRITE_BYTES + len(b"a") + 2 * len(b"1")  # one write, and the base below it
 PLENTY = 1_000_000
@@ -294,3 +295,26 @@ def test_every_state_that_is_kept_reads_as_it_was(
     if holder is not None:
         holder.rollback()
         store.check()
+
+
+def test_what_is_not_visible_yet_is_kept_however_much_it_is() -> None:
+    store = VersionedStore(DeferringLog(), history=CommitHistory(retain_bytes=1))
+    for n in range(10):
+        store.put(b"a", b"%d" % n)
+    assert (store.oldest_ts, store.stats()["retained_commits"]) == (0, 10)
+    store.publish(9)
+    assert (store.oldest_ts, store.stats()["retained_commits"]) == (9, 1)
+    store.check()
+
+
+def test_a_start_lets_go_of_what_has_become_too_old_meanwhile() -> None:
+    clock = Clock()
+    history = CommitHistory(retain_us=1_000, retain_bytes=PLENTY)
+    history.begin(0)
+    for ts in (1, 2):
+        history.append(CommittedWrites(ts, clock.now_us, None, ((b"a", b"%d" % ts),)), {})
+    clock.now_us += 5_000
+    store = VersionedStore(time_us=clock, history=history)
+    store.restore(2, [(b"a", b"2")])
+    assert store.oldest_ts == 2 and store.get(b"a") == b"2"
+    store.check()
