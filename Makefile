@@ -1,11 +1,12 @@
 # make run: the server on its embedded default. make test: the whole suite. Both do all of their own set-up.
 PYTHON ?= python3
 ROUNDS ?= 100
+BUDGET_S ?= 600
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: run test check format bench torture clean
+.PHONY: run test check format bench torture explore clean
 
 run: $(READY)
 	$(BIN)/mvcc-kv serve
@@ -27,6 +28,9 @@ bench: $(READY)
 
 torture: $(READY)
 	$(BIN)/python -m tests.torture --rounds $(ROUNDS)
+
+explore: $(READY)
+	$(BIN)/python -m tests.explorer --budget-s $(BUDGET_S)
 
 $(READY): pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "mvcc-kv needs Python 3.11 or newer; set PYTHON=python3.x")'

@@ -58,7 +58,7 @@ def make_log(scratch: Path, keys: int) -> Path:
     directory = DataDirectory.open(path)
     log = directory.begin_log(directory.recover())
     for ts, (key, value) in enumerate(items(keys), 1):
-        log.append(ts, {key: value}, None, None, ts, None)
+        log.append(ts, {key: value}, None, None, 0, None)
         if (ts % _BATCH == 0 or ts == keys) and (batch := log.batch()) is not None:
             log.write(batch)
     log.sync()

@@ -22,7 +22,8 @@ import os
 import time
 from typing import Literal
 
-from mvcc_kv.api import Database, Transaction
+from mvcc_kv.api import Changes, Database, OpenTransaction, Transaction, Version
+from mvcc_kv.changes import ChangeFeed
 from mvcc_kv.database import MemoryKeeper, StoreDatabase
 from mvcc_kv.errors import (
     AuthRequiredError,
@@ -49,6 +50,8 @@ from mvcc_kv.version import __version__
 __all__ = [
     "AuthRequiredError",
     "BadRequestError",
+    "ChangeFeed",
+    "Changes",
     "CommitUnknownError",
     "ConflictError",
     "DataDirectoryError",
@@ -57,6 +60,7 @@ __all__ = [
     "KeyNotFoundError",
     "LimitExceededError",
     "NoTransactionError",
+    "OpenTransaction",
     "ReadOnlyError",
     "RetryPolicy",
     "SnapshotGoneError",
@@ -66,6 +70,7 @@ __all__ = [
     "TransactionTimeoutError",
     "UnavailableError",
     "UnknownCommandError",
+    "Version",
     "Winner",
     "__version__",
     "connect",
@@ -77,13 +82,21 @@ __all__ = [
 
 
 def open(
-    path: str | os.PathLike[str] = ":memory:", *, fsync: Literal["always", "interval", "never"] = "always"
+    path: str | os.PathLike[str] = ":memory:",
+    *,
+    fsync: Literal["always", "interval", "never"] = "always",
+    retain_seconds: float = 0,
+    retain_bytes: int = 0,
 ) -> StoreDatabase:
     """The embedded database in the directory `path`, made if there is none; ":memory:" keeps nothing.
 
     `fsync` says when commits are forced to disk. "always": before `commit` returns, so that no crash and no power loss
     takes one away. "interval": ten times a second; a power loss may take the last 100 ms. "never": when the operating
     system sees fit. A process that is killed loses nothing in any of them. See also `durability` of `transaction`.
+
+    `retain_seconds` keeps what commits of the last so many seconds changed, for transactions `at` an older timestamp
+    and for a key's history, as far as 256 MiB or `retain_bytes` reach. `retain_bytes` alone keeps it whatever its age.
+    With neither, nothing is kept. It is found again by the next `open` that says so.
 
     One process can have a directory open at a time. Raises `DataDirectoryError` if it can't be used.
 
@@ -93,14 +106,20 @@ def open(
     'hello'
     """
     from mvcc_kv.engine import VersionedStore
+    from mvcc_kv.engine.history import retained_history
 
     if fsync not in ("always", "interval", "never"):
         raise BadRequestError(f'fsync is "always", "interval" or "never", not {fsync!r}')
+    history = retained_history(retain_seconds, retain_bytes)
+
+    def make_store() -> VersionedStore:
+        return VersionedStore(time_us=_wall_clock_us, history=history)
+
     if path == ":memory:":
-        return StoreDatabase(VersionedStore(time_us=_wall_clock_us), MemoryKeeper())
+        return StoreDatabase(make_store(), MemoryKeeper())
     from mvcc_kv.durability import open_directory
 
-    return StoreDatabase(*open_directory(path, lambda: VersionedStore(time_us=_wall_clock_us), fsync=fsync))
+    return StoreDatabase(*open_directory(path, make_store, fsync=fsync, history=history))
 
 
 def _wall_clock_us() -> int:

@@ -15,9 +15,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any, Literal, NamedTuple, Protocol, TypeVar
 
 __all__ = [
+    "ChangeStream",
+    "Changes",
     "CommittedWrites",
     "Database",
     "Durability",
@@ -27,10 +30,12 @@ __all__ = [
     "KeyVersion",
     "OpenTransaction",
     "Page",
+    "Readable",
     "Store",
     "StoreTransaction",
     "Transaction",
     "TransactionOptions",
+    "Version",
     "VersionPage",
 ]
 
@@ -130,6 +135,44 @@ class CommittedWrites(NamedTuple):
     label: str | None
     writes: tuple[tuple[bytes, bytes | None], ...]
 
+    def under(self, prefix: bytes) -> CommittedWrites | None:
+        """What it changed of the keys that begin with `prefix`; None if nothing."""
+        if not prefix:
+            return self
+        writes = tuple(it for it in self.writes if it[0].startswith(prefix))
+        return self._replace(writes=writes) if writes else None
+
+
+class ChangeStream(Protocol):
+    """The commits from some point on, in order and none left out, as they become visible."""
+
+    @property
+    def ts(self) -> int:
+        """Every commit up to this one was given out, or concerned none of the keys asked for."""
+        ...
+
+    def next(self, timeout_s: float) -> CommittedWrites | None:
+        """The next commit. None if there is none yet: after so long at most, and perhaps sooner.
+
+        Raises `SnapshotGoneError` (evidence `oldest_ts`) if it has fallen so far behind that commits are missing.
+        """
+        ...
+
+    def close(self) -> None:
+        """End it. Calling it again does nothing."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Changes:
+    """What one commit changed, as `Database.changes` tells it. `time`: when it was, in UTC, if that is known."""
+
+    commit_ts: int
+    time: datetime | None
+    label: str | None
+    puts: dict[str, Any]
+    deletes: list[str]
+
 
 @dataclass(frozen=True, slots=True)
 class OpenTransaction:
@@ -218,6 +261,14 @@ class Store(Protocol):
 
     def scan(self, keys: KeyRange, *, limit: int, reverse: bool = False, keys_only: bool = False) -> Page: ...
     def history(self, key: bytes, *, limit: int, before_ts: int | None = None) -> VersionPage: ...
+    def changes(self, prefix: bytes = b"", from_ts: int | None = None) -> ChangeStream:
+        """The commits after `from_ts`, from now on if it is None, with what they change of the keys under `prefix`.
+
+        Raises `SnapshotGoneError` (evidence `oldest_ts`) if they aren't kept any more, `BadRequestError` for a
+        timestamp in the future.
+        """
+        ...
+
     def begin(self, options: TransactionOptions) -> StoreTransaction:
         """Open a transaction. Raises `SnapshotGoneError` if the timestamp asked for can't be read any more."""
         ...
@@ -247,7 +298,49 @@ class Keeper(Protocol):
         ...
 
 
-class Transaction(Protocol):
+@dataclass(frozen=True, slots=True)
+class Version:
+    """What a key held from the commit at `commit_ts` on: `value`, which is None if it was deleted.
+
+    `time` (in UTC) and `label` are the commit's, as far as they are still known.
+    """
+
+    commit_ts: int
+    value: Any
+    is_deleted: bool = False
+    time: datetime | None = None
+    label: str | None = None
+
+
+class Readable(Protocol):
+    """What can be read in Python's terms: a database, a transaction, the `snapshot` of one."""
+
+    def __getitem__(self, key: str) -> Any: ...
+    def __contains__(self, key: object) -> bool: ...
+    def __iter__(self) -> Iterator[str]: ...
+    def get(self, key: str, default: Any = None) -> Any: ...
+    def scan(
+        self,
+        *,
+        prefix: str = "",
+        start: str = "",
+        end: str | None = None,
+        limit: int | None = None,
+        reverse: bool = False,
+    ) -> Iterator[tuple[str, Any]]: ...
+    def keys(
+        self,
+        *,
+        prefix: str = "",
+        start: str = "",
+        end: str | None = None,
+        limit: int | None = None,
+        reverse: bool = False,
+    ) -> Iterator[str]: ...
+    def history(self, key: str, *, limit: int | None = None) -> Iterator[Version]: ...
+
+
+class Transaction(Readable, Protocol):
     """A transaction in Python's terms: a mapping of one snapshot plus its own writes.
 
     As a context manager it commits at the end and rolls back on an exception.
@@ -257,50 +350,30 @@ class Transaction(Protocol):
     def start_ts(self) -> int: ...
     @property
     def commit_ts(self) -> int | None: ...
+    @property
+    def is_doomed(self) -> bool: ...
+    @property
+    def snapshot(self) -> Readable: ...
 
-    def __getitem__(self, key: str) -> Any: ...
     def __setitem__(self, key: str, value: Any) -> None: ...
     def __delitem__(self, key: str) -> None: ...
-    def __contains__(self, key: object) -> bool: ...
-    def __iter__(self) -> Iterator[str]: ...
-    def get(self, key: str, default: Any = None) -> Any: ...
     def put(self, key: str, value: Any) -> None: ...
     def delete(self, key: str) -> bool: ...
-    def scan(
-        self,
-        *,
-        prefix: str = "",
-        start: str = "",
-        end: str | None = None,
-        limit: int | None = None,
-        reverse: bool = False,
-    ) -> Iterator[tuple[str, Any]]: ...
+    def add(self, key: str, by: int | float = 1) -> None: ...
     def commit(self) -> int: ...
     def rollback(self) -> None: ...
     def __enter__(self) -> Transaction: ...
     def __exit__(self, *exc_info: object) -> None: ...
 
 
-class Database(Protocol):
+class Database(Readable, Protocol):
     """A database in Python's terms: autocommitting mapping access, transactions, and retries."""
 
-    def __getitem__(self, key: str) -> Any: ...
     def __setitem__(self, key: str, value: Any) -> None: ...
     def __delitem__(self, key: str) -> None: ...
-    def __contains__(self, key: object) -> bool: ...
-    def __iter__(self) -> Iterator[str]: ...
-    def get(self, key: str, default: Any = None) -> Any: ...
     def put(self, key: str, value: Any) -> None: ...
     def delete(self, key: str) -> bool: ...
-    def scan(
-        self,
-        *,
-        prefix: str = "",
-        start: str = "",
-        end: str | None = None,
-        limit: int | None = None,
-        reverse: bool = False,
-    ) -> Iterator[tuple[str, Any]]: ...
+    def add(self, key: str, by: int | float = 1) -> int | float: ...
     def transaction(
         self,
         *,
@@ -310,8 +383,13 @@ class Database(Protocol):
         label: str | None = None,
         durability: Durability = "default",
     ) -> Transaction: ...
+    def changes(
+        self, *, prefix: str = "", from_ts: int | None = None, timeout_s: float | None = None
+    ) -> Iterator[Changes]: ...
     def run(self, fn: Callable[..., T], /, *args: Any, **kwargs: Any) -> T: ...
     def attempts(self) -> Iterator[AbstractContextManager[Transaction]]: ...
+    def transactions(self) -> list[OpenTransaction]: ...
+    def kill(self, transaction_id: int) -> bool: ...
     def stats(self) -> dict[str, Any]: ...
     def checkpoint(self) -> int: ...
     def close(self) -> None: ...

@@ -7,8 +7,9 @@
     Store.put(b"alice", b'{"n":1}')   StoreTransaction.put(...)     bytes: the engine, or the TCP client
 
 There is one of it for all fronts, so that embedded and remote can't come to differ: what a key or a
-value may be, when a `KeyError` is raised and when a transaction is over is all decided here. Whether a
-transaction conflicts is the store's business, when it is run again that of `mvcc_kv.retry`.
+value may be, when a `KeyError` is raised and when a transaction is over is all decided here. How either of them is
+read is said once, in `mvcc_kv.mapping`. Whether a transaction conflicts is the store's business, when it is run again
+that of `mvcc_kv.retry`.
 
 Threads may share a database. A transaction belongs to one.
 """
@@ -17,37 +18,30 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from typing import Any, Concatenate, ParamSpec, Protocol, Self, TypeVar
+from typing import Any, Concatenate, ParamSpec, Self, TypeVar
 
-from mvcc_kv import retry
+from mvcc_kv import mapping, retry
 from mvcc_kv.api import (
     Durability,
     Isolation,
     Keeper,
     KeyRange,
+    OpenTransaction,
     Page,
     Store,
     StoreTransaction,
     Transaction,
     TransactionOptions,
+    VersionPage,
 )
-from mvcc_kv.errors import BadRequestError, Error, KeyNotFoundError, NoTransactionError, UnavailableError
-from mvcc_kv.values import decode_key, decode_value, encode_key, encode_value
+from mvcc_kv.changes import ChangeFeed, check_feed_arguments
+from mvcc_kv.errors import BadRequestError, Error, NoTransactionError, UnavailableError
+from mvcc_kv.values import decode_value, encode_key, encode_number, encode_value
 
-__all__ = ["MemoryKeeper", "StoreDatabase", "StoreDatabaseTransaction"]
+__all__ = ["MemoryKeeper", "StoreDatabase", "StoreDatabaseTransaction", "TransactionSnapshot"]
 
 P = ParamSpec("P")
 R = TypeVar("R")
-
-PAGE_ITEMS = 1000
-
-
-class _Cells(Protocol):
-    """What a store and an open transaction of it have in common."""
-
-    def get(self, key: bytes) -> bytes | None: ...
-    def delete(self, key: bytes) -> bool: ...
-    def scan(self, keys: KeyRange, *, limit: int, reverse: bool = False) -> Page: ...
 
 
 class MemoryKeeper:
@@ -87,57 +81,37 @@ class StoreDatabase:
         self._keeper = keeper
         self._closed = False
 
-    def __getitem__(self, key: str) -> Any:
-        return _read(self._opened(), key)
-
-    def __setitem__(self, key: str, value: Any) -> None:
-        self.put(key, value)
-
-    def __delitem__(self, key: str) -> None:
-        _delete(self._opened(), key)
-
-    def __contains__(self, key: object) -> bool:
-        return _holds(self._opened(), key)
-
-    def __iter__(self) -> Iterator[str]:
-        """All keys in byte order, read as `scan` reads."""
-        return map(_key_of, _items(self._opened, KeyRange(), None, False))
-
-    def get(self, key: str, default: Any = None) -> Any:
-        """The key's value, or `default` if it has none."""
-        return _read_or(self._opened(), key, default)
+    __getitem__ = mapping.getitem
+    __setitem__ = mapping.setitem
+    __delitem__ = mapping.delitem
+    __contains__ = mapping.contains
+    __iter__ = mapping.iterate
+    get = mapping.get
+    scan = mapping.scan
+    keys = mapping.keys
+    history = mapping.history
 
     def put(self, key: str, value: Any) -> None:
         """Set the key's value: anything JSON can hold. Raises `BadRequestError` for anything else."""
-        self._opened().put(encode_key(key), encode_value(value))
+        self._cells().put(encode_key(key), encode_value(value))
 
     def delete(self, key: str) -> bool:
         """Delete the key if it is there; whether it was."""
-        return self._opened().delete(encode_key(key))
+        return self._cells().delete(encode_key(key))
 
-    def scan(
-        self,
-        *,
-        prefix: str = "",
-        start: str = "",
-        end: str | None = None,
-        limit: int | None = None,
-        reverse: bool = False,
-    ) -> Iterator[tuple[str, Any]]:
-        """The items with `start <= key < end` that begin with `prefix`, in byte order of their keys.
+    def add(self, key: str, by: int | float = 1) -> int | float:
+        """Add to the key's number, one that is missing being 0; what it is then.
 
-        Lazy, a thousand items a request, and each request reads what is newest then: scan in a
-        transaction where all items are to be of one snapshot.
+        Integers are exact at any size; with a float anywhere the sum is one. Raises `BadRequestError` if the key or
+        `by` is no number, or the sum too large for a float.
 
         >>> import mvcc_kv
         >>> db = mvcc_kv.open(":memory:")
-        >>> db["user:1"], db["user:2"], db["visits"] = "ann", "bob", 7
-        >>> list(db.scan(prefix="user:", reverse=True))
-        [('user:2', 'bob'), ('user:1', 'ann')]
-        >>> list(db.scan(start="user:2", limit=5))
-        [('user:2', 'bob'), ('visits', 7)]
+        >>> db.add("hits"), db.add("hits", 10**20), db.add("hits", 0.5)
+        (1, 100000000000000000001, 1e+20)
         """
-        return _scan(self._opened, prefix, start, end, limit, reverse)
+        total: int | float = decode_value(self._cells().add(encode_key(key), encode_number(by)))
+        return total
 
     def transaction(
         self,
@@ -153,6 +127,11 @@ class StoreDatabase:
         One attempt: a lost race is a `ConflictError` from its commit. `run`, `attempts` and
         `@transactional` are the same with retries.
 
+        `isolation="serializable"`: it also loses to whoever changed what it has read, ranges as they were asked for
+        included; those that commit are as if they had run one after the other. `read_only`: it can't write, and
+        never loses. `at` reads the state of an older commit_ts, as far back as history is retained; raises
+        `SnapshotGoneError` beyond that. `label` names it in the conflict reports of others.
+
         `durability="none"`: its commit doesn't wait for the disk. You see it at once; until a later commit
         that waits, a power loss may take it away, and over TCP a crash of the server too.
 
@@ -166,8 +145,10 @@ class StoreDatabase:
         """
         if durability not in ("default", "none"):
             raise BadRequestError(f'durability is "default" or "none", not {durability!r}')
+        if at is not None and (not isinstance(at, int) or isinstance(at, bool) or at < 0):
+            raise BadRequestError(f"at is a commit_ts, a whole number from 0 on, not {at!r}")
         options = TransactionOptions(isolation, read_only, at, label, durability)
-        return StoreDatabaseTransaction(self._opened().begin(options), self._opened)
+        return StoreDatabaseTransaction(self._cells().begin(options), self._cells)
 
     def run(self, fn: Callable[Concatenate[Transaction, P], R], /, *args: P.args, **kwargs: P.kwargs) -> R:
         """What `fn(tx, *args, **kwargs)` returned in the transaction that committed; see `mvcc_kv.retry.run`."""
@@ -187,13 +168,40 @@ class StoreDatabase:
         options = TransactionOptions(isolation, read_only, None, label, durability)
         return retry.attempts(self, policy=policy, timing=timing, options=options)
 
+    def transactions(self) -> list[OpenTransaction]:
+        """The open transactions, everybody's, the oldest snapshot first. A server lists a thousand at most."""
+        return self._cells().transactions()
+
+    def kill(self, transaction_id: int) -> bool:
+        """Roll an open transaction back, by the `id` in `transactions`; whether there was one.
+
+        Whoever has it gets a `TransactionDoomedError` at its next call.
+        """
+        if not isinstance(transaction_id, int) or isinstance(transaction_id, bool):
+            raise BadRequestError(f"a transaction's id is a whole number, not {transaction_id!r}")
+        return self._cells().kill(transaction_id)
+
+    def changes(self, *, prefix: str = "", from_ts: int | None = None, timeout_s: float | None = None) -> ChangeFeed:
+        """The commits after `from_ts`, in order and none left out: an iterator that waits for the next one.
+
+        Without `from_ts` they are those from now on, from this call. With `prefix` they are those that changed a key
+        under it, with that part of what they changed. It ends when nothing came for `timeout_s`; see `ChangeFeed`.
+        Others' commits come when they are durable.
+
+        Over TCP it has a connection of its own, and makes a new one when that is lost. Raises `SnapshotGoneError` if
+        the commits after `from_ts` aren't kept any more (evidence `oldest_ts`: begin there, after reading the state),
+        `BadRequestError` if it is in the future.
+        """
+        check_feed_arguments(from_ts, timeout_s)
+        return ChangeFeed(self._cells().changes(encode_key(prefix), from_ts), self._cells, timeout_s)
+
     def stats(self) -> dict[str, Any]:
         """Counters and sizes, by the names that STATS uses."""
-        return self._opened().stats()
+        return self._cells().stats()
 
     def checkpoint(self) -> int:
         """Write a checkpoint; the `commit_ts` up to which it holds everything."""
-        self._opened()
+        self._cells()
         return self._keeper.checkpoint()
 
     def close(self) -> None:
@@ -207,7 +215,7 @@ class StoreDatabase:
     def __exit__(self, *exc_info: object) -> None:
         self.close()
 
-    def _opened(self) -> Store:
+    def _cells(self) -> Store:
         if self._closed:
             raise UnavailableError("this database was closed; open or connect again", retryable=False)
         return self._store
@@ -246,48 +254,53 @@ class StoreDatabaseTransaction:
         """The timestamp of its commit (`start_ts` if it wrote nothing), or None while there is none."""
         return self._tx.commit_ts
 
-    def __getitem__(self, key: str) -> Any:
-        return _read(self._running(), key)
+    @property
+    def is_doomed(self) -> bool:
+        """Whether it has lost already: a commit now could only fail.
 
-    def __setitem__(self, key: str, value: Any) -> None:
-        self.put(key, value)
+        It may cost as much as the commit's own check, and over TCP a round trip: ask now and then in long work.
+        """
+        return self._cells().is_doomed
 
-    def __delitem__(self, key: str) -> None:
-        _delete(self._running(), key)
+    @property
+    def snapshot(self) -> TransactionSnapshot:
+        """What this transaction sees, read without being remembered: what others do to it is no conflict."""
+        return TransactionSnapshot(self._cells)
 
-    def __contains__(self, key: object) -> bool:
-        return _holds(self._running(), key)
-
-    def __iter__(self) -> Iterator[str]:
-        """All keys that this transaction sees, in byte order."""
-        return map(_key_of, _items(self._running, KeyRange(), None, False))
-
-    def get(self, key: str, default: Any = None) -> Any:
-        """The key's value in this transaction, or `default` if it has none."""
-        return _read_or(self._running(), key, default)
+    __getitem__ = mapping.getitem
+    __setitem__ = mapping.setitem
+    __delitem__ = mapping.delitem
+    __contains__ = mapping.contains
+    __iter__ = mapping.iterate
+    get = mapping.get
+    scan = mapping.scan
+    keys = mapping.keys
+    history = mapping.history
 
     def put(self, key: str, value: Any) -> None:
         """Set the key's value, from the commit on. Over TCP a refusal may surface at the next call that reads."""
-        self._running().put(encode_key(key), encode_value(value))
+        self._cells().put(encode_key(key), encode_value(value))
 
     def delete(self, key: str) -> bool:
         """Delete the key, from the commit on, if it is there; whether it was."""
-        return self._running().delete(encode_key(key))
+        return self._cells().delete(encode_key(key))
 
-    def scan(
-        self,
-        *,
-        prefix: str = "",
-        start: str = "",
-        end: str | None = None,
-        limit: int | None = None,
-        reverse: bool = False,
-    ) -> Iterator[tuple[str, Any]]:
-        """The items with `start <= key < end` that begin with `prefix`, this transaction's own writes among them.
+    def add(self, key: str, by: int | float = 1) -> None:
+        """Add to what the key's number will be when this commits, one that is missing being 0.
 
-        Lazy, a thousand items a request. A write made while it runs is seen if it lies ahead by more than a request.
+        Those who only add to a key don't conflict with each other. Who reads it as well, before or after, does: with
+        everybody who changed it. Raises `BadRequestError` as `StoreDatabase.add` does; over TCP that may surface at
+        the next call that reads.
+
+        >>> import mvcc_kv
+        >>> db = mvcc_kv.open(":memory:")
+        >>> with db.transaction() as tx:
+        ...     tx.add("hits")
+        ...     total = db.add("hits", 5)
+        >>> db["hits"]
+        6
         """
-        return _scan(self._running, prefix, start, end, limit, reverse)
+        self._cells().add(encode_key(key), encode_number(by))
 
     def commit(self) -> int:
         """Apply all writes at once; the `commit_ts`, or `start_ts` if there were none. It is over then, come what may.
@@ -295,7 +308,7 @@ class StoreDatabaseTransaction:
         Raises `ConflictError` if another commit took one of the keys first. Over TCP, a connection that is lost before
         the answer came is made anew and the server asked; `CommitUnknownError` if it doesn't come back in time.
         """
-        tx = self._running()
+        tx = self._cells()
         self._ended = "its commit failed"
         commit_ts = tx.commit()
         self._ended = f"it committed at {commit_ts}"
@@ -308,7 +321,7 @@ class StoreDatabaseTransaction:
             self._tx.rollback()
 
     def __enter__(self) -> Self:
-        self._running()
+        self._cells()
         return self
 
     def __exit__(self, *exc_info: object) -> None:
@@ -320,7 +333,7 @@ class StoreDatabaseTransaction:
         with suppress(Error):  # what went wrong first is the news
             self.rollback()
 
-    def _running(self) -> StoreTransaction:
+    def _cells(self) -> StoreTransaction:
         if self._ended is not None:
             raise NoTransactionError(f"this transaction is over ({self._ended}); begin another")
         try:
@@ -331,51 +344,46 @@ class StoreDatabaseTransaction:
         return self._tx
 
 
-def _read(cells: _Cells, key: str) -> Any:
-    text = cells.get(encode_key(key))
-    if text is None:
-        raise KeyNotFoundError(f"Key not found: {key!r}", key=key)
-    return decode_value(text)
+class TransactionSnapshot:
+    """A transaction's own view, read without being tracked: as `tx.snapshot`.
+
+    A serializable transaction can't lose over what it read here, and its memory for what it has read isn't used.
+
+    >>> import mvcc_kv
+    >>> db = mvcc_kv.open(":memory:")
+    >>> tx = db.transaction(isolation="serializable")
+    >>> tx["total"] = sum(value for _, value in tx.snapshot.scan(prefix="n:"))
+    >>> db["n:1"] = 1
+    >>> tx.commit()
+    2
+    """
+
+    def __init__(self, tracked: Callable[[], StoreTransaction]) -> None:
+        self._tracked = tracked
+
+    __getitem__ = mapping.getitem
+    __contains__ = mapping.contains
+    __iter__ = mapping.iterate
+    get = mapping.get
+    scan = mapping.scan
+    keys = mapping.keys
+    history = mapping.history
+
+    def _cells(self) -> _Untracked:
+        return _Untracked(self._tracked())
 
 
-def _read_or(cells: _Cells, key: str, default: Any) -> Any:
-    text = cells.get(encode_key(key))
-    return default if text is None else decode_value(text)
+class _Untracked:
+    """An open transaction's reads, without tracking."""
 
+    def __init__(self, tx: StoreTransaction) -> None:
+        self._tx = tx
 
-def _delete(cells: _Cells, key: str) -> None:
-    if not cells.delete(encode_key(key)):
-        raise KeyNotFoundError(f"Key not found: {key!r}", key=key)
+    def get(self, key: bytes) -> bytes | None:
+        return self._tx.get(key, tracked=False)
 
+    def scan(self, keys: KeyRange, *, limit: int, reverse: bool = False, keys_only: bool = False) -> Page:
+        return self._tx.scan(keys, limit=limit, reverse=reverse, keys_only=keys_only, tracked=False)
 
-def _holds(cells: _Cells, key: object) -> bool:
-    return cells.get(encode_key(key)) is not None  # type: ignore[arg-type]  # encode_key refuses what is no str
-
-
-def _scan(
-    cells: Callable[[], _Cells], prefix: str, start: str, end: str | None, limit: int | None, reverse: bool
-) -> Iterator[tuple[str, Any]]:
-    if limit is not None and (not isinstance(limit, int) or isinstance(limit, bool) or limit < 0):
-        raise BadRequestError(f"limit is a whole number from 0 on, or None for all, not {limit!r}")
-    keys = KeyRange(encode_key(prefix), encode_key(start), None if end is None else encode_key(end))
-    cells()  # refused now, not at the first item
-    return ((decode_key(key), decode_value(text)) for key, text in _items(cells, keys, limit, reverse))
-
-
-def _items(
-    cells: Callable[[], _Cells], keys: KeyRange, limit: int | None, reverse: bool
-) -> Iterator[tuple[bytes, bytes]]:
-    """Page after page of the range. Pages may come short, even empty; only a `next` of None is the end."""
-    left = limit
-    while left is None or left > 0:
-        page = cells().scan(keys, limit=PAGE_ITEMS if left is None else min(left, PAGE_ITEMS), reverse=reverse)
-        yield from page.items
-        if page.next is None:
-            return
-        if left is not None:
-            left -= len(page.items)
-        keys = keys.resumed(page.next, reverse=reverse)
-
-
-def _key_of(item: tuple[bytes, bytes]) -> str:
-    return decode_key(item[0])
+    def history(self, key: bytes, *, limit: int, before_ts: int | None = None) -> VersionPage:
+        return self._tx.history(key, limit=limit, before_ts=before_ts, tracked=False)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import math
 import re
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -20,10 +21,14 @@ __all__ = [
     "add_numbers",
     "check_nesting",
     "decode_key",
+    "decode_time",
     "decode_value",
     "encode_key",
+    "encode_number",
+    "encode_time",
     "encode_value",
     "json_string",
+    "microseconds",
 ]
 
 # Deep enough for people, and well below what makes parsers in this and other languages give up.
@@ -71,6 +76,13 @@ def encode_value(value: Any) -> bytes:
     return text
 
 
+def encode_number(number: object) -> bytes:
+    """The number as JSON text. Raises `BadRequestError` for anything but an `int` or a finite `float`."""
+    if isinstance(number, bool) or not isinstance(number, int | float):
+        raise BadRequestError(f"a number is an int or a float, not {type(number).__name__}: {number!r}")
+    return encode_value(number)
+
+
 def decode_value(text: bytes) -> Any:
     """The Python object that the JSON text stands for, newly made.
 
@@ -99,6 +111,32 @@ def check_nesting(text: bytes) -> None:
         depth -= found in (b"]", b"}")
         if depth > NESTING_MAX:
             raise BadRequestError(f"a value is nested at most {NESTING_MAX} deep")
+
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def decode_time(time_us: int) -> datetime:
+    """The moment so many microseconds after the beginning of 1970, in UTC."""
+    return _EPOCH + timedelta(microseconds=time_us)
+
+
+def microseconds(moment: datetime) -> int:
+    """How many microseconds after the beginning of 1970 the moment is.
+
+    >>> microseconds(decode_time(1_795_425_757_123_456))
+    1795425757123456
+    """
+    return (moment - _EPOCH) // timedelta(microseconds=1)
+
+
+def encode_time(time_us: int) -> str:
+    """The same as text.
+
+    >>> encode_time(1_795_425_757_123_456)
+    '2026-11-23T09:22:37.123456Z'
+    """
+    return decode_time(time_us).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
 
 def json_string(text: bytes) -> bytes:

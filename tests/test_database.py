@@ -11,9 +11,10 @@ import pytest
 
 import mvcc_kv
 from mvcc_kv.api import Database, KeyRange, Page, Transaction, TransactionOptions
-from mvcc_kv.database import PAGE_ITEMS, MemoryKeeper, StoreDatabase, StoreDatabaseTransaction
+from mvcc_kv.database import MemoryKeeper, StoreDatabase, StoreDatabaseTransaction
 from mvcc_kv.engine import VersionedStore
 from mvcc_kv.errors import ConflictError, NoTransactionError, UnavailableError
+from mvcc_kv.mapping import PAGE_ITEMS
 
 
 def test_it_satisfies_the_interfaces() -> None:
@@ -76,7 +77,9 @@ class ShortPages(VersionedStore):
         super().__init__()
         self.asked: list[KeyRange] = []
 
-    def scan(self, keys: KeyRange, *, limit: int, reverse: bool = False, seen_ts: int = 0) -> Page:
+    def scan(
+        self, keys: KeyRange, *, limit: int, reverse: bool = False, keys_only: bool = False, seen_ts: int = 0
+    ) -> Page:
         self.asked.append(keys)
         if len(self.asked) % 2:
             everything = super().scan(keys, limit=PAGE_ITEMS, reverse=reverse).items
@@ -139,7 +142,7 @@ class FailingTransaction:
 
 
 class FailingStore(VersionedStore):
-    def begin(self, options: TransactionOptions = TransactionOptions(), seen_ts: int = 0) -> Any:  # noqa: B008
+    def begin(self, options: TransactionOptions = TransactionOptions(), *_: object, **__: object) -> Any:  # noqa: B008
         return FailingTransaction()
 
 

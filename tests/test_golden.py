@@ -12,9 +12,10 @@ from pathlib import Path
 
 import pytest
 
+from mvcc_kv.cli.play import HISTORY_BYTES
 from mvcc_kv.cli.speakers import EngineSpeaker, ServerSpeaker
 from mvcc_kv.database import MemoryKeeper
-from mvcc_kv.engine import VersionedStore
+from mvcc_kv.engine import CommitHistory, VersionedStore
 from mvcc_kv.stress.script import Script, Turn, differences, parse, play, rewritten
 from tests.contract.serving import serving
 
@@ -40,7 +41,7 @@ def test_the_engine_answers_as_the_script_expects(path: Path) -> None:
 @each_script
 def test_a_server_answers_as_the_script_expects(path: Path) -> None:
     script = parse(path.read_text())
-    with serving() as address, closing(ServerSpeaker(address)) as speak:
+    with serving(_fresh_store(script)) as address, closing(ServerSpeaker(address)) as speak:
         turns = list(play(script, speak))
     _judge(script, turns)
 
@@ -52,8 +53,12 @@ def test_every_script_says_what_it_is_about_and_what_it_expects() -> None:
         assert parse(path.read_text()).expected, f"{path.name} expects something"
 
 
+def _fresh_store(script: Script) -> VersionedStore:
+    return VersionedStore(history=CommitHistory(retain_bytes=HISTORY_BYTES) if script.looks_back else None)
+
+
 def _played_on_the_engine(script: Script) -> list[Turn]:
-    store = VersionedStore()
+    store = _fresh_store(script)
     speak = EngineSpeaker(store, checkpoint=MemoryKeeper().checkpoint)
     turns = []
     for turn in play(script, speak):

@@ -20,14 +20,16 @@ MAY_IMPORT: dict[str, set[str]] = {
     "api": set(),
     "values": {"errors"},
     "retry": {"api", "errors"},
-    "database": {*BASICS, "retry"},
+    "changes": BASICS,
+    "database": {*BASICS, "changes", "mapping", "retry"},
+    "mapping": BASICS,
     "engine": BASICS,
     "protocol": BASICS,
     "durability": {*BASICS, "engine"},
     "server": {*BASICS, "engine", "protocol", "version"},
     "client": {*BASICS, "protocol", "version"},
     "stress": {*BASICS, "retry", "version"},
-    "__init__": {*BASICS, "client", "database", "durability", "engine", "retry", "version"},
+    "__init__": {*BASICS, "changes", "client", "database", "durability", "engine", "retry", "version"},
     "__main__": {"cli"},
 }
 MAY_IMPORT["cli"] = {*MAY_IMPORT, "cli"} - {"__main__"}

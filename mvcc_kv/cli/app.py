@@ -10,6 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from mvcc_kv.cli.backup import backup
+from mvcc_kv.cli.changes import changes
 from mvcc_kv.cli.delete import delete
 from mvcc_kv.cli.dump import dump
 from mvcc_kv.cli.get import get
@@ -60,6 +61,7 @@ for panel, name, command in (
     (_SAFE, "restore", restore),
     (_SAFE, "verify", verify),
     (_SAFE, "repair", repair),
+    (_LEARN, "changes", changes),
     (_LEARN, "play", play),
 ):
     app.command(name, help=_help(command), rich_help_panel=panel)(reporting(command))

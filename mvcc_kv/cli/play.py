@@ -11,6 +11,7 @@ each step that changed something draws every key's versions, newest first, `valu
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
     from mvcc_kv.engine import VersionedStore
 
 __all__ = ["play"]
+
+HISTORY_BYTES = 16 * 1024 * 1024
 
 _INDENT = 4
 _STEP_CHARACTERS_MAX = 56  # the answers of longer steps don't stand in the column
@@ -59,6 +62,8 @@ def play(
     three dashes may stand the answers expected, those that say more than Ok; if others come, they are
     shown as a diff and the exit status is 1. By default it plays on a fresh engine in memory, without a server.
 
+    A script that reads the past (HISTORY, START with "at") plays on an engine that retains it.
+
     A drawn chain lists a key's versions, newest first, as value@commit_ts; x is a deletion. Below a step, `t1 at 3`
     means that session t1 has a transaction open and reads the state after commit 3.
 
@@ -72,7 +77,7 @@ def play(
         picture: Callable[[], str] = str
         if url is None:
             speak: Speak
-            speak, store = _fresh_engine(resources)
+            speak, store = _fresh_engine(script, resources)
             if show_chains:
                 picture = _Picture(store, speak)
         else:
@@ -91,12 +96,13 @@ def _read(file: str) -> Script:
         raise
 
 
-def _fresh_engine(resources: ExitStack) -> tuple[EngineSpeaker, VersionedStore]:
+def _fresh_engine(script: Script, resources: ExitStack) -> tuple[EngineSpeaker, VersionedStore]:
     from mvcc_kv.cli.speakers import EngineSpeaker
     from mvcc_kv.database import MemoryKeeper
-    from mvcc_kv.engine import VersionedStore
+    from mvcc_kv.engine import CommitHistory, VersionedStore
 
-    store = VersionedStore()
+    history = CommitHistory(retain_bytes=HISTORY_BYTES) if script.looks_back else None
+    store = VersionedStore(time_us=lambda: time.time_ns() // 1000, history=history)
     speak = EngineSpeaker(store, checkpoint=MemoryKeeper().checkpoint)
     resources.callback(speak.close)
     return speak, store

@@ -19,7 +19,7 @@ __all__ = ["CommandCompleter", "new_prompt"]
 
 _LEAVING = "exit"
 _KEYBOARD = "Tab completes, Up and Ctrl-R go back in the history, Ctrl-D leaves"
-_WITH_KEY = ("GET", "PUT", "DEL")
+_WITH_KEY = ("GET", "PUT", "DEL", "HISTORY")
 
 
 class CommandCompleter(Completer):

@@ -16,6 +16,7 @@ import typer
 from mvcc_kv.api import TransactionOptions
 from mvcc_kv.durability import DataDirectory
 from mvcc_kv.engine import VersionedStore
+from mvcc_kv.engine.history import CommitHistory, retained_history
 from mvcc_kv.errors import Error
 from mvcc_kv.server import Listeners, Server, Settings
 from mvcc_kv.server.logs import LogFormat, configure, event
@@ -36,6 +37,7 @@ def _option(name: str, help_text: str, panel: str, **more: Any) -> Any:
 
 
 _WHERE, _ASK, _HOLD, _DISK, _LOG = "Where", "What a client may ask for", "What a client may hold", "Disk", "Logs"
+_KEEP, _FEED = "What is kept of the past", "The change feed"
 
 
 def serve(
@@ -68,6 +70,26 @@ def serve(
             _DISK,
         ),
     ] = _DEFAULTS.fsync,
+    retain_seconds: Annotated[
+        float,
+        _option(
+            "--retain-seconds",
+            "Keep what commits of the last so many seconds changed, for reads in the past; of 256 MiB at most, unless "
+            "--retain-bytes says otherwise. 0: as --retain-bytes says, or nothing.",
+            _KEEP,
+            min=0,
+        ),
+    ] = _DEFAULTS.retain_seconds,
+    retain_bytes: Annotated[
+        int,
+        _option(
+            "--retain-bytes",
+            "Keep what the last commits changed as far as so much memory reaches, however old. "
+            "0: as --retain-seconds says, or nothing.",
+            _KEEP,
+            min=0,
+        ),
+    ] = _DEFAULTS.retain_bytes,
     max_transaction_bytes: Annotated[
         int,
         _option("--max-transaction-bytes", "A transaction's commands, or a single command, in bytes.", _ASK, min=16),
@@ -117,6 +139,40 @@ def serve(
     output_max_bytes: Annotated[
         int, _option("--output-max-bytes", "A client that leaves more replies unread is disconnected.", _HOLD, min=1)
     ] = _DEFAULTS.output_max_bytes,
+    max_read_set_bytes: Annotated[
+        int,
+        _option(
+            "--max-read-set-bytes",
+            "What remembering a serializable transaction's reads may take; the read past it is refused.",
+            _HOLD,
+            min=1024,
+        ),
+    ] = _DEFAULTS.max_read_set_bytes,
+    max_pinned_bytes: Annotated[
+        int,
+        _option(
+            "--max-pinned-bytes",
+            "Old versions that open transactions may keep alive; past it the oldest snapshot is ended. 0: no limit.",
+            _HOLD,
+            min=0,
+        ),
+    ] = _DEFAULTS.max_pinned_bytes,
+    feed_heartbeat_s: Annotated[
+        float,
+        _option(
+            "--feed-heartbeat-s", "A change feed that is silent says where it is so often; 0: never.", _FEED, min=0
+        ),
+    ] = _DEFAULTS.feed_heartbeat_s,
+    changes_buffer_bytes: Annotated[
+        int,
+        _option(
+            "--changes-buffer-bytes",
+            "How much of the last commits is kept, from the first CHANGES on, for consumers that fall behind or come "
+            "back.",
+            _FEED,
+            min=0,
+        ),
+    ] = _DEFAULTS.changes_buffer_bytes,
     stop_grace_s: Annotated[
         float, _option("--stop-grace-s", "How long a stop waits for clients to read their replies.", _HOLD, min=0)
     ] = _DEFAULTS.stop_grace_s,
@@ -153,9 +209,15 @@ def serve(
         commands_per_turn=commands_per_turn,
         output_high_bytes=output_high_bytes,
         output_max_bytes=output_max_bytes,
+        max_read_set_bytes=max_read_set_bytes,
+        max_pinned_bytes=max_pinned_bytes,
+        feed_heartbeat_s=feed_heartbeat_s,
+        changes_buffer_bytes=changes_buffer_bytes,
         fsync=fsync,
         checkpoint_interval_s=checkpoint_interval_s,
         checkpoint_log_bytes=checkpoint_log_bytes,
+        retain_seconds=retain_seconds,
+        retain_bytes=retain_bytes,
         stop_grace_s=stop_grace_s,
     )
     sys.exit(run(settings, None if in_memory else data_dir or "data"))
@@ -177,12 +239,18 @@ def run(settings: Settings, data_dir: str | None) -> int:
         try:
             listeners = Listeners(settings)
             resources.callback(listeners.close)
-            store = VersionedStore(time_us=lambda: time.time_ns() // 1000)
+            history = retained_history(settings.retain_seconds, settings.retain_bytes)
+            store = VersionedStore(
+                time_us=lambda: time.time_ns() // 1000,
+                history=history,
+                read_set_bytes_max=settings.max_read_set_bytes,
+                pinned_bytes_max=settings.max_pinned_bytes,
+            )
             kept: dict[str, Any] = {}
             if data_dir is not None:
                 directory = DataDirectory.open(data_dir)
                 resources.callback(directory.close)
-                kept = _load(directory, store)
+                kept = _load(directory, store, history)
                 resources.callback(kept["log"].close)
             listeners.listen()
         except Error as error:
@@ -198,13 +266,13 @@ def run(settings: Settings, data_dir: str | None) -> int:
             signal.set_wakeup_fd(-1)
 
 
-def _load(directory: DataDirectory, store: VersionedStore) -> dict[str, Any]:
-    """Fill the store with what the directory holds; what the server needs to keep it there."""
+def _load(directory: DataDirectory, store: VersionedStore, history: CommitHistory | None) -> dict[str, Any]:
+    """Fill the store and its history with what the directory holds; what the server needs to keep it there."""
 
     def progress(commits: int) -> None:
         event(logging.INFO, "recovering", commits_replayed=commits)
 
-    recovered = directory.recover(progress)
+    recovered = directory.recover(progress, history)
     recovery = recovered.recovery
     store.restore(recovered.commit_ts, recovered.items, recovery.tokens)
     event(
@@ -214,9 +282,17 @@ def _load(directory: DataDirectory, store: VersionedStore) -> dict[str, Any]:
         keys=len(recovered.items),
         commit_ts=recovered.commit_ts,
         commits_replayed=recovery.commits_replayed,
+        **({} if history is None else {"oldest_ts": history.base_ts}),
     )
     if recovery.torn is not None:
         event(logging.WARNING, "dropped an unfinished tail", at=str(recovery.torn), bytes=recovery.torn.dropped_bytes)
+    if recovery.history_lost is not None:
+        event(
+            logging.WARNING,
+            "some of the past is lost, and no data",
+            at=str(recovery.history_lost),
+            oldest_ts=recovery.history_lost.commits[1],
+        )
     if recovery.is_log_missing:
         event(logging.WARNING, "no log beside the checkpoint: commits after it, if there were any, are not here")
     log = directory.begin_log(recovered)

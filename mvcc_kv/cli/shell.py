@@ -202,7 +202,7 @@ def interact(target: Target, ask: Ask, store: Store) -> int:
 def keys_like(store: Store, prefix: str) -> list[str]:
     """Some keys that begin with `prefix`; none if the store can't say."""
     try:
-        page = store.scan(KeyRange(prefix.encode()), limit=COMPLETIONS_MAX)
+        page = store.scan(KeyRange(prefix.encode()), limit=COMPLETIONS_MAX, keys_only=True)
     except (Error, UnicodeEncodeError):
         return []
     return [key.decode() for key, _ in page.items]

@@ -20,13 +20,20 @@ from mvcc_kv.server.settings import Settings
 
 __all__ = ["EngineSpeaker", "ServerSpeaker"]
 
-_TOO_MANY = error_reply(
-    BadRequestError("BACKUP answers with many lines, and one is wanted here; `mvcc-kv backup` writes them to a file")
-).rstrip(b"\n")
+_TOO_MANY = {
+    verb: error_reply(BadRequestError(f"{verb} answers with many lines, and one is wanted here; {instead}")).rstrip(
+        b"\n"
+    )
+    for verb, instead in (
+        ("BACKUP", "`mvcc-kv backup` writes them to a file"),
+        ("CHANGES", "`mvcc-kv changes` prints them"),
+    )
+}
 
 
-def _has_many_replies(command: str) -> bool:
-    return verb_of(command.encode(errors="replace")) == "BACKUP"
+def _refusal(command: str) -> bytes | None:
+    """What is answered to a command with many replies, in place of them."""
+    return _TOO_MANY.get(verb_of(command.encode(errors="replace")))
 
 
 class ServerSpeaker:
@@ -39,8 +46,9 @@ class ServerSpeaker:
 
     def __call__(self, name: str, command: str) -> bytes:
         """The reply line. Raises `UnavailableError` when the connection is lost; the next command makes a new one."""
-        if _has_many_replies(command):
-            return _TOO_MANY
+        refusal = _refusal(command)
+        if refusal is not None:
+            return refusal
         try:
             reply = self._connection(name).ask(command.encode(errors="surrogateescape"))
         except Error:
@@ -89,8 +97,9 @@ class EngineSpeaker:
 
     def __call__(self, name: str, command: str) -> bytes:
         """The reply line."""
-        if _has_many_replies(command):
-            return _TOO_MANY
+        refusal = _refusal(command)
+        if refusal is not None:
+            return refusal
         session = self._sessions.get(name) or self._begin(name)
         reply = session.execute(command.encode(errors="surrogateescape"))
         if reply is None:
@@ -120,7 +129,7 @@ class EngineSpeaker:
             clock=time.monotonic,
             max_transaction_bytes=self._max_transaction_bytes,
         )
-        session = self._sessions[name] = Session(services, self._late.append)
+        session = self._sessions[name] = Session(services, self._late.append, client=name)
         return session
 
     def _answer_with_checkpoint(self, answer: Callable[[int | Error], None]) -> None:

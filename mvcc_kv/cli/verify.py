@@ -72,6 +72,13 @@ def _told(segment: SegmentReport) -> str:
             return f"whole, {held}, but what comes before it is missing"
         case "not needed":
             return f"{held}, not needed any more"
+        case "history":
+            return f"ok, {held}, kept for reads in the past"
+        case "damaged history":
+            return (
+                f"DAMAGED HISTORY: it breaks off at byte {segment.offset}, after {commits}. No data is lost, but the "
+                f"next start lets go of the past up to there"
+            )
     return f"ok, {held}"
 
 

@@ -4,6 +4,7 @@
     connection.py   one socket and its deadlines around a core
     pool.py         connections kept for the next use, at most so many at once
     inquiry.py      asking what became of a commit whose reply was lost
+    changes.py      following a server's commits, on a connection of its own
     store.py        `RemoteStore` and `RemoteTransaction`: what a lost connection means at each point
 
 `mvcc_kv.connect` puts a `Database` over it.

@@ -113,6 +113,11 @@ class Connection:
         """Whether it is open, everything was answered, and nothing else came."""
         return self._closed_because is None and self._conversation.is_idle
 
+    @property
+    def notice(self) -> str:
+        """What the last reply that was no error said to people beside its result."""
+        return self._conversation.notice
+
     def is_alive(self) -> bool:
         """Whether the peer has neither closed it nor said anything unasked. One system call."""
         if not self.is_reusable:
@@ -139,6 +144,30 @@ class Connection:
             return decode(_result(replies[-1]))
         except GarbageError as error:
             raise self._lost(error) from None
+
+    def follow(self, command: bytes) -> None:
+        """Begin with a command whose replies have no end, and which is this connection's last; `hear` gives them."""
+        self._conversation.follow(command)
+
+    def hear(self, timeout_s: float) -> list[msgspec.Raw]:
+        """The replies that have come since, after a wait of so long at most for the first one of them.
+
+        Raises the error if one of them is one; or `ConnectionLostError`, and then it was the end.
+        """
+        try:
+            self._turn(time.monotonic() + timeout_s)
+        except (OSError, GarbageError) as error:
+            raise self._ended(error) from error
+        except BaseException:
+            self.close("it was cut short")
+            raise
+        replies = self._conversation.take_replies()
+        _raise_first(replies)
+        return [_result(reply) for reply in replies]
+
+    def lose(self, error: Exception) -> ConnectionLostError:
+        """Close it because of the error; the loss, for raising."""
+        return self._lost(error)
 
     def close(self, because: str = "it was closed") -> None:
         """Close it. Calling it again does nothing."""

@@ -15,21 +15,36 @@ server counts their bytes. A value goes out and comes back as the text it is: `1
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, TypeVar
+from datetime import datetime
+from typing import Any, NamedTuple, TypeVar
 
 import msgspec
 
-from mvcc_kv.api import KeyRange, Page, TransactionOptions
+from mvcc_kv.api import (
+    CommittedWrites,
+    Isolation,
+    KeyRange,
+    KeyVersion,
+    OpenTransaction,
+    Page,
+    TransactionOptions,
+    VersionPage,
+)
 from mvcc_kv.errors import BadRequestError, Error, error_from_result
-from mvcc_kv.values import json_string
+from mvcc_kv.values import json_string, microseconds
 
 __all__ = [
     "Conversation",
+    "FeedLine",
     "GarbageError",
     "Reply",
+    "decode_feed_line",
+    "encode_add",
+    "encode_changes",
     "encode_command",
     "encode_delete",
     "encode_get",
+    "encode_history",
     "encode_put",
     "encode_scan",
     "encode_start",
@@ -52,7 +67,7 @@ class _ReplyLine(msgspec.Struct):
 
 class _Item(msgspec.Struct):
     key: str
-    value: msgspec.Raw
+    value: msgspec.Raw = msgspec.Raw()  # empty where only keys were asked for
 
 
 class _Items(msgspec.Struct):
@@ -60,20 +75,79 @@ class _Items(msgspec.Struct):
     next: str | None
 
 
+class _Version(msgspec.Struct):
+    commit_ts: int
+    time: datetime | None = None
+    label: str | None = None
+    deleted: bool = False
+    value: msgspec.Raw = msgspec.Raw(b"null")
+
+
+class _Versions(msgspec.Struct):
+    versions: list[_Version]
+    next: int | None
+    oldest_ts: int
+
+
+class _Opened(msgspec.Struct):
+    id: int = msgspec.field(name="transaction")
+    age_s: float
+    start_ts: int
+    isolation: Isolation
+    read_only: bool
+    label: str | None
+    client: str | None
+    keys_written: int
+    read_set_bytes: int
+    pinned_bytes: int
+
+
+class _AllOpened(msgspec.Struct):
+    transactions: list[_Opened]
+
+
+class _Change(msgspec.Struct):
+    key: str
+    value: msgspec.Raw = msgspec.Raw(b"")
+    deleted: bool = False
+
+
+class _FeedLine(msgspec.Struct):
+    ts: int | None = None
+    commit_ts: int | None = None
+    time: datetime | None = None
+    label: str | None = None
+    changes: list[_Change] = []
+    resync_at: int | None = None
+
+
+class FeedLine(NamedTuple):
+    """A line of a change feed: how far it is now, and the commit that it tells of; or that commits are `lost`."""
+
+    ts: int
+    commit: CommittedWrites | None = None
+    lost: bool = False
+
+
 class Conversation:
-    """What was said on one connection, and what is still awaited."""
+    """What was said on one connection, and what is still awaited.
+
+    `notice` is what the last Ok said to people beside its result; mostly nothing.
+    """
 
     def __init__(self) -> None:
         self.unsent = bytearray()
+        self.notice = ""
         self._received = bytearray()
         self._searched = 0
         self._replies: list[Reply] = []
         self._awaited = 0
+        self._is_following = False
 
     @property
     def is_idle(self) -> bool:
         """Whether everything was sent and answered, and nothing else came."""
-        return not (self._awaited or self.unsent or self._received)
+        return not (self._awaited or self.unsent or self._received or self._is_following)
 
     @property
     def is_answered(self) -> bool:
@@ -84,6 +158,11 @@ class Conversation:
         """Queue the commands; each will have one reply."""
         self.unsent += b"".join(commands)
         self._awaited += len(commands)
+
+    def follow(self, command: bytes) -> None:
+        """Queue a command whose replies have no end; it is the last one of this conversation."""
+        self.unsent += command
+        self._is_following = True
 
     def sent(self, count_bytes: int) -> None:
         """The socket took the first `count_bytes` of `unsent`."""
@@ -108,23 +187,26 @@ class Conversation:
         """Raise AssertionError if the counts don't fit together."""
         assert self._awaited >= 0, "more replies than commands"
         assert b"\n" not in self._received, "a whole line was left lying"
-        assert not self.unsent or self._awaited, "something unsent, but nothing awaited"
+        assert not self.unsent or self._awaited or self._is_following, "something unsent, but nothing awaited"
 
     def _accept(self, line: bytes) -> None:
-        if self._awaited == 0:
+        if self._awaited == 0 and not self._is_following:
             raise GarbageError(f"a reply that nobody asked for: {_excerpt(line)}")
-        self._replies.append(_decode_reply(line))
-        self._awaited -= 1
+        reply, self.notice = _decode_reply(line)
+        self._replies.append(reply)
+        if not self._is_following:
+            self._awaited -= 1
 
 
-def _decode_reply(line: bytes) -> Reply:
+def _decode_reply(line: bytes) -> tuple[Reply, str]:
+    """The reply, and what an Ok says beside it."""
     try:
         line.decode()  # once, because what a Raw skips over is not checked
         reply = _decode_line(line)
         if reply.status == "Ok":
-            return reply.result
+            return reply.result, reply.message
         if reply.status == "Error":
-            return error_from_result(_decode_evidence(reply.result), reply.message)
+            return error_from_result(_decode_evidence(reply.result), reply.message), ""
     except (msgspec.MsgspecError, UnicodeDecodeError):
         pass
     raise GarbageError(f"no reply of this protocol: {_excerpt(line)}")
@@ -137,7 +219,10 @@ def _excerpt(line: bytes) -> str:
 _decode_line = msgspec.json.Decoder(_ReplyLine).decode
 _decode_evidence = msgspec.json.Decoder(dict[str, Any]).decode
 _decode_item = msgspec.json.Decoder(_Item).decode
+_decode_feed_line = msgspec.json.Decoder(_FeedLine).decode
 _decode_items = msgspec.json.Decoder(_Items).decode
+_decode_versions = msgspec.json.Decoder(_Versions).decode
+_decode_opened = msgspec.json.Decoder(_AllOpened).decode
 _encode_members = msgspec.json.Encoder().encode
 
 
@@ -164,8 +249,8 @@ def encode_start(options: TransactionOptions) -> bytes:
     return encode_command("START", **{name: it for name, it in members.items() if it != getattr(default, name)})
 
 
-def encode_get(key: bytes) -> bytes:
-    return b'GET {"key":%s}\n' % json_string(key)
+def encode_get(key: bytes, *, tracked: bool = True) -> bytes:
+    return b'GET {"key":%s%s}\n' % (json_string(key), b"" if tracked else b',"snapshot":true')
 
 
 def encode_put(key: bytes, value: bytes, token: str | None = None) -> bytes:
@@ -186,11 +271,20 @@ def encode_delete(key: bytes, token: str | None = None) -> bytes:
     return b'DEL {"key":%s%s}\n' % (json_string(key), _id(token))
 
 
+def encode_add(key: bytes, by: bytes, token: str | None = None) -> bytes:
+    r"""ADD of a JSON number.
+
+    >>> encode_add(b"hits", b"2")
+    b'ADD {"key":"hits","by":2}\n'
+    """
+    return b'ADD {"key":%s,"by":%s%s}\n' % (json_string(key), by, _id(token))
+
+
 def _id(token: str | None) -> bytes:
     return b"" if token is None else b',"id":"%s"' % token.encode()
 
 
-def encode_scan(keys: KeyRange, *, limit: int, reverse: bool) -> bytes:
+def encode_scan(keys: KeyRange, *, limit: int, reverse: bool, keys_only: bool = False, tracked: bool = True) -> bytes:
     r"""SCAN of a range, with the members that are not the default.
 
     >>> encode_scan(KeyRange(prefix=b"user:"), limit=10, reverse=True)
@@ -206,7 +300,37 @@ def encode_scan(keys: KeyRange, *, limit: int, reverse: bool) -> bytes:
     members["limit"] = limit
     if reverse:
         members["reverse"] = True
+    if keys_only:
+        members["keys_only"] = True
+    if not tracked:
+        members["snapshot"] = True
     return encode_command("SCAN", **members)
+
+
+def encode_history(key: bytes, *, limit: int, before_ts: int | None, tracked: bool = True) -> bytes:
+    r"""HISTORY of a key, with the members that are not the default.
+
+    >>> encode_history(b"a", limit=10, before_ts=41)
+    b'HISTORY {"key":"a","limit":10,"before":41}\n'
+    """
+    members: dict[str, Any] = {"key": key.decode(), "limit": limit}
+    if before_ts is not None:
+        members["before"] = before_ts
+    if not tracked:
+        members["snapshot"] = True
+    return encode_command("HISTORY", **members)
+
+
+def encode_changes(prefix: bytes, from_ts: int | None) -> bytes:
+    r"""CHANGES, with the members that are not the default.
+
+    >>> encode_changes(b"user:", 41), encode_changes(b"", None)
+    (b'CHANGES {"prefix":"user:","from":41}\n', b'CHANGES {}\n')
+    """
+    members: dict[str, Any] = {"prefix": prefix.decode()} if prefix else {}
+    if from_ts is not None:
+        members["from"] = from_ts
+    return encode_command("CHANGES", **members)
 
 
 def decode_value_text(result: msgspec.Raw) -> bytes:
@@ -219,6 +343,37 @@ def decode_page(result: msgspec.Raw) -> Page:
     found = _decoded(_decode_items, result)
     items = [(item.key.encode(), bytes(item.value)) for item in found.items]
     return Page(items, None if found.next is None else found.next.encode())
+
+
+def decode_versions(result: msgspec.Raw) -> VersionPage:
+    """The page in the result of a HISTORY."""
+    found = _decoded(_decode_versions, result)
+    return VersionPage([_version(it) for it in found.versions], found.next, found.oldest_ts)
+
+
+def _version(it: _Version) -> KeyVersion:
+    time_us = None if it.time is None else microseconds(it.time)
+    return KeyVersion(it.commit_ts, None if it.deleted else bytes(it.value), time_us, it.label)
+
+
+def decode_transactions(result: msgspec.Raw) -> list[OpenTransaction]:
+    """The open transactions in the result of a TRANSACTIONS."""
+    found = _decoded(_decode_opened, result).transactions
+    return [OpenTransaction(**msgspec.structs.asdict(it)) for it in found]
+
+
+def decode_feed_line(result: msgspec.Raw) -> FeedLine:
+    """The line of a change feed in a result of CHANGES."""
+    line = _decoded(_decode_feed_line, result)
+    if line.commit_ts is not None:
+        time_us = 0 if line.time is None else microseconds(line.time)
+        writes = tuple((it.key.encode(), None if it.deleted else bytes(it.value)) for it in line.changes)
+        return FeedLine(line.commit_ts, CommittedWrites(line.commit_ts, time_us, line.label, writes))
+    if line.resync_at is not None:
+        return FeedLine(line.resync_at, lost=True)
+    if line.ts is not None:
+        return FeedLine(line.ts)
+    raise GarbageError(f"no line of a change feed: {_excerpt(bytes(result))}")
 
 
 def decode_member(result: msgspec.Raw, name: str) -> int:

@@ -58,6 +58,11 @@ class ConnectionPool:
         if self._closed:
             self._drop_idle()
 
+    def dial(self) -> Connection:
+        """A connection beside the pool's, which the caller closes. Raises what dialling raises."""
+        self._must_be_open()
+        return self._dial()
+
     def lease(self) -> Lease:
         """A connection as `acquire` gives it, or whatever takes its place, until the end of a `with` block."""
         return Lease(self, self.acquire())
@@ -86,6 +91,10 @@ class ConnectionPool:
             ) from None
         if self._closed:
             self._permits.put(None)
+        self._must_be_open()
+
+    def _must_be_open(self) -> None:
+        if self._closed:
             raise UnavailableError("this client was closed; connect again", retryable=False)
 
     def _reuse(self) -> Connection | None:

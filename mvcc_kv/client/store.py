@@ -2,13 +2,13 @@
 
 What a lost connection means, by where it struck:
 
-    begin, get, scan, stats    nothing was applied: UnavailableError, retryable. Outside a
+    begin, get, scan, ...      nothing was applied: UnavailableError, retryable. Outside a
                                transaction, and for begin, one new connection is tried first
     anything in a transaction  the same: the server rolls back whoever disconnects
     COMMIT of writes,          nothing was applied while its first byte wasn't handed to the socket. From then on
-    PUT and DEL by themselves  only the server can tell, and is asked on a new connection: see inquiry.py
+    PUT, DEL, ADD by themselves only the server can tell, and is asked on a new connection: see inquiry.py
 
-A transaction's puts need no answer, so they wait here and go out with the next command that does, in one
+A transaction's puts and adds need no answer, so they wait here and go out with the next command that does, in one
 round trip (past `UNSENT_MAX_BYTES` they go out by themselves). Their refusals arrive there too: it is the next
 get, delete, scan or commit that raises a put's `LimitExceededError`, the first refusal and not what followed.
 """
@@ -21,16 +21,21 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from mvcc_kv.api import KeyRange, Page, TransactionOptions
+from mvcc_kv.api import KeyRange, OpenTransaction, Page, TransactionOptions, VersionPage
+from mvcc_kv.client.changes import FeedTimeouts, RemoteChanges
 from mvcc_kv.client.connection import Address, Connection, ConnectionLostError, nothing
 from mvcc_kv.client.core import (
     decode_member,
     decode_object,
     decode_page,
+    decode_transactions,
     decode_value_text,
+    decode_versions,
+    encode_add,
     encode_command,
     encode_delete,
     encode_get,
+    encode_history,
     encode_put,
     encode_scan,
     encode_start,
@@ -43,6 +48,9 @@ from mvcc_kv.errors import (
     KeyNotFoundError,
     NoTransactionError,
     ReadOnlyError,
+    SnapshotGoneError,
+    TransactionDoomedError,
+    TransactionTimeoutError,
     UnavailableError,
 )
 
@@ -56,9 +64,12 @@ KNOWN_TS_AGE_MAX_S = 1.0
 class RemoteStore:
     """A server's store. Satisfies `api.Store` and `api.Keeper`. Thread-safe."""
 
-    def __init__(self, pool: ConnectionPool, patience: Patience | None = None) -> None:
+    def __init__(
+        self, pool: ConnectionPool, patience: Patience | None = None, feed_timeouts: FeedTimeouts | None = None
+    ) -> None:
         self._pool = pool
         self._patience = patience or Patience()
+        self._feed_timeouts = feed_timeouts or FeedTimeouts()
         self._known_ts = 0  # a commit that the server has told of
         self._known_at_s = 0.0
 
@@ -83,7 +94,8 @@ class RemoteStore:
             connect_timeout_s=connect_timeout_s,
             timeout_s=timeout_s,
         )
-        store = cls(ConnectionPool(dial, connections_max=connections_max, wait_s=connect_timeout_s), patience)
+        pool = ConnectionPool(dial, connections_max=connections_max, wait_s=connect_timeout_s)
+        store = cls(pool, patience, FeedTimeouts(connect_timeout_s, timeout_s))
         try:
             store.stats()  # unlike PING, it needs the login
         except BaseException:
@@ -100,23 +112,57 @@ class RemoteStore:
 
     def put(self, key: bytes, value: bytes) -> None:
         """Write and commit, once. Raises `CommitUnknownError` if the connection is lost and the server stays away."""
-        self._committing(partial(encode_put, key, value))
+        self._committing(partial(encode_put, key, value), nothing)
 
     def delete(self, key: bytes) -> bool:
         """Delete and commit, once; whether the key was there. Raises `CommitUnknownError` as `put` does."""
         try:
-            self._committing(partial(encode_delete, key))
+            self._committing(partial(encode_delete, key), nothing)
         except KeyNotFoundError:
             return False
         return True
 
-    def scan(self, keys: KeyRange, *, limit: int, reverse: bool = False) -> Page:
+    def add(self, key: bytes, by: bytes) -> bytes:
+        """Add and commit, once; the key's number then. Raises `CommitUnknownError` as `put` does.
+
+        If it was applied and only its reply was lost, the number is what the key holds when that was found out.
+        """
+        total = self._committing(partial(encode_add, key, by), decode_value_text)
+        return total if total is not None else self.get(key) or b"0"
+
+    def scan(self, keys: KeyRange, *, limit: int, reverse: bool = False, keys_only: bool = False) -> Page:
         """Up to `limit` items of the range, from one snapshot."""
-        return self._repeatably(encode_scan(keys, limit=limit, reverse=reverse), decode_page)
+        return self._repeatably(encode_scan(keys, limit=limit, reverse=reverse, keys_only=keys_only), decode_page)
+
+    def history(self, key: bytes, *, limit: int, before_ts: int | None = None) -> VersionPage:
+        """Up to `limit` of the key's versions, newest first."""
+        return self._repeatably(encode_history(key, limit=limit, before_ts=before_ts), decode_versions)
+
+    def changes(self, prefix: bytes = b"", from_ts: int | None = None) -> RemoteChanges:
+        """The commits after `from_ts`, from now on if it is None; on a connection beside the others.
+
+        Raises `SnapshotGoneError` (evidence `oldest_ts`) if they aren't kept any more, `BadRequestError` for a
+        timestamp in the future.
+        """
+        return RemoteChanges(self._pool.dial, prefix, from_ts, timeouts=self._feed_timeouts, patience=self._patience)
 
     def begin(self, options: TransactionOptions) -> RemoteTransaction:
         """A new transaction, on a connection of its own until it is over."""
         return _again_if_lost(partial(self._begin, options))
+
+    def transactions(self) -> list[OpenTransaction]:
+        """The server's open transactions, the oldest snapshot first, as far as it lists them."""
+        return self._repeatably(b"TRANSACTIONS\n", decode_transactions)
+
+    def kill(self, transaction_id: int) -> bool:
+        """Have a transaction rolled back; whether one of that id was open."""
+        try:
+            self._once(encode_command("KILL", transaction=transaction_id), nothing)
+        except BadRequestError as error:
+            if "transaction" not in error.evidence:
+                raise
+            return False
+        return True
 
     def stats(self) -> dict[str, Any]:
         """The server's STATS."""
@@ -152,8 +198,11 @@ class RemoteStore:
     def _repeatably(self, command: bytes, decode: Callable[[msgspec.Raw], T]) -> T:
         return _again_if_lost(partial(self._once, command, decode))
 
-    def _committing(self, encode: Callable[[str], bytes]) -> None:
-        """Have the command that `encode` makes for a token executed, once; if its reply is lost, find out."""
+    def _committing(self, encode: Callable[[str], bytes], decode: Callable[[msgspec.Raw], T]) -> T | None:
+        """Have the command that `encode` makes for a token executed, once; its result.
+
+        If the reply is lost, find out: None if it was executed.
+        """
         after_ts = self._fresh_ts()
         until_s: float | None = None
         lease = self._pool.lease()
@@ -162,15 +211,14 @@ class RemoteStore:
                 token = self._patience.new_token()
                 command = encode(token)
                 try:
-                    connection.request([command], nothing)
-                    return
+                    return connection.request([command], decode)
                 except UnavailableError as error:
                     if not _is_in_doubt(error, command):
                         raise
                     lost = error
                 until_s = until_s or self._patience.now() + self._patience.timeout_s
                 if Inquiry(token, after_ts, self._patience).commit_ts(lease, lost, until_s=until_s) is not None:
-                    return
+                    return None
                 if not isinstance(lost, ConnectionLostError) or self._patience.now() >= until_s:
                     raise _not_applied(lost) from lost
                 connection = lease.renewed()
@@ -201,22 +249,30 @@ class RemoteTransaction:
         self.start_ts = start_ts
         self.commit_ts: int | None = None
 
-    def get(self, key: bytes) -> bytes | None:
+    @property
+    def is_doomed(self) -> bool:
+        """Whether it has lost already, or was ended by the server. Costs a round trip."""
+        try:
+            return self._ask(b"PING\n", lambda _: bool(self._connection().notice))
+        except (SnapshotGoneError, TransactionDoomedError, TransactionTimeoutError):
+            return True
+
+    def get(self, key: bytes, *, tracked: bool = True) -> bytes | None:
         """The value's JSON text, or None if the key has none."""
         try:
-            return self._ask(encode_get(key), decode_value_text)
+            return self._ask(encode_get(key, tracked=tracked), decode_value_text)
         except KeyNotFoundError:
             return None
 
     def put(self, key: bytes, value: bytes) -> None:
         """Buffer a write. A refusal by the server is raised by the next call that has an answer."""
         self._must_be_writable()
-        command = encode_put(key, value)
-        self._unsent.append(command)
-        self._unsent_bytes += len(command)
-        self._wrote = True
-        if self._unsent_bytes > UNSENT_MAX_BYTES:
-            self._request(self._take_unsent(), nothing)
+        self._send_later(encode_put(key, value))
+
+    def add(self, key: bytes, by: bytes) -> None:
+        """Buffer an addition. A refusal by the server is raised by the next call that has an answer."""
+        self._must_be_writable()
+        self._send_later(encode_add(key, by))
 
     def delete(self, key: bytes) -> bool:
         """Delete the key in this transaction; whether it was there."""
@@ -228,9 +284,16 @@ class RemoteTransaction:
             return False
         return True
 
-    def scan(self, keys: KeyRange, *, limit: int, reverse: bool = False) -> Page:
+    def scan(
+        self, keys: KeyRange, *, limit: int, reverse: bool = False, keys_only: bool = False, tracked: bool = True
+    ) -> Page:
         """Up to `limit` items of the range, own writes among them."""
-        return self._ask(encode_scan(keys, limit=limit, reverse=reverse), decode_page)
+        command = encode_scan(keys, limit=limit, reverse=reverse, keys_only=keys_only, tracked=tracked)
+        return self._ask(command, decode_page)
+
+    def history(self, key: bytes, *, limit: int, before_ts: int | None = None, tracked: bool = True) -> VersionPage:
+        """Up to `limit` of the key's versions in the snapshot, newest first."""
+        return self._ask(encode_history(key, limit=limit, before_ts=before_ts, tracked=tracked), decode_versions)
 
     def commit(self) -> int:
         """Apply all writes at once; their commit_ts (start_ts if there were none). It is over then, come what may.
@@ -280,14 +343,21 @@ class RemoteTransaction:
             connection.close("its transaction was forgotten")
             self._lease.end()
 
-    def _ask(self, command: bytes, decode: Callable[[msgspec.Raw], T]) -> T:
-        return self._request([*self._take_unsent(), command], decode)
+    def _send_later(self, command: bytes) -> None:
+        self._unsent.append(command)
+        self._unsent_bytes += len(command)
+        self._wrote = True
+        if self._unsent_bytes > UNSENT_MAX_BYTES:
+            self._connection().request(self._take_unsent(), nothing)
 
-    def _request(self, commands: list[bytes], decode: Callable[[msgspec.Raw], T]) -> T:
+    def _ask(self, command: bytes, decode: Callable[[msgspec.Raw], T]) -> T:
+        return self._connection().request([*self._take_unsent(), command], decode)
+
+    def _connection(self) -> Connection:
         connection = self._lease.connection
         if connection is None:
             raise NoTransactionError("this transaction is over; begin another one")
-        return connection.request(commands, decode)
+        return connection
 
     def _take_unsent(self) -> list[bytes]:
         unsent, self._unsent, self._unsent_bytes = self._unsent, [], 0

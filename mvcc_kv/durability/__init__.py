@@ -7,6 +7,7 @@
     log.py          the write-ahead log: batches of commits, segments that come and go
     flushing.py     group commit, for embedded use; a server's is in server/commits.py
     recovery.py     what the log says happened after the checkpoint, and whether it can be believed
+    retention.py    what it says happened before that, where history is retained
     inspection.py   verify, repair and restore
     replacing.py    a directory's content replaced, in steps that can be finished later
     backup.py       checkpoint files that are written and read elsewhere

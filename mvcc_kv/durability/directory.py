@@ -35,6 +35,8 @@ from mvcc_kv.durability.log import Log
 from mvcc_kv.durability.records import Commit, segment_ts
 from mvcc_kv.durability.recovery import Recovery, read_log
 from mvcc_kv.durability.replacing import unfinished
+from mvcc_kv.durability.retention import HistoryReader
+from mvcc_kv.engine.history import CommitHistory
 from mvcc_kv.engine.outcomes import CommitOutcomes
 from mvcc_kv.errors import DataDirectoryError, UnavailableError
 
@@ -49,6 +51,7 @@ class Recovered(NamedTuple):
     commit_ts: int
     items: list[tuple[bytes, bytes]]
     recovery: Recovery
+    history: CommitHistory | None = None
 
 
 class DataDirectory:
@@ -123,10 +126,13 @@ class DataDirectory:
             **error.evidence,
         )
 
-    def recover(self, progress: Callable[[int], None] = lambda commits: None) -> Recovered:
-        """The newest state that the directory holds: the checkpoint and the log after it. Changes nothing.
+    def recover(
+        self, progress: Callable[[int], None] = lambda commits: None, history: CommitHistory | None = None
+    ) -> Recovered:
+        """The newest state that the directory holds: the checkpoint and the log after it. Changes no file.
 
-        `progress` is called now and then with the number of commits replayed. Raises `DataDirectoryError`.
+        `progress` is called now and then with the number of commits replayed. `history`, which is empty, is filled with
+        all of the past that the log still has, as far as it holds that. Raises `DataDirectoryError`.
         """
         checkpoint = self.load()
         items = dict(checkpoint.items)
@@ -140,12 +146,16 @@ class DataDirectory:
             if commit_ts % _PROGRESS_COMMITS == 0:
                 progress(commit_ts - checkpoint.commit_ts)
 
-        recovery = read_log(self.path, checkpoint.commit_ts, replay, files=self.files)
-        return Recovered(recovery.end.ts, sorted(items.items()), recovery)
+        reader = None if history is None else HistoryReader(history, checkpoint.commit_ts, items)
+        recovery = read_log(self.path, checkpoint.commit_ts, replay, files=self.files, history=reader)
+        return Recovered(recovery.end.ts, sorted(items.items()), recovery, history)
 
     def begin_log(self, recovered: Recovered) -> Log:
-        """The log, ready to go on where `recovered` ends, in a new segment. Raises `UnavailableError`."""
-        log = Log(self.path, recovered.recovery.end, files=self.files)
+        """The log, ready to go on where `recovered` ends, in a new segment; it keeps what `recovered.history` does.
+
+        Raises `UnavailableError`.
+        """
+        log = Log(self.path, recovered.recovery.end, files=self.files, history=recovered.history)
         outcomes = CommitOutcomes()  # of all in the log, those that are to be kept
         outcomes.restore(recovered.recovery.tokens)
         try:

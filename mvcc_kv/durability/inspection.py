@@ -7,7 +7,8 @@
     repair    keeps a prefix of whole commits, 1 to 57 here, and says that 58 to 61 are lost
 
 Whether a directory is damaged is for recovery to judge, and nobody else: so `verify` finds nothing wrong exactly when
-a start would succeed. What it adds is a look into every file, also behind the first damage.
+a start would succeed. What it adds is a look into every file, also behind the first damage. In segments that are only
+kept for retained history, a damage costs reads in the past and no data: it is told of, and refuses nothing.
 
 Rules of repair, and of replacing a directory's content with a backup's:
   - What was there is moved aside, byte for byte, never removed.
@@ -25,6 +26,7 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from dataclasses import replace as replaced
 from itertools import count, zip_longest
 from typing import Literal
 
@@ -36,13 +38,16 @@ from mvcc_kv.durability.records import (
     HEADER_BYTES,
     RECORD_HEADER_BYTES,
     Commit,
+    chained_records,
     decode_header,
     find_records,
-    read_record,
+    retains_history,
     segment_ts,
 )
 from mvcc_kv.durability.recovery import read_log
 from mvcc_kv.durability.replacing import UNFINISHED_NAME, Replacement, finish, is_ours, put, replace, unfinished
+from mvcc_kv.durability.retention import HistoryReader
+from mvcc_kv.engine.history import CommitHistory
 from mvcc_kv.errors import BadRequestError, DataDirectoryError
 
 __all__ = [
@@ -61,7 +66,7 @@ __all__ = [
 
 TS_MAX = 2**63 - 1  # the log has room for 64 bits; a program that reads it may have one less
 _CLAIMED_TS = re.compile(rb'"commit_ts": *([0-9]{1,18})')
-State = Literal["ok", "torn", "not needed", "detached", "damaged"]
+State = Literal["ok", "torn", "not needed", "history", "damaged history", "detached", "damaged"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +100,9 @@ class SegmentReport:
     """A segment of the log: its whole commits from the start, and what lies behind them.
 
     "torn": what a crash left unfinished; nobody was told of it, and the next start cuts it off. "not needed": the
-    checkpoint holds all of it, and it is never read again. "detached": whole, but what it goes on from is missing.
+    checkpoint holds all of it, and it is never read again. "history": the checkpoint holds all of it, and it is kept
+    for reads in the past; a damage there costs such reads, and no data. "detached": whole, but what it goes on from is
+    missing.
     """
 
     file: str
@@ -313,13 +320,14 @@ def _free_name(names: list[str]) -> str:
 def _inspected(path: str, files: FileSystem) -> Inspection:
     checkpoint, report = _checkpoint(path, CHECKPOINT_NAME, files)
     reached = _Reached(checkpoint or Checkpoint(0, []))
+    history = HistoryReader(CommitHistory(retain_bytes=0), reached.commit_ts, {})
     damage = None
     torn: str | None = None
     is_log_missing = False
     if report is not None and report.error is not None:
         damage = Damage(report.error.removesuffix(f"; {PUT_BACK}"), report.file, is_final=report.is_newer)
     try:
-        recovery = read_log(path, reached.commit_ts, reached.replay, files=files)
+        recovery = read_log(path, reached.commit_ts, reached.replay, files=files, history=history)
         torn = None if recovery.torn is None else os.path.basename(recovery.torn.file)
         is_log_missing = recovery.is_log_missing
     except DataDirectoryError as error:
@@ -327,7 +335,9 @@ def _inspected(path: str, files: FileSystem) -> Inspection:
     begun = unfinished(path, files)
     if begun is not None:
         damage = Damage(begun.told(path))
-    segments = _segments(path, 0 if checkpoint is None else checkpoint.commit_ts, torn, damage, files)
+    checkpoint_ts = 0 if checkpoint is None else checkpoint.commit_ts
+    breaks = {os.path.basename(fault.file) for fault in history.faults}
+    segments = _segments(path, checkpoint_ts, torn, damage, breaks, files)
     best = None if damage is None or damage.is_final else _best(path, files)
     repairable_ts = None if best is None else best.commit_ts
     return Inspection(
@@ -401,37 +411,55 @@ def _checkpoint(path: str, name: str, files: FileSystem) -> tuple[Checkpoint | N
 
 
 def _segments(
-    path: str, checkpoint_ts: int, torn: str | None, damage: Damage | None, files: FileSystem
+    path: str, checkpoint_ts: int, torn: str | None, damage: Damage | None, breaks: set[str], files: FileSystem
 ) -> list[SegmentReport]:
+    """What each one is worth; `breaks`: those before the checkpoint that the next one doesn't continue."""
     reports: list[SegmentReport] = []
     names = [name for name in files.list(path) if segment_ts(name) is not None]
+    retaining = {name: _retains(path, name, files) for name in names}
     for name, following in zip_longest(names, names[1:]):
-        is_needed = following is None or (segment_ts(following) or 0) - 1 > checkpoint_ts
-        reports.append(_segment(path, name, is_needed, torn == name, damage, files))
+        following_ts = None if following is None else (segment_ts(following) or 1) - 1
+        if following_ts is None or following_ts > checkpoint_ts:
+            reports.append(_segment(path, name, torn == name, damage, files))
+        elif retaining[name] or (retaining[name] is None and any(retaining.values())):
+            state: State = "damaged history" if name in breaks else "history"
+            reports.append(_superfluous(path, name, state, following_ts, files))
+        else:
+            reports.append(_superfluous(path, name, "not needed", following_ts, files))
     return reports
 
 
-def _segment(
-    path: str, name: str, is_needed: bool, is_torn: bool, damage: Damage | None, files: FileSystem
-) -> SegmentReport:
+def _retains(path: str, name: str, files: FileSystem) -> bool | None:
+    """Whether the segment tells what its commits superseded; None if its header can't be read."""
+    with suppress(OSError, ValueError):
+        data = files.read(os.path.join(path, name))
+        return None if decode_header(data) is None else retains_history(data)
+    return None
+
+
+def _superfluous(path: str, name: str, state: State, following_ts: int, files: FileSystem) -> SegmentReport:
+    """The report of a segment that the checkpoint holds all of; the next one's base bounds the commits in it."""
+    report = _segment(path, name, False, None, files)
+    return replaced(report, state=state, bound_ts=max(report.known_ts, min(report.bound_ts, following_ts)))
+
+
+def _segment(path: str, name: str, is_torn: bool, damage: Damage | None, files: FileSystem) -> SegmentReport:
     base_ts = (segment_ts(name) or 1) - 1
     try:
         data = files.read(os.path.join(path, name))
     except OSError:
-        return SegmentReport(name, 0, "damaged" if is_needed else "not needed", None, None, 0, 0, base_ts, base_ts)
-    end_ts, chain, offset = base_ts, 0, 0
+        return SegmentReport(name, 0, "damaged", None, None, 0, 0, base_ts, base_ts)
+    end_ts, offset = base_ts, 0
     with suppress(ValueError):  # of a newer version: nothing of it is known
         header = decode_header(data)
         if header is not None and header.base_ts == base_ts:
-            chain, offset = header.base_crc, HEADER_BYTES
-    while offset and (record := read_record(data, offset)) is not None and record.chain == chain:
-        if record.commit_ts != end_ts + record.is_commit:
-            break
-        end_ts, chain, offset = record.commit_ts, record.crc, record.end
+            offset = HEADER_BYTES
+            for record in chained_records(data, header):
+                end_ts, offset = record.commit_ts, record.end
     rest = data[offset:].rstrip(b"\0")
     is_refused = damage is not None and damage.file == name
     is_damaged = damage is not None and not is_torn and (is_refused or bool(rest) or not offset)
-    state: State = "not needed" if not is_needed else "damaged" if is_damaged else "torn" if is_torn else "ok"
+    state: State = "damaged" if is_damaged else "torn" if is_torn else "ok"
     if state == "damaged" and is_refused and damage is not None and damage.offset == 0 and offset and not rest:
         state = "detached"
     first_ts, last_ts = (base_ts + 1, end_ts) if end_ts > base_ts else (None, None)

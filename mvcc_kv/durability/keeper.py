@@ -22,6 +22,7 @@ from mvcc_kv.durability.directory import DataDirectory
 from mvcc_kv.durability.files import FileSystem
 from mvcc_kv.durability.flushing import Fsync, SettlingLog
 from mvcc_kv.engine import CommitLog
+from mvcc_kv.engine.history import CommitHistory
 from mvcc_kv.errors import UnavailableError
 
 __all__ = ["DirectoryKeeper", "KeptStore", "open_directory"]
@@ -70,12 +71,16 @@ def open_directory(
     *,
     fsync: Fsync = "always",
     checkpoint_log_bytes: int = CHECKPOINT_LOG_BYTES,
+    history: CommitHistory | None = None,
     files: FileSystem | None = None,
 ) -> tuple[S, DirectoryKeeper]:
-    """A new store with the directory's content, and its keeper. Raises `DataDirectoryError`, having changed no file."""
+    """A new store with the directory's content, and its keeper. Raises `DataDirectoryError`, having changed no file.
+
+    `history`, which is empty and which the store is made with, is filled with what the directory has of the past.
+    """
     directory = DataDirectory.open(path, files)
     try:
-        recovered = directory.recover()
+        recovered = directory.recover(history=history)
         store = make_store()
         store.restore(recovered.commit_ts, recovered.items, recovered.recovery.tokens)
         log = SettlingLog(directory.begin_log(recovered), store.publish, fsync)

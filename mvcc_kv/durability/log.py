@@ -9,7 +9,7 @@
 
     at the start, and when
     a checkpoint begins          rotate()   a new segment, which keeps the tokens    (disk)
-    when it is on disk           drop()     the segments that it made superfluous    (disk)
+    when it is on disk           drop()     the segments that nobody needs any more  (disk)
 
 Whoever owns the log drives it, one step at a time, each step of the disk in whatever thread: see `server/commits.py`
 for the loop and `durability/keeper.py` for embedded use. `append` alone may be called at any time.
@@ -21,6 +21,8 @@ Rules:
     because its sync failed. A start writes that segment anew before it goes on in the next one.
   - A segment's space is set aside in advance: forcing data to disk is cheaper then, and the rest reads as zeros. Where
     there isn't so much room it is set aside in smaller steps, so a disk takes commits until it is really full.
+  - A segment is needed by what a start replays, the commits after the checkpoint, and by history, where it is retained.
+    Both begin in one, so it goes when both have moved on to a later one.
   - A failure is final. The operating system may have thrown away what it could not write, so no later sync of the file
     proves anything (see Rebello et al., "Can Applications Recover from fsync Failures?", USENIX ATC 2020): the
     log takes no more commits; what is on disk is found out by the next start.
@@ -38,7 +40,9 @@ from typing import NamedTuple
 
 from mvcc_kv.durability.files import FileSystem
 from mvcc_kv.durability.records import (
+    FORMAT_VERSION,
     HEADER_BYTES,
+    RETAINING_VERSION,
     SegmentHeader,
     encode_commit,
     encode_header,
@@ -46,7 +50,7 @@ from mvcc_kv.durability.records import (
     encode_tokens,
     segment_name,
 )
-from mvcc_kv.engine.history import Superseded
+from mvcc_kv.engine.history import CommitHistory, Superseded
 from mvcc_kv.errors import UnavailableError
 
 __all__ = ["Batch", "Log", "LogEnd", "Segment"]
@@ -58,10 +62,14 @@ _TEMPORARY_NAME = "log.wal.tmp"
 
 
 class Segment(NamedTuple):
-    """A segment on disk: the commit before it, and how many of its bytes are in use."""
+    """A segment on disk: the commit before it, and how many of its bytes are in use.
+
+    `is_sealed`: nobody has to write it anew, since it was on disk when it was followed by another, or is superfluous.
+    """
 
     base_ts: int
     used_bytes: int
+    is_sealed: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,10 +92,12 @@ class Batch(NamedTuple):
 class Log:
     """The log of one data directory. Satisfies the engine's `CommitLog`."""
 
-    def __init__(self, path: str, end: LogEnd, *, files: FileSystem) -> None:
+    def __init__(self, path: str, end: LogEnd, *, files: FileSystem, history: CommitHistory | None = None) -> None:
+        """`history`: what is retained, and so is to be found by the next start; None: nothing is."""
         self.durable_ts = end.ts
         self._path = path
         self._files = files
+        self._history = history
         self._failure: str | None = None
         self._pending: deque[tuple[int, bytes]] = deque()  # (commit_ts, body)
         self._appended_ts = end.ts
@@ -133,7 +143,7 @@ class Log:
         """
         if self._failure is not None:
             raise UnavailableError(self._failure, retryable=False)
-        body = encode_commit(writes, label, token, time_us)
+        body = encode_commit(writes, label, token, time_us, None if self._history is None else superseded)
         if commit_ts != self._appended_ts + 1:  # whoever was cut short between here and there, by Ctrl-C for one
             self.refuse(RuntimeError(f"commit {commit_ts} came after commit {self._appended_ts}"))
             raise UnavailableError(str(self._failure), retryable=False)
@@ -196,7 +206,8 @@ class Log:
             return
         else:
             self.sync()
-        header = encode_header(SegmentHeader(self._end_ts, self._end_crc))
+        version = FORMAT_VERSION if self._history is None else RETAINING_VERSION
+        header = encode_header(SegmentHeader(self._end_ts, self._end_crc), version)
         body = encode_tokens((token, ts) for token, ts in tokens if ts <= self._end_ts)
         kept, crc = encode_record(body, self._end_ts, self._end_ts, self._end_crc)
         file, allocated_bytes = self._put_in_place(self._end_ts, header + kept, ALLOCATE_BYTES)
@@ -207,8 +218,8 @@ class Log:
     def _seal(self) -> None:
         """Write the last segment of an earlier process anew, without what was cut off."""
         self._old = [segment for segment in self._old if segment.base_ts != self._end_ts]
-        if self._old and self._old[-1].used_bytes:
-            base_ts, used_bytes = self._old[-1]
+        if self._old and not self._old[-1].is_sealed:
+            base_ts, used_bytes, _ = self._old[-1]
             data = self._files.read(self._segment_path(base_ts))[:used_bytes]
             self._files.close(self._put_in_place(base_ts, data, 1)[0])
 
@@ -273,10 +284,12 @@ class Log:
     def drop(self, checkpoint_ts: int) -> None:
         """Remove the segments that a checkpoint at `checkpoint_ts`, which is on disk, made superfluous.
 
+        What history is retained from stays.
         Raises `OSError`; what stays is for the next one to remove, and in nobody's way.
         """
+        needed_ts = checkpoint_ts if self._history is None else min(checkpoint_ts, self._history.base_ts)
         bases = [segment.base_ts for segment in self._old[1:]] + [self._base_ts]
-        while self._old and bases[0] <= checkpoint_ts:
+        while self._old and bases[0] <= needed_ts:
             self._files.remove(self._segment_path(self._old[0].base_ts))
             del self._old[0], bases[0]
 

@@ -1,11 +1,11 @@
-r"""The log's format, version 1: segments of records, byte by byte. Pure: bytes in, bytes out.
+r"""The log's format, versions 1 and 2: segments of records, byte by byte. Pure: bytes in, bytes out.
 
 All numbers are little-endian and unsigned. A segment, `log-00000000000000000042.wal`, is named after the first
 commit_ts that it may hold. It begins with 64 bytes:
 
     at   bytes
      0   8      b"mvcckvL\n"
-     8   4      format version: 1
+     8   4      format version: 1; 2 where history is retained, and only there are records of kind 3
     12   4      base crc: the crc of the last record before this segment; 0 if there is none
     16   8      base ts: the commit_ts of the last commit before this segment
     24   36     zeros
@@ -32,6 +32,14 @@ A commit's body:
          4      length of the value; 0xffffffff: the key is deleted, and no value follows
          ...    key, value: UTF-8, JSON text
 
+Where history is retained, a commit tells what it superseded too. Then its kind is 3, it begins as above, and its writes
+are, each:
+
+     0   4      length of the key
+     4   4      length of the value; 0xffffffff: the key is deleted, and there is no value
+     8   4      length of the value before; 0xffffffff: the key had none, and the next 8 bytes are not there either
+    12   ...    key, value, 8 bytes commit_ts of the value before, the value before
+
 A body of kind 2 keeps the tokens of earlier commits (exactly-once commits) when the log moves on to a new segment:
 after the kind, for each token 8 bytes commit_ts, 1 byte length, the token. An empty token: everything up to its
 commit_ts is forgotten. Its record has the commit_ts of the commit before it.
@@ -45,18 +53,24 @@ from __future__ import annotations
 import re
 import zlib
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from struct import Struct
 from struct import error as StructError
 from typing import NamedTuple
 
+from mvcc_kv.engine.history import Superseded
 from mvcc_kv.errors import BadRequestError, LimitExceededError
 
 __all__ = [
+    "FORMAT_VERSION",
     "HEADER_BYTES",
     "RECORD_HEADER_BYTES",
+    "RETAINING_VERSION",
     "Commit",
+    "Fault",
     "Record",
     "SegmentHeader",
+    "chained_records",
     "decode_commit",
     "decode_header",
     "decode_tokens",
@@ -66,11 +80,13 @@ __all__ = [
     "encode_tokens",
     "find_records",
     "read_record",
+    "retains_history",
     "segment_name",
     "segment_ts",
 ]
 
 FORMAT_VERSION = 1
+RETAINING_VERSION = 2
 HEADER_BYTES = 64
 RECORD_HEADER_BYTES = 32
 BODY_BYTES_MAX = 0xFFFFFFFF
@@ -83,9 +99,11 @@ _RECORD = Struct("<IQQI")
 _U32 = Struct("<I")
 _COMMIT = Struct("<BHBQ")
 _WRITE = Struct("<II")
+_RETAINED_WRITE = Struct("<III")
+_TIMESTAMP = Struct("<Q")
 _TOKEN = Struct("<QB")
-_COMMIT_KIND, _TOKENS_KIND = 1, 2
-_TOMBSTONE = 0xFFFFFFFF
+_COMMIT_KIND, _TOKENS_KIND, _RETAINED_KIND = 1, 2, 3
+_NO_VALUE = 0xFFFFFFFF
 _NO_LABEL = 0xFFFF
 _NAME = re.compile(r"log-([0-9]{20})\.wal\Z")
 
@@ -110,16 +128,35 @@ class Record(NamedTuple):
 
     @property
     def is_commit(self) -> bool:
-        return self.body[0] == _COMMIT_KIND
+        return self.body[0] in (_COMMIT_KIND, _RETAINED_KIND)
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """Where a segment stops making sense, and what that is. `commits` is the range of commit_ts concerned."""
+
+    file: str
+    offset: int
+    reason: str
+    commits: tuple[int, int]
+    dropped_bytes: int = 0
+
+    def __str__(self) -> str:
+        first, last = self.commits
+        return f"{self.file} at byte {self.offset}: {self.reason} (commits {first} to {last})"
 
 
 class Commit(NamedTuple):
-    """What one transaction wrote; a value of None deletes."""
+    """What one transaction wrote; a value of None deletes.
+
+    `superseded`: for each written key that had a value, that version; None if the record doesn't tell.
+    """
 
     writes: list[tuple[bytes, bytes | None]]
     label: str | None
     token: str | None
     time_us: int
+    superseded: dict[bytes, Superseded] | None = None
 
 
 def segment_name(base_ts: int) -> str:
@@ -137,9 +174,9 @@ def segment_ts(name: str) -> int | None:
     return None if match is None else int(match[1])
 
 
-def encode_header(header: SegmentHeader) -> bytes:
-    """A segment's first 64 bytes."""
-    head = _HEADER.pack(_MAGIC, FORMAT_VERSION, header.base_crc, header.base_ts)
+def encode_header(header: SegmentHeader, version: int = FORMAT_VERSION) -> bytes:
+    """A segment's first 64 bytes. Only in one of `RETAINING_VERSION` may commits tell what they superseded."""
+    head = _HEADER.pack(_MAGIC, version, header.base_crc, header.base_ts)
     return head + _U32.pack(zlib.crc32(head))
 
 
@@ -150,9 +187,16 @@ def decode_header(data: bytes) -> SegmentHeader | None:
     magic, version, base_crc, base_ts = _HEADER.unpack_from(data)
     if magic != _MAGIC:
         return None
-    if version > FORMAT_VERSION:
-        raise ValueError(f"format version {version}, from a newer mvcc-kv; this one reads version {FORMAT_VERSION}")
+    if version > RETAINING_VERSION:
+        raise ValueError(
+            f"format version {version}, from a newer mvcc-kv; this one reads versions up to {RETAINING_VERSION}"
+        )
     return SegmentHeader(base_ts, base_crc)
+
+
+def retains_history(data: bytes) -> bool:
+    """Whether the segment whose bytes these are, with a header that can be read, may tell what commits superseded."""
+    return bool(_HEADER.unpack_from(data)[1] == RETAINING_VERSION)
 
 
 def encode_record(body: bytes, commit_ts: int, durable_ts: int, chain: int) -> tuple[bytes, int]:
@@ -179,6 +223,17 @@ def read_record(data: bytes, offset: int) -> Record | None:
     return Record(offset, end, commit_ts, durable_ts, chain, crc, body)
 
 
+def chained_records(data: bytes, header: SegmentHeader) -> Iterator[Record]:
+    """The segment's records from the first on, as long as each one follows the one before it."""
+    end_ts, end_crc = header
+    offset = HEADER_BYTES
+    while (record := read_record(data, offset)) is not None:
+        if record.chain != end_crc or record.commit_ts != end_ts + record.is_commit:
+            break
+        yield record
+        offset, end_ts, end_crc = record.end, record.commit_ts, record.crc
+
+
 def find_records(data: bytes, offset: int) -> Iterator[Record]:
     """Every whole record at or after `offset`, wherever it stands: what is left behind a damage."""
     while (offset := data.find(_RECORD_MAGIC, offset)) >= 0:
@@ -190,24 +245,51 @@ def find_records(data: bytes, offset: int) -> Iterator[Record]:
             offset = record.end
 
 
-def encode_commit(writes: Mapping[bytes, bytes | None], label: str | None, token: str | None, time_us: int) -> bytes:
+def encode_commit(
+    writes: Mapping[bytes, bytes | None],
+    label: str | None,
+    token: str | None,
+    time_us: int,
+    superseded: Mapping[bytes, Superseded] | None = None,
+) -> bytes:
     """A commit's body. Raises `BadRequestError` or `LimitExceededError` for a token or writes that it can't hold."""
+    kind = _COMMIT_KIND if superseded is None else _RETAINED_KIND
     label_bytes = b"" if label is None else label.encode(errors="replace")
     token_bytes = b"" if token is None else _token_bytes(token)
     label_length = _NO_LABEL if label is None else len(label_bytes)
-    parts = [_COMMIT.pack(_COMMIT_KIND, label_length, len(token_bytes), time_us), label_bytes, token_bytes]
+    parts = [_COMMIT.pack(kind, label_length, len(token_bytes), time_us), label_bytes, token_bytes]
     try:
-        for key, value in writes.items():
-            if value is None:
-                parts += (_WRITE.pack(len(key), _TOMBSTONE), key)
-            else:
-                parts += (_WRITE.pack(len(key), len(value)), key, value)
+        parts += _encode_writes(writes) if superseded is None else _encode_retained(writes, superseded)
     except StructError:
-        raise _too_large(writes) from None
+        raise _too_large(writes, superseded) from None
     body = b"".join(parts)
     if len(body) > BODY_BYTES_MAX:
-        raise _too_large(writes)
+        raise _too_large(writes, superseded)
     return body
+
+
+def _encode_writes(writes: Mapping[bytes, bytes | None]) -> list[bytes]:
+    parts: list[bytes] = []
+    for key, value in writes.items():
+        if value is None:
+            parts += (_WRITE.pack(len(key), _NO_VALUE), key)
+        else:
+            parts += (_WRITE.pack(len(key), len(value)), key, value)
+    return parts
+
+
+def _encode_retained(writes: Mapping[bytes, bytes | None], superseded: Mapping[bytes, Superseded]) -> list[bytes]:
+    parts: list[bytes] = []
+    for key, value in writes.items():
+        length = _NO_VALUE if value is None else len(value)
+        before = superseded.get(key)
+        if before is None:
+            parts += (_RETAINED_WRITE.pack(len(key), length, _NO_VALUE), key, value or b"")
+        else:
+            commit_ts, old = before
+            parts += (_RETAINED_WRITE.pack(len(key), length, len(old)), key, value or b"")
+            parts += (_TIMESTAMP.pack(commit_ts), old)
+    return parts
 
 
 def _token_bytes(token: str) -> bytes:
@@ -220,10 +302,16 @@ def _token_bytes(token: str) -> bytes:
     return data
 
 
-def _too_large(writes: Mapping[bytes, bytes | None]) -> LimitExceededError:
+def _too_large(
+    writes: Mapping[bytes, bytes | None], superseded: Mapping[bytes, Superseded] | None
+) -> LimitExceededError:
     actual = sum(len(key) + len(value or b"") for key, value in writes.items())
+    also = ""
+    if superseded is not None:
+        actual += sum(len(value) for _, value in superseded.values())
+        also = ", with the values that it supersedes, since history is retained"
     return LimitExceededError(
-        f"the log takes at most {BODY_BYTES_MAX} bytes in one transaction, not {actual}",
+        f"the log takes at most {BODY_BYTES_MAX} bytes in one transaction, not {actual}{also}",
         limit=BODY_BYTES_MAX,
         actual=actual,
     )
@@ -231,7 +319,7 @@ def _too_large(writes: Mapping[bytes, bytes | None]) -> LimitExceededError:
 
 def decode_commit(body: memoryview) -> Commit:
     """The commit that a whole record's body tells of."""
-    _, label_length, token_length, time_us = _COMMIT.unpack_from(body)
+    kind, label_length, token_length, time_us = _COMMIT.unpack_from(body)
     at = _COMMIT.size
     label = None
     if label_length != _NO_LABEL:
@@ -239,18 +327,43 @@ def decode_commit(body: memoryview) -> Commit:
         at += label_length
     token = str(body[at : at + token_length], "utf-8") or None
     at += token_length
+    if kind == _RETAINED_KIND:
+        writes, superseded = _decode_retained(body, at)
+        return Commit(writes, label, token, time_us, superseded)
+    return Commit(_decode_writes(body, at), label, token, time_us)
+
+
+def _decode_writes(body: memoryview, at: int) -> list[tuple[bytes, bytes | None]]:
     writes: list[tuple[bytes, bytes | None]] = []
     while at < len(body):
         key_length, value_length = _WRITE.unpack_from(body, at)
         at += _WRITE.size
         key = bytes(body[at : at + key_length])
         at += key_length
-        if value_length == _TOMBSTONE:
+        if value_length == _NO_VALUE:
             writes.append((key, None))
         else:
             writes.append((key, bytes(body[at : at + value_length])))
             at += value_length
-    return Commit(writes, label, token, time_us)
+    return writes
+
+
+def _decode_retained(body: memoryview, at: int) -> tuple[list[tuple[bytes, bytes | None]], dict[bytes, Superseded]]:
+    writes: list[tuple[bytes, bytes | None]] = []
+    superseded: dict[bytes, Superseded] = {}
+    while at < len(body):
+        key_length, value_length, old_length = _RETAINED_WRITE.unpack_from(body, at)
+        key_at = at + _RETAINED_WRITE.size
+        value_at = key_at + key_length
+        at = value_at if value_length == _NO_VALUE else value_at + value_length
+        key = bytes(body[key_at:value_at])
+        writes.append((key, None if value_length == _NO_VALUE else bytes(body[value_at:at])))
+        if old_length != _NO_VALUE:
+            (commit_ts,) = _TIMESTAMP.unpack_from(body, at)
+            old_at = at + _TIMESTAMP.size
+            at = old_at + old_length
+            superseded[key] = commit_ts, bytes(body[old_at:at])
+    return writes, superseded
 
 
 def encode_tokens(tokens: Iterable[tuple[str, int]]) -> bytes:

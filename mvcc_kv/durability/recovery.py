@@ -1,7 +1,8 @@
 """Recovery: what the log's segments say happened after a checkpoint, and whether they can be believed.
 
     checkpoint at 40        log-..1.wal  [1 ... 40]   log-..41.wal  [41 ... 57 58 ?????? 0000]
-                            superfluous               replayed: 41 to 58; then whatever this is
+                            superfluous, but for      replayed: 41 to 58; then whatever this is
+                            retained history
 
 A crash leaves the last writes half done: a *torn tail*. It is cut at the last whole commit, since nobody was told
 of anything behind it. Damage is something else: bytes that were on disk and are not what they were. Cutting there
@@ -32,15 +33,17 @@ from mvcc_kv.durability.log import LogEnd, Segment
 from mvcc_kv.durability.records import (
     HEADER_BYTES,
     Commit,
+    Fault,
     Record,
     SegmentHeader,
+    chained_records,
     decode_commit,
     decode_header,
     decode_tokens,
     find_records,
-    read_record,
     segment_ts,
 )
+from mvcc_kv.durability.retention import HistoryReader
 from mvcc_kv.engine.outcomes import FORGOTTEN
 from mvcc_kv.errors import DataDirectoryError
 
@@ -49,25 +52,11 @@ __all__ = ["Fault", "Recovery", "read_log"]
 _SECTOR_BYTES = 512
 
 
-@dataclass(frozen=True, slots=True)
-class Fault:
-    """Where a segment stops making sense, and what that is. `commits` is the range of commit_ts concerned."""
-
-    file: str
-    offset: int
-    reason: str
-    commits: tuple[int, int]
-    dropped_bytes: int = 0
-
-    def __str__(self) -> str:
-        first, last = self.commits
-        return f"{self.file} at byte {self.offset}: {self.reason} (commits {first} to {last})"
-
-
 @dataclass(slots=True)
 class Recovery:
     """What was read: where the log ends, the tokens it keeps, and the tail that was cut, if one was.
 
+    `history_lost`: why retained history begins no earlier, if that isn't as it should be.
     `is_log_missing`: there is a checkpoint and no log at all. Every server leaves one, a backup has none.
     """
 
@@ -75,25 +64,42 @@ class Recovery:
     tokens: dict[str, int] = field(default_factory=dict)
     commits_replayed: int = 0
     torn: Fault | None = None
+    history_lost: Fault | None = None
     is_log_missing: bool = False
 
 
-def read_log(path: str, checkpoint_ts: int, replay: Callable[[int, Commit], None], *, files: FileSystem) -> Recovery:
+def read_log(
+    path: str,
+    checkpoint_ts: int,
+    replay: Callable[[int, Commit], None],
+    *,
+    files: FileSystem,
+    history: HistoryReader | None = None,
+) -> Recovery:
     """Call `replay(commit_ts, commit)` for every commit after the checkpoint, in order. Reads, changes nothing.
 
+    `history` is given all commits that the log has, those before the checkpoint too.
     Raises `DataDirectoryError` for damage, naming file, offset and commits. Memory: one segment at a time.
     """
-    return _Reader(path, checkpoint_ts, replay, files).read()
+    return _Reader(path, checkpoint_ts, replay, files, history).read()
 
 
 class _Reader:
     """Reads segments in order; two at a time, since whether one's end is right is for the next one to say."""
 
-    def __init__(self, path: str, checkpoint_ts: int, replay: Callable[[int, Commit], None], files: FileSystem) -> None:
+    def __init__(
+        self,
+        path: str,
+        checkpoint_ts: int,
+        replay: Callable[[int, Commit], None],
+        files: FileSystem,
+        history: HistoryReader | None,
+    ) -> None:
         self._path = path
         self._checkpoint_ts = checkpoint_ts
         self._replay = replay
         self._files = files
+        self._history = history
         self._recovery = Recovery(LogEnd(checkpoint_ts))
         self._end = SegmentHeader(checkpoint_ts, 0)  # of what was read so far
         self._has_begun = False
@@ -102,17 +108,30 @@ class _Reader:
     def read(self) -> Recovery:
         names = self._names()
         first = max(sum(_base_ts(name) <= self._checkpoint_ts for name in names) - 1, 0)
-        self._segments = [Segment(_base_ts(name), 0) for name in names[:first]]  # they only wait to be removed
+        self._segments = [self._read_superfluous(name) for name in names[:first]]
         data = self._load(names[first]) if names else b""
         for name, following in zip_longest(names[first:], names[first + 1 :]):
             data = self._read_segment(name, data, following)
         if not names:
             self._recovery.tokens[FORGOTTEN] = self._checkpoint_ts  # a checkpoint alone remembers none
             self._recovery.is_log_missing = self._checkpoint_ts > 0
-        self._recovery.end = LogEnd(
-            max(self._end.base_ts, self._checkpoint_ts), self._end.base_crc, tuple(self._segments)
-        )
+        end_ts = max(self._end.base_ts, self._checkpoint_ts)
+        self._recovery.end = LogEnd(end_ts, self._end.base_crc, tuple(self._segments))
+        if self._history is not None:
+            self._history.finish(end_ts)
+            self._recovery.history_lost = self._history.lost
         return self._recovery
+
+    def _read_superfluous(self, name: str) -> Segment:
+        """A segment that the checkpoint holds all of: history may want it, or it only waits to be removed."""
+        if self._history is None:
+            return Segment(_base_ts(name), 0, is_sealed=True)
+        path = os.path.join(self._path, name)
+        try:
+            data = self._files.read(path)
+        except OSError:
+            return self._history.read(path, None)
+        return self._history.read(path, data)
 
     def _names(self) -> list[str]:
         try:
@@ -163,16 +182,15 @@ class _Reader:
         if not self._has_begun and header.base_ts > self._checkpoint_ts:
             missing = (self._checkpoint_ts + 1, header.base_ts)
             self._refuse(name, 0, "the log before it, or the checkpoint, is missing", missing)
+        if not self._has_begun and self._history is not None:
+            self._history.follow(header)
         self._has_begun = True
         self._end = header
 
     def _read_records(self, data: bytes) -> int:
         """Replay the records from the start; returns the offset behind the last one that belongs here."""
         offset = HEADER_BYTES
-        while (record := read_record(data, offset)) is not None:
-            end_ts, end_crc = self._end
-            if record.chain != end_crc or record.commit_ts != (end_ts + 1 if record.is_commit else end_ts):
-                break
+        for record in chained_records(data, self._end):
             self._take(record)
             self._end = SegmentHeader(record.commit_ts, record.crc)
             offset = record.end
@@ -185,6 +203,8 @@ class _Reader:
         commit = decode_commit(record.body)
         if commit.token is not None:
             self._recovery.tokens[commit.token] = record.commit_ts
+        if self._history is not None:
+            self._history.take(record.commit_ts, commit)
         if record.commit_ts > self._checkpoint_ts:
             self._replay(record.commit_ts, commit)
             self._recovery.commits_replayed += 1

@@ -23,14 +23,17 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Mapping
+from math import ceil, isfinite
 from typing import NamedTuple
 
 from mvcc_kv.api import CommittedWrites
+from mvcc_kv.errors import BadRequestError
 
-__all__ = ["CommitHistory", "Superseded"]
+__all__ = ["CommitHistory", "Superseded", "retained_history"]
 
 COMMIT_BYTES = 250
 WRITE_BYTES = 250
+RETAIN_BYTES = 256 * 1024 * 1024  # where only an age is asked for
 EXPIRED_AT_ONCE = 100  # how many commits a new one may make the oldest give way to
 _COMPACT_AT = 64
 
@@ -206,6 +209,21 @@ class CommitHistory:
         assert all(it.base is None or it.base[0] <= self.base_ts for it in self._keys.values())
         size = sum(_size(commit.writes) for commit in self._commits.values())
         assert self.used_bytes == size + sum(_base_size(it.base) for it in self._keys.values())
+
+
+def retained_history(retain_seconds: float, retain_bytes: int) -> CommitHistory | None:
+    """The history that these settings ask for, 0 being none or no limit; None if they ask for none.
+
+    Raises `BadRequestError` for numbers that can't be meant.
+
+    >>> retained_history(0, 0) is None
+    True
+    """
+    if not (isfinite(retain_seconds) and retain_seconds >= 0 and retain_bytes >= 0):
+        raise BadRequestError("what is retained, in seconds and in bytes, is a finite number that is not below nought")
+    if not retain_seconds and not retain_bytes:
+        return None
+    return CommitHistory(retain_us=ceil(retain_seconds * 1_000_000), retain_bytes=retain_bytes or RETAIN_BYTES)
 
 
 def _size(writes: Iterable[tuple[bytes, bytes | None]]) -> int:

@@ -32,6 +32,7 @@ from typing import Any, Protocol
 
 from mvcc_kv.api import CommittedWrites, KeyRange, KeyVersion, OpenTransaction, Page, TransactionOptions, VersionPage
 from mvcc_kv.engine.chains import Version, versions, visible
+from mvcc_kv.engine.changes import CHANGES_BUFFER_BYTES, StoreChanges, feed_begin
 from mvcc_kv.engine.clashes import Marks
 from mvcc_kv.engine.contention import HotKeys
 from mvcc_kv.engine.history import CommitHistory, Superseded
@@ -434,6 +435,10 @@ class VersionedStore:
                 self._history = CommitHistory(retain_bytes=bytes_max)
                 self._history.begin(self._commit_ts)
 
+    def changes(self, prefix: bytes = b"", from_ts: int | None = None) -> StoreChanges:
+        """The commits after `from_ts`, from now on if it is None; see `api.Store`."""
+        return StoreChanges(self, prefix, feed_begin(self, from_ts, bytes_max=CHANGES_BUFFER_BYTES))
+
     def wait_past(self, ts: int, timeout_s: float | None = None) -> bool:
         """Wait in this thread until a commit after `ts` is visible; False if none was in time."""
         gate = Lock()
@@ -468,16 +473,18 @@ class VersionedStore:
         """
         with self._lock:
             assert not self._heads and not self._commit_ts, "restore is for a new store"
-            self._index.fill((key, (commit_ts, value, None)) for key, value in items)
             self._commit_ts = self._visible_ts = commit_ts
+            history = self._history
+            if history is not None and history.newest_ts != commit_ts:
+                history.begin(commit_ts)
+            known_ts = commit_ts if history is None else history.base_ts  # what history hasn't, was there before it
+            self._index.fill((key, (known_ts, value, None)) for key, value in items)
             self._outcomes.restore(tokens or {})
-            if self._history is not None:
-                self._restore_history(self._history)
+            if history is not None:
+                self._restore_history(history)
 
     def _restore_history(self, history: CommitHistory) -> None:
         """Take the newest versions that history knows of as they were, tombstones too: the past needs those."""
-        if history.newest_ts != self._commit_ts:
-            history.begin(self._commit_ts)
         for commit_ts, key, value in sorted(history.newest()):
             self._heads[key] = (commit_ts, value, None)
             if value is None:

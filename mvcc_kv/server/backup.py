@@ -20,14 +20,14 @@ _REPLY_KEYS = 500  # about a millisecond's work
 
 
 class Backup:
-    """The replies, one after the other. Ends the snapshot after the last, or at `close`."""
+    """The replies, one after the other: a `Stream`. Ends the snapshot after the last, or at `close`."""
 
     def __init__(self, snapshot: StoreTransaction, keys: KeyRange) -> None:
         self._snapshot = snapshot
         self._rest: KeyRange | None = keys
 
     @property
-    def commit_ts(self) -> int:
+    def ts(self) -> int:
         """The commit that it is of."""
         return self._snapshot.start_ts
 
@@ -36,15 +36,26 @@ class Backup:
         """Whether there are no more replies."""
         return self._rest is None
 
-    def reply(self) -> bytes:
-        """The next reply."""
+    @property
+    def is_ready(self) -> bool:
+        return self._rest is not None
+
+    @property
+    def gives_way(self) -> bool:
+        return False
+
+    def more(self, bytes_max: int) -> bytes:
+        """The next reply, which is bounded as it is."""
         assert self._rest is not None, "it is not over"
-        page = bounded_page(self._snapshot.scan, self._rest, limit=_REPLY_KEYS, reverse=False)
+        page, _ = bounded_page(self._snapshot.scan, self._rest, limit=_REPLY_KEYS, reverse=False)
         if page.next is None:
             self.close()
         else:
             self._rest = self._rest.resumed(page.next, reverse=False)
         return backup_reply(self._snapshot.start_ts, page)
+
+    def finish(self) -> None:
+        """It ends anyway."""
 
     def close(self) -> None:
         """End the snapshot. Calling it again does nothing."""

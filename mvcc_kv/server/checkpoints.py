@@ -40,6 +40,7 @@ class CheckpointJob(Protocol):
     def chunks(self) -> _Chunks: ...
     def write(self, chunk: bytes) -> None: ...
     def finish(self) -> object: ...
+    def abandon(self) -> None: ...
 
 
 class GrowthTrigger:
@@ -115,8 +116,13 @@ class Checkpoints:
         job = self._job
         if job is None or not self.has_slice:
             return
-        chunk = next(job.chunks, None)
         self._in_flight += 1
+        try:
+            chunk = next(job.chunks, None)
+        except Error as error:  # its snapshot was ended
+            failure = error
+            self._worker.submit(job.abandon, lambda _: self._written(failure))
+            return
         if chunk is None:
             self._is_text_whole = True
             self._worker.submit(job.finish, self._written)

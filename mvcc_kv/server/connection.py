@@ -2,10 +2,11 @@
 
     receive() -> framer -> lines waiting -> run(): session -> output, which the loop sends
 
-`run` executes a bounded number of commands, so that nobody starves, and stops at a command whose reply comes
-later, or while the client leaves too much of its output unread. A reply of many lines is one line a run, under the
-same conditions. As long as lines wait, the loop reads no more:
-so what a connection holds is what one `receive` brought, an unfinished line, and its output up to the high mark.
+`run` executes a bounded number of commands, those that look at many keys counting for several, so that nobody
+starves, and stops at a command whose reply comes later, or while the client leaves too much of its output unread. A
+reply of many lines is a helping of them a run, under the same conditions. As long as lines wait, the loop reads no
+more: so what a connection holds is what one `receive` brought, an unfinished line, and its output up to the high mark
+and one reply line.
 """
 
 from __future__ import annotations
@@ -21,6 +22,9 @@ from mvcc_kv.server.session import Services, Session
 from mvcc_kv.server.settings import Settings
 
 __all__ = ["Connection"]
+
+# To look at so many keys counts as a command: 256 a turn are some four thousand keys, a SCAN of 2,000 being 126.
+KEYS_PER_COMMAND = 16
 
 
 class Connection:
@@ -43,9 +47,9 @@ class Connection:
         "session",
     )
 
-    def __init__(self, services: Services, settings: Settings) -> None:
+    def __init__(self, services: Services, settings: Settings, client: str | None = None) -> None:
         self.on_answer: Callable[[], None] = lambda: None  # called when a reply that was to come later has come
-        self.session = Session(services, self._answer)
+        self.session = Session(services, self._answer, client)
         self._framer = LineFramer(line_bytes_max=settings.max_transaction_bytes, strict=settings.strict_lines)
         self._commands_per_turn = settings.commands_per_turn
         self._output_high_bytes = settings.output_high_bytes
@@ -73,10 +77,12 @@ class Connection:
         """The client will send no more; it may still read."""
         self._take(self._framer.end())
         self._has_ended = True
+        self.session.finish()
 
     def stop(self) -> None:
         """We will take in no more: what has come whole is finished, half a line is not for us to end."""
         self._has_ended = True
+        self.session.finish()
 
     def _take(self, lines: list[Line], data: bytes = b"") -> None:
         if not lines or self.session.wants_to_close:
@@ -106,14 +112,19 @@ class Connection:
     @property
     def can_run(self) -> bool:
         """Whether `run` would execute something now."""
-        if self.session.has_more:  # one line at most is held: should it have to be refused, that is one reply
-            return not self._held and self._has_room
+        session = self.session
+        if session.has_more and not (self._lines and session.gives_way):
+            # One line at most is held: should it have to be refused, that is one reply.
+            return session.is_ready and not self._held and self._has_room
         return bool(self._lines) and not self._is_answer_awaited and self._has_room
 
     @property
     def can_receive(self) -> bool:
         """Whether there is room for more from the client."""
-        return not self._lines and not self.session.has_more and not self._is_over and self._has_room
+        session = self.session
+        if session.has_more and not session.gives_way:
+            return False
+        return not self._lines and not self._is_over and self._has_room
 
     @property
     def _has_room(self) -> bool:
@@ -143,12 +154,14 @@ class Connection:
         if self._say_more():
             return
         execute = self.session.execute
-        for _ in range(min(len(lines), self._commands_per_turn)):
+        left = self._commands_per_turn
+        while lines and left > 0:
             if self._is_answer_awaited or not self._has_room:
                 return
             line = lines.popleft()
             self._is_answer_awaited = True  # a reply that comes later may come while the command is executed
             reply = execute(line)
+            left -= 1 + self.session.effort // KEYS_PER_COMMAND
             if reply is None:
                 continue
             self._is_answer_awaited = False
@@ -157,13 +170,18 @@ class Connection:
                 lines.clear()
                 return
             if self.session.has_more:
+                if self._has_ended:
+                    self.session.finish()
                 return
 
     def _say_more(self) -> bool:
-        """Say the next line of a reply in many; whether there was one."""
-        if not self.session.has_more:
+        """Say the next lines of a reply in many; whether it was its turn."""
+        session = self.session
+        if not session.has_more or (self._lines and session.gives_way):
             return False
-        self._say(self.session.more())
+        said = session.more(self._output_high_bytes - self.output_bytes - self._held_bytes)
+        if said:
+            self._say(said)
         return True
 
     def _answer(self, reply: bytes) -> None:

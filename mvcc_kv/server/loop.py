@@ -52,6 +52,7 @@ class _Peer:
         "events",
         "has_ended",
         "has_quiet_timer",
+        "heartbeat_timer",
         "idle_timer",
         "is_open",
         "listens_since",
@@ -68,6 +69,7 @@ class _Peer:
         self.is_open = True
         self.has_ended = False
         self.has_quiet_timer = False
+        self.heartbeat_timer: Timer | None = None
         self.idle_timer: Timer | None = None
         self.transaction_timer: Timer | None = None
         self.active_at = now  # when it last sent something, or took something that we had for it
@@ -112,6 +114,8 @@ class Server:
         self._keeps_on_disk = begin_checkpoint is not None
         self._log_worker = Worker("mvcc-kv-log", self.wake)
         self._holding: dict[_Peer, None] = {}  # with replies that wait for a commit to become visible
+        self._feeds: dict[_Peer, None] = {}
+        self._fed_ts = 0  # the newest commit of which the feeds were told that there is one
         self._commits: Commits | None = None
         self._growth = GrowthTrigger(settings.checkpoint_log_bytes)
         self._has_rotated = True
@@ -140,6 +144,7 @@ class Server:
             clock=clock,
             max_transaction_bytes=settings.max_transaction_bytes,
             password=settings.password,
+            changes_buffer_bytes=settings.changes_buffer_bytes,
         )
         self._now = self._started_at = clock()
 
@@ -179,6 +184,7 @@ class Server:
         return {
             **self._store.stats(),
             "connections": len(self._peers),
+            "feeds": len(self._feeds),
             "checkpoint_ts": self._checkpoints.checkpoint_ts or 0,
             "wal_bytes": 0 if self._commits is None else self._commits.used_bytes,
             "log_failure": None if self._commits is None else self._commits.failure,
@@ -205,6 +211,7 @@ class Server:
             self._advance(peer)
         if self._commits is not None:
             self._commits.flush()
+        self._wake_feeds()
         self._checkpoints.step()
         self._has_garbage = self._store.has_garbage
         if self._has_garbage:
@@ -230,6 +237,16 @@ class Server:
                 del self._holding[peer]
             self._runnable[peer] = None
         self._checkpoint_by_size()
+
+    def _wake_feeds(self) -> None:
+        """Commits have become visible: those who follow them have something to say in the next turn."""
+        visible_ts = self._store.visible_ts
+        if visible_ts == self._fed_ts:
+            return
+        self._fed_ts = visible_ts
+        for peer in self._feeds:
+            if peer.connection.can_run:
+                self._runnable[peer] = None
 
     def _log_failed(self, error: UnavailableError) -> None:
         """No commit that is on its way will arrive, whether replies wait for it or a client has only seen it."""
@@ -285,7 +302,7 @@ class Server:
         with contextlib.suppress(OSError):
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-        peer = _Peer(sock, name, Connection(self._services, self._settings), self._now)
+        peer = _Peer(sock, name, Connection(self._services, self._settings, name), self._now)
         peer.connection.on_answer = partial(self._answered, peer)
         self._peers[peer] = None
         self._selector.register(sock, _READ, peer)
@@ -341,6 +358,10 @@ class Server:
             self._runnable[peer] = None
         if connection.is_held:
             self._holding[peer] = None
+        if connection.session.feed is not None:
+            self._feeds[peer] = None
+        elif peer in self._feeds:
+            del self._feeds[peer]
         self._arm_timers(peer)
         self._watch(peer)
 
@@ -400,7 +421,8 @@ class Server:
         self._peers.pop(peer, None)
         self._runnable.pop(peer, None)
         self._holding.pop(peer, None)
-        for timer in (peer.idle_timer, peer.transaction_timer):
+        self._feeds.pop(peer, None)
+        for timer in (peer.idle_timer, peer.transaction_timer, peer.heartbeat_timer):
             if timer is not None:
                 self._deadlines.cancel(timer)
         if peer.events:
@@ -421,6 +443,8 @@ class Server:
             if begun_at is not None:
                 at = begun_at + settings.transaction_timeout_s
                 peer.transaction_timer = self._deadlines.add(at, partial(self._check_transaction, peer))
+        if settings.feed_heartbeat_s and peer in self._feeds and peer.heartbeat_timer is None:
+            self._arm_heartbeat(peer, self._now)
 
     def _check_quiet(self, peer: _Peer, now: float) -> None:
         peer.has_quiet_timer = False
@@ -448,13 +472,32 @@ class Server:
         peer.connection.session.expire(timeout_s)
         event(logging.WARNING, "transaction timed out", peer=peer.name, timeout_s=timeout_s)
 
+    def _arm_heartbeat(self, peer: _Peer, said_at: float) -> None:
+        at = said_at + self._settings.feed_heartbeat_s
+        peer.heartbeat_timer = self._deadlines.add(at, partial(self._check_heartbeat, peer))
+
+    def _check_heartbeat(self, peer: _Peer, now: float) -> None:
+        """Have a feed that was silent for long give a sign of life."""
+        peer.heartbeat_timer = None
+        feed = peer.connection.session.feed
+        if feed is None:
+            return
+        if feed.said_at + self._settings.feed_heartbeat_s > now:
+            self._arm_heartbeat(peer, feed.said_at)
+            return
+        feed.beat()
+        if peer.connection.can_run:
+            self._runnable[peer] = None
+        self._arm_heartbeat(peer, now)
+
     def _arm_idle(self, peer: _Peer) -> None:
         idle_at = peer.active_at + self._settings.idle_timeout_s
         peer.idle_timer = self._deadlines.add(idle_at, partial(self._check_idle, peer))
 
     def _check_idle(self, peer: _Peer, now: float) -> None:
         peer.idle_timer = None
-        if peer.connection.is_served:
+        is_listening = peer in self._feeds and not peer.connection.output_bytes
+        if peer.connection.is_served or is_listening:
             peer.active_at = now
         if peer.active_at + self._settings.idle_timeout_s > now:
             self._arm_idle(peer)

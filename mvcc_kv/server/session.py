@@ -3,8 +3,11 @@
     no transaction --START--> open --COMMIT, ROLLBACK--> no transaction
                                |
                                +--refused command---> doomed --COMMIT, ROLLBACK--> no transaction
-                               +--timeout-----------> ended  --its next command is told, then as doomed
+                               +--timeout, KILL,
+                               |  too much pinned---> ended  --its next command is told, then as doomed
                                +--log failed--------> lost   --its next command is told--> no transaction
+                               +--another commit----> open: a COMMIT will be a CONFLICT, and commands that
+                                                      succeed say so meanwhile; see notice.py
 
 Outside a transaction every command is one of its own. A *doomed* transaction has had a command refused:
 it answers TRANSACTION_DOOMED until the client ends it, so that a batch sent in one go is all or nothing.
@@ -12,6 +15,9 @@ One that the server *ended* behaves the same after its next command was told why
 the rest of a batch would be executed outside any transaction. One that had seen what will never be visible,
 because the log failed, is *lost*: no write is taken any more, so it may be over at once. In each case its snapshot
 is let go immediately.
+
+SNAPSHOT_GONE, where a transaction reads at a timestamp that retention has moved past, is an answer, as KEY_NOT_FOUND
+is: it dooms nothing, and each read is told anew.
 """
 
 from __future__ import annotations
@@ -22,7 +28,16 @@ from functools import partial
 from hmac import compare_digest
 from typing import Any, Protocol
 
-from mvcc_kv.api import KeyRange, Page, StoreTransaction, TransactionOptions
+from mvcc_kv.api import (
+    CommittedWrites,
+    KeyRange,
+    OpenTransaction,
+    Page,
+    StoreTransaction,
+    TransactionOptions,
+    VersionPage,
+)
+from mvcc_kv.engine.changes import CHANGES_BUFFER_BYTES, feed_begin
 from mvcc_kv.errors import (
     AuthRequiredError,
     BadRequestError,
@@ -42,17 +57,37 @@ from mvcc_kv.protocol.commands import USAGE, parse, verb_of
 from mvcc_kv.protocol.framing import Line
 from mvcc_kv.protocol.guard import is_host_header
 from mvcc_kv.server.backup import Backup
-from mvcc_kv.server.scans import bounded_page
+from mvcc_kv.server.feed import Feed
+from mvcc_kv.server.notice import EarlyNotice
+from mvcc_kv.server.scans import bounded_history, bounded_page
+from mvcc_kv.server.streams import Stream
 
 __all__ = ["Services", "Session"]
 
 _DOOMING = (BadRequestError, UnknownCommandError, LimitExceededError, ReadOnlyError)
+_NOTICED = frozenset(
+    (
+        commands.Get,
+        commands.Put,
+        commands.Delete,
+        commands.Add,
+        commands.Scan,
+        commands.History,
+        commands.Ping,
+    )
+)
 _WITHOUT_LOGIN = (commands.Auth, commands.Ping, commands.Help, commands.Quit)
 
 
 class ServedTransaction(StoreTransaction, Protocol):
-    """A transaction whose commit can carry a token."""
+    """A transaction whose commit can carry a token.
 
+    `ended`: why somebody else has ended it. `clash`: what it has lost already, a key and the commit that took it.
+    """
+
+    @property
+    def ended(self) -> Error | None: ...
+    def clash(self) -> tuple[bytes, int] | None: ...
     def commit(self, token: str | None = None) -> int: ...
 
 
@@ -69,11 +104,23 @@ class ServedStore(Protocol):
     def visible_ts(self) -> int: ...
     @property
     def reachable_ts(self) -> int: ...
+    @property
+    def oldest_ts(self) -> int: ...
+    def commits_after(self, ts: int, limit: int) -> list[CommittedWrites]: ...
+    def keep_changes(self, bytes_max: int) -> None: ...
     def get(self, key: bytes, seen_ts: int = 0) -> bytes | None: ...
     def put(self, key: bytes, value: bytes, token: str | None = None) -> None: ...
     def delete(self, key: bytes, token: str | None = None) -> bool: ...
-    def scan(self, keys: KeyRange, *, limit: int, reverse: bool = False, seen_ts: int = 0) -> Page: ...
-    def begin(self, options: TransactionOptions, seen_ts: int = 0) -> ServedTransaction: ...
+    def add(self, key: bytes, by: bytes, token: str | None = None) -> bytes: ...
+    def scan(
+        self, keys: KeyRange, *, limit: int, reverse: bool = False, keys_only: bool = False, seen_ts: int = 0
+    ) -> Page: ...
+    def history(self, key: bytes, *, limit: int, before_ts: int | None = None, seen_ts: int = 0) -> VersionPage: ...
+    def begin(
+        self, options: TransactionOptions, seen_ts: int = 0, *, client: str | None = None
+    ) -> ServedTransaction: ...
+    def transactions(self) -> list[OpenTransaction]: ...
+    def kill(self, transaction_id: int) -> bool: ...
     def outcome(self, token: str, after_ts: int | None = None) -> int | None: ...
     def publish(self, ts: int) -> None: ...
     @property
@@ -95,6 +142,7 @@ class Services:
     clock: Callable[[], float]
     max_transaction_bytes: int = 1024
     password: str | None = None
+    changes_buffer_bytes: int = CHANGES_BUFFER_BYTES
 
 
 @dataclass(slots=True)
@@ -107,40 +155,51 @@ class _Opened:
     transaction: ServedTransaction
     begun_at: float
     spent_bytes: int
+    notice: EarlyNotice
     cause: Error | None = None
     untold: bool = False
     ended_by_server: bool = False
     is_lost: bool = False
+
+    @property
+    def is_running(self) -> bool:
+        return self.cause is None and self.transaction.ended is None
 
 
 class Session:
     """Executes a client's commands one after the other.
 
     `execute` returns a command's reply, or None if it comes later, through `answer_later`; until then
-    no other command may be executed. Nor while `has_more`: the reply has more lines, and `more` makes the next.
+    no other command may be executed. Nor while `has_more`: the reply has more lines, and `more` makes the next ones.
+    But if it `gives_way`, a command may be executed, and ends it.
+    `client` is what others are told of who this is. `effort`: how many keys the last command looked at, beyond one.
     """
 
     __slots__ = (
         "_answer_later",
-        "_backup_made",
+        "_client",
         "_locked",
         "_opened",
         "_seen_ts",
         "_services",
         "_spent_bytes",
+        "_stream",
+        "effort",
         "hold_ts",
         "speaks_http",
         "wants_to_close",
     )
 
-    def __init__(self, services: Services, answer_later: Callable[[bytes], None]) -> None:
+    def __init__(self, services: Services, answer_later: Callable[[bytes], None], client: str | None = None) -> None:
         self._services = services
+        self._client = client
         self._answer_later = answer_later
         self._opened: _Opened | None = None
-        self._backup_made: Backup | None = None
+        self._stream: Stream | None = None
         self._locked = services.password is not None
         self._spent_bytes = 0  # by the command at hand and those before it in its transaction
         self._seen_ts = 0  # the newest commit that this client knows of: it must not read behind that
+        self.effort = 0
         self.hold_ts = 0  # replies wait until this commit is visible: they tell of it
         self.wants_to_close = False
         self.speaks_http = False
@@ -149,25 +208,34 @@ class Session:
     def begun_at(self) -> float | None:
         """When the open transaction was begun, by the clock; None if there is none that could time out."""
         opened = self._opened
-        return None if opened is None or opened.cause is not None else opened.begun_at
+        return opened.begun_at if opened is not None and opened.is_running else None
 
     @property
     def start_ts(self) -> int | None:
         """The snapshot that the open transaction reads; None if there is none."""
         opened = self._opened
-        return None if opened is None or opened.cause is not None else opened.transaction.start_ts
+        return opened.transaction.start_ts if opened is not None and opened.is_running else None
 
     def execute(self, line: Line) -> bytes | None:
         """The reply to a command line, or None if it comes later."""
+        if self._stream is not None:
+            self._end_stream()
         opened = self._opened
+        self.effort = 0
         try:
-            if opened is not None and opened.cause is not None:
-                return self._answer_when_over(opened, opened.cause, line)
+            if opened is not None:
+                if (ended := opened.transaction.ended) is not None:
+                    self._end(ended)
+                if opened.cause is not None:
+                    return self._answer_when_over(opened, opened.cause, line)
             text = self._spend(line)
             command = parse(text)
             if self._locked and not isinstance(command, _WITHOUT_LOGIN):
                 raise AuthRequiredError("this server wants a password: send AUTH first")
-            return _HANDLERS[type(command)](self, command)
+            reply = _HANDLERS[type(command)](self, command)
+            if opened is not None and reply is not None and type(command) in _NOTICED:
+                return self._noticed(opened, command, reply)
+            return reply
         except Error as error:
             if is_host_header(_text(line)):
                 self.speaks_http = self.wants_to_close = True
@@ -179,16 +247,43 @@ class Session:
     @property
     def has_more(self) -> bool:
         """Whether the last command's reply has more lines."""
-        return self._backup_made is not None
+        return self._stream is not None
 
-    def more(self) -> bytes:
-        """The next line of a reply in many: made now, so that nothing is made before there is room for it."""
-        backup = self._backup_made
-        assert backup is not None, "there is more"
-        reply = backup.reply()
-        if backup.is_over:
-            self._backup_made = None
-        return reply
+    @property
+    def is_ready(self) -> bool:
+        """Whether `more` would say something now."""
+        return self._stream is not None and self._stream.is_ready
+
+    @property
+    def gives_way(self) -> bool:
+        """Whether a command may be executed though the last one's reply has more lines."""
+        return self._stream is not None and self._stream.gives_way
+
+    @property
+    def feed(self) -> Feed | None:
+        """The feed that the client follows."""
+        stream = self._stream
+        return stream if isinstance(stream, Feed) else None
+
+    def more(self, bytes_max: int) -> bytes:
+        """The next lines of a reply in many: made now, so that nothing is made before there is room for it."""
+        stream = self._stream
+        assert stream is not None, "there is more"
+        try:
+            said = stream.more(bytes_max)
+        except Error as error:  # its snapshot was ended
+            self._end_stream()
+            return replies.error_reply(error)
+        if stream.is_over:
+            self._end_stream()
+        return said
+
+    def finish(self) -> None:
+        """The client will ask for nothing more."""
+        if self._stream is not None:
+            self._stream.finish()
+            if self._stream.is_over:
+                self._end_stream()
 
     def expire(self, after_s: float) -> None:
         """Roll the open transaction back because it took too long; the client is told at its next command."""
@@ -204,8 +299,8 @@ class Session:
         """What this client saw beyond `visible_ts` will never be visible: forget it, and what was begun there."""
         self._seen_ts = self.hold_ts = 0
         visible_ts = self._services.store.visible_ts
-        if self._backup_made is not None and self._backup_made.commit_ts > visible_ts:
-            self._end_backup()
+        if self._stream is not None and self._stream.ts > visible_ts:
+            self._end_stream()
         opened = self._opened
         if opened is not None and opened.transaction.start_ts > visible_ts:
             if opened.cause is None:
@@ -214,7 +309,7 @@ class Session:
 
     def close(self) -> None:
         """The client is gone: roll its transaction back."""
-        self._end_backup()
+        self._end_stream()
         if self._opened is not None:
             self._opened.transaction.rollback()
             self._opened = None
@@ -254,8 +349,17 @@ class Session:
         opened = self._opened
         if opened is not None and opened.cause is None:
             opened.transaction.rollback()
-            opened.cause = cause
+            opened.cause = opened.transaction.ended or cause
             opened.untold = opened.ended_by_server = True
+
+    def _noticed(self, opened: _Opened, command: commands.Command, reply: bytes) -> bytes:
+        """The reply, with the early notice in it if the transaction is known to have lost."""
+        notice, kind = opened.notice, type(command)
+        exactly = kind is commands.Ping or (kind is commands.Delete and notice.is_given)
+        said = notice.after(1 + self.effort, self._services.store.visible_ts, exactly=exactly)
+        if exactly:
+            self.effort += notice.keys
+        return reply if said is None else replies.noticed(reply, said)
 
     def _answer_when_over(self, opened: _Opened, cause: Error, line: Line) -> bytes | None:
         verb = verb_of(_text(line))
@@ -273,18 +377,23 @@ class Session:
             raise cause
         if verb == "ROLLBACK":
             return replies.ROLLED_BACK
+        first = cause.evidence.get("cause") or {"code": cause.code, "message": cause.message}
+        ended = "the server has ended this transaction"
+        refused = "an earlier command of this transaction was refused"
         raise TransactionDoomedError(
-            f"an earlier command of this transaction was refused ({cause.code}), so nothing of it is applied: "
+            f"{ended if opened.ended_by_server else refused} ({first['code']}), so nothing of it is applied: "
             f"ROLLBACK, and run it again",
             retryable=cause.retryable,
-            cause={"code": cause.code, "message": cause.message},
+            cause=first,
         )
 
     # The commands
 
     def _get(self, command: commands.Get) -> bytes:
-        opened = self._opened
-        value = opened.transaction.get(command.key) if opened else self._services.store.get(command.key, self._seen_ts)
+        if self._opened is not None:
+            value = self._opened.transaction.get(command.key, tracked=command.tracked)
+        else:
+            value = self._services.store.get(command.key, self._seen_ts)
         if value is None:
             raise KeyNotFoundError(key=command.key.decode())
         return replies.pair_reply(command.key, value)
@@ -309,19 +418,40 @@ class Session:
             raise KeyNotFoundError(key=command.key.decode())
         return replies.key_reply(command.key)
 
+    def _add(self, command: commands.Add) -> bytes:
+        if self._opened is not None:
+            _must_have_no_id(command.id)
+            self._opened.transaction.add(command.key, command.by)
+            return replies.addend_reply(command.key, command.by)
+        value = self._services.store.add(command.key, command.by, command.id)
+        self._wait_for(self._services.store.commit_ts)
+        return replies.pair_reply(command.key, value)
+
     def _scan(self, command: commands.Scan) -> bytes:
-        opened = self._opened
-        scan = opened.transaction.scan if opened else partial(self._services.store.scan, seen_ts=self._seen_ts)
-        page = bounded_page(scan, command.keys, limit=command.limit, reverse=command.reverse)
+        if self._opened is not None:
+            scan = partial(self._opened.transaction.scan, tracked=command.tracked)
+        else:
+            scan = partial(self._services.store.scan, seen_ts=self._seen_ts)
+        scan = partial(scan, keys_only=command.keys_only)
+        page, self.effort = bounded_page(scan, command.keys, limit=command.limit, reverse=command.reverse)
         return replies.page_reply(page, keys_only=command.keys_only)
+
+    def _history(self, command: commands.History) -> bytes:
+        if self._opened is not None:
+            history = partial(self._opened.transaction.history, command.key, tracked=command.tracked)
+        else:
+            history = partial(self._services.store.history, command.key, seen_ts=self._seen_ts)
+        page = bounded_history(history, limit=command.limit, before_ts=command.before_ts)
+        self.effort = len(page.versions)
+        return replies.history_reply(command.key, page)
 
     def _start(self, command: commands.Start) -> bytes:
         if self._opened is not None:
             raise TransactionOpenError(
                 "a transaction is open already, and they don't nest; COMMIT or ROLLBACK it first"
             )
-        transaction = self._services.store.begin(command.options, self._seen_ts)
-        self._opened = _Opened(transaction, self._services.clock(), self._spent_bytes)
+        transaction = self._services.store.begin(command.options, self._seen_ts, client=self._client)
+        self._opened = _Opened(transaction, self._services.clock(), self._spent_bytes, EarlyNotice(transaction))
         return replies.result_reply({"start_ts": transaction.start_ts}) if command.wants_object else replies.STARTED
 
     def _commit(self, command: commands.Commit) -> bytes:
@@ -366,6 +496,19 @@ class Session:
         self._opened = None
         return opened.transaction
 
+    def _transactions(self, _: commands.Transactions) -> bytes:
+        transactions = self._services.store.transactions()
+        self.effort = len(transactions)
+        return replies.transactions_reply(transactions)
+
+    def _kill(self, command: commands.Kill) -> bytes:
+        if not self._services.store.kill(command.transaction):
+            raise BadRequestError(
+                f"no transaction {command.transaction} is open; TRANSACTIONS lists those that are",
+                transaction=command.transaction,
+            )
+        return replies.result_reply({"transaction": command.transaction})
+
     def _stats(self, _: commands.Stats) -> bytes:
         return replies.result_reply(self._services.stats())
 
@@ -381,15 +524,27 @@ class Session:
     def _backup(self, command: commands.Backup) -> bytes:
         if self._opened is not None:
             raise BadRequestError("BACKUP has a snapshot of its own; COMMIT or ROLLBACK this transaction first")
-        snapshot = self._services.store.begin(TransactionOptions(read_only=True), self._seen_ts)
+        options = TransactionOptions(read_only=True, label="BACKUP")
+        snapshot = self._services.store.begin(options, self._seen_ts, client=self._client)
         self._wait_for(snapshot.start_ts)
-        self._backup_made = Backup(snapshot, command.keys)
-        return self.more()
+        self._stream = Backup(snapshot, command.keys)
+        return self.more(0)
 
-    def _end_backup(self) -> None:
-        backup, self._backup_made = self._backup_made, None
-        if backup is not None:
-            backup.close()
+    def _changes(self, command: commands.Changes) -> bytes:
+        if self._opened is not None:
+            raise BadRequestError("CHANGES tells of others' commits; COMMIT or ROLLBACK this transaction first")
+        services = self._services
+        from_ts = feed_begin(
+            services.store, command.from_ts, bytes_max=services.changes_buffer_bytes, seen_ts=self._seen_ts
+        )
+        self._wait_for(from_ts)
+        self._stream = Feed(services.store, command.prefix, from_ts, services.clock)
+        return self.more(0)
+
+    def _end_stream(self) -> None:
+        stream, self._stream = self._stream, None
+        if stream is not None:
+            stream.close()
 
     def _ping(self, _: commands.Ping) -> bytes:
         return replies.PONG
@@ -425,13 +580,18 @@ _HANDLERS: dict[type[commands.Command], Callable[[Session, Any], bytes | None]] 
     commands.Get: Session._get,
     commands.Put: Session._put,
     commands.Delete: Session._delete,
+    commands.Add: Session._add,
     commands.Scan: Session._scan,
+    commands.History: Session._history,
     commands.Start: Session._start,
     commands.Commit: Session._commit,
     commands.Rollback: Session._rollback,
+    commands.Transactions: Session._transactions,
+    commands.Kill: Session._kill,
     commands.Stats: Session._stats,
     commands.Checkpoint: Session._checkpoint,
     commands.Backup: Session._backup,
+    commands.Changes: Session._changes,
     commands.Ping: Session._ping,
     commands.Help: Session._help,
     commands.Quit: Session._quit,

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
+from mvcc_kv.engine.changes import CHANGES_BUFFER_BYTES
+
 __all__ = ["Fsync", "Settings"]
 
 Fsync: TypeAlias = Literal["always", "interval", "never"]
@@ -32,9 +34,17 @@ class Settings:
     commands_per_turn: int = 256
     output_high_bytes: int = 1024 * 1024
     output_max_bytes: int = 64 * 1024 * 1024
+    max_read_set_bytes: int = 16 * 1024 * 1024
+    max_pinned_bytes: int = 1024 * 1024 * 1024
+
+    # The change feed
+    feed_heartbeat_s: float = 5.0
+    changes_buffer_bytes: int = CHANGES_BUFFER_BYTES
 
     # What the server does by itself
     fsync: Fsync = "always"
     checkpoint_interval_s: float = 300.0
     checkpoint_log_bytes: int = 64 * 1024 * 1024
+    retain_seconds: float = 0.0  # of history; both 0: none is kept
+    retain_bytes: int = 0
     stop_grace_s: float = 5.0

@@ -19,7 +19,11 @@ An answer is summarized by looking at the command and its reply only:
     GET a                          a = "x"                       the value's JSON text as it came
     SCAN {"limit": 2}              [a = 1, b = 2], next c
     START {}, COMMIT {}            start_ts 1, commit_ts 2
+    HISTORY a                      a: 2@5 "nightly", deleted@4, 1@2; oldest_ts 0      times are left out
+    TRANSACTIONS                   1 at 0 (2 keys written), 2 at 1 (serializable, "nightly")
     anything refused               Error CODE evidence
+    a command that succeeds in a   what it is otherwise, and: (lost a to 7)
+    transaction that has lost
 """
 
 from __future__ import annotations
@@ -42,6 +46,8 @@ Speak: TypeAlias = "Callable[[str, str], bytes]"
 
 _SEPARATOR = "---"
 _STEP = re.compile(r"([A-Za-z_][\w-]*): ?(\s*\S.*)")
+_LOOKS_BACK = re.compile(r"\s*(HISTORY\b|START\s.*\"at\")", re.IGNORECASE)
+_LOST = re.compile(r"lost key '(?P<key>.*)' to commit (?P<ts>[0-9]+)")
 _PLAIN_KEY = re.compile(r"[^\s\"'\[\]{}(),=]+")
 
 
@@ -65,6 +71,11 @@ class Script:
     def sessions(self) -> tuple[str, ...]:
         """The sessions' names, as they are first mentioned."""
         return tuple(dict.fromkeys(step.session for step in self.steps))
+
+    @property
+    def looks_back(self) -> bool:
+        """Whether a step reads the past: then it is to be played on a store that retains history."""
+        return any(_LOOKS_BACK.match(step.command) for step in self.steps)
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,10 +170,38 @@ class _Items(msgspec.Struct):
     next: str | None
 
 
+class _Version(msgspec.Struct):
+    commit_ts: int
+    label: str | None = None
+    value: msgspec.Raw = msgspec.Raw(b"deleted")
+
+
+class _History(msgspec.Struct):
+    key: str
+    versions: list[_Version]
+    next: int | None
+    oldest_ts: int
+
+
+class _Opened(msgspec.Struct):
+    transaction: int
+    start_ts: int
+    isolation: str
+    read_only: bool
+    label: str | None
+    keys_written: int
+
+
+class _AllOpened(msgspec.Struct):
+    transactions: list[_Opened]
+
+
 _decode_reply = msgspec.json.Decoder(_Reply).decode
 _decode_evidence = msgspec.json.Decoder(dict[str, Any]).decode
 _decode_members = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 _decode_items = msgspec.json.Decoder(_Items).decode
+_decode_history = msgspec.json.Decoder(_History).decode
+_decode_opened = msgspec.json.Decoder(_AllOpened).decode
 
 
 def summarize(command: str, reply: bytes) -> Answer:
@@ -174,21 +213,57 @@ def summarize(command: str, reply: bytes) -> Answer:
     decoded = _decode_reply(reply)
     if decoded.status != "Ok":
         return Answer(_refusal(_decode_evidence(decoded.result)))
-    if not bytes(decoded.result).startswith(b"{"):
-        return Answer(str(msgspec.json.decode(decoded.result)), is_bare=True)
-    members = _decode_members(decoded.result)
-    if set(members) == {"key"} or command.split(None, 1)[0].upper() == "PUT":
+    answer = _answer(command, decoded.result)
+    if not decoded.message:
+        return answer
+    return Answer(f"{answer.text} ({_notice(decoded.message)})")
+
+
+def _answer(command: str, result: msgspec.Raw) -> Answer:
+    if not bytes(result).startswith(b"{"):
+        return Answer(str(msgspec.json.decode(result)), is_bare=True)
+    members = _decode_members(result)
+    verb = command.split(None, 1)[0].upper()
+    if set(members) in ({"key"}, {"key", "by"}, {"transaction"}) or verb == "PUT":
         return Answer("Ok", is_bare=True)
     if set(members) == {"key", "value"}:
         return Answer(f"{_key(msgspec.json.decode(members['key'], type=str))} = {_text(members['value'])}")
     if set(members) == {"items", "next"}:
-        return Answer(_page(_decode_items(decoded.result)))
+        return Answer(_page(_decode_items(result)))
+    if "versions" in members:
+        return Answer(_history(_decode_history(result)))
+    if "transactions" in members:
+        return Answer(", ".join(map(_opened, _decode_opened(result).transactions)) or "none")
     return Answer(", ".join(f"{name} {_text(value)}" for name, value in members.items()))
+
+
+def _notice(message: str) -> str:
+    found = _LOST.search(message)
+    return message if found is None else f"lost {found['key']} to {found['ts']}"
 
 
 def _page(page: _Items) -> str:
     items = (f"{_key(it.key)} = {_text(it.value)}" if bytes(it.value) else _key(it.key) for it in page.items)
     return f"[{', '.join(items)}]" + ("" if page.next is None else f", next {_key(page.next)}")
+
+
+def _history(history: _History) -> str:
+    versions = (f"{_text(it.value)}@{it.commit_ts}{_quoted(it.label)}" for it in history.versions)
+    following = "" if history.next is None else f", next {history.next}"
+    return f"{_key(history.key)}: {', '.join(versions) or 'nothing'}{following}; oldest_ts {history.oldest_ts}"
+
+
+def _opened(opened: _Opened) -> str:
+    """What doesn't depend on the clock, on who plays it, and on how much memory things take."""
+    facts = [f"{opened.keys_written} key{'s' * (opened.keys_written != 1)} written"] if opened.keys_written else []
+    facts += ["serializable"] if opened.isolation == "serializable" else []
+    facts += ["read-only"] if opened.read_only else []
+    facts += [_quoted(opened.label).strip()] if opened.label is not None else []
+    return f"{opened.transaction} at {opened.start_ts}" + (f" ({', '.join(facts)})" if facts else "")
+
+
+def _quoted(label: str | None) -> str:
+    return "" if label is None else f" {json.dumps(label, ensure_ascii=False)}"
 
 
 def _refusal(result: dict[str, Any]) -> str:
@@ -202,8 +277,8 @@ def _conflict(evidence: Mapping[str, Any]) -> str:
     """Keys that lost to the same commit are told together."""
     lost: dict[str, list[str]] = {}
     for key, winner in evidence["winners"].items():
-        label = f" {json.dumps(winner['label'], ensure_ascii=False)}" if "label" in winner else ""
-        lost.setdefault(f"won by commit_ts {winner['commit_ts']}{label}", []).append(_key(key))
+        won = f"won by commit_ts {winner['commit_ts']}{_quoted(winner.get('label'))}"
+        lost.setdefault(won, []).append(_key(key))
     start = f"start_ts {evidence['start_ts']}"
     return "; ".join(f"{', '.join(keys)} ({start}, {won})" for won, keys in lost.items())
 

@@ -34,7 +34,7 @@ t1: START        Transaction started
     t2: PUT a 3  Ok
 
 # Too late:
-t1: PUT a 2      Ok
+t1: PUT a 2      Ok (lost a to 1)
 t1: DEL b        Error KEY_NOT_FOUND b
 t1: COMMIT       Error CONFLICT a (start_ts 0, won by commit_ts 1)
 """
@@ -62,7 +62,8 @@ t1: PUT {"key": "a", "value": [1.0]}  Ok
 
 def test_answers_as_expected_are_said_to_be(run: Run, script: Path) -> None:
     script.write_text(
-        f"{SCRIPT}---\nt1: Error KEY_NOT_FOUND b\nt1: Error CONFLICT a (start_ts 0, won by commit_ts 1)\n"
+        f"{SCRIPT}---\nt1: Ok (lost a to 1)\nt1: Error KEY_NOT_FOUND b\n"
+        f"t1: Error CONFLICT a (start_ts 0, won by commit_ts 1)\n"
     )
     out, err, status = run("play", str(script))
     assert (err, status) == ("", 0)
@@ -70,11 +71,12 @@ def test_answers_as_expected_are_said_to_be(run: Run, script: Path) -> None:
 
 
 def test_other_answers_are_shown_as_a_diff(run: Run, script: Path) -> None:
-    script.write_text(f"{SCRIPT}---\nt1: Error KEY_NOT_FOUND b\n")
+    script.write_text(f"{SCRIPT}---\nt1: Ok (lost a to 1)\nt1: Error KEY_NOT_FOUND b\n")
     out, err, status = run("play", str(script))
     assert (err, status) == ("", 1)
     assert out.endswith(
         "The answers are not those expected (- expected, + came):\n"
+        "  t1: Ok (lost a to 1)\n"
         "  t1: Error KEY_NOT_FOUND b\n"
         "+ t1: Error CONFLICT a (start_ts 0, won by commit_ts 1)\n"
     )

@@ -13,7 +13,7 @@ from tests.cli.conftest import Run
 from tests.cli.test_dump_and_load import many
 from tests.contract.serving import serving
 
-COMMANDS = ["serve", "shell", "get", "put", "del", "dump", "load", "stats", "play"]
+COMMANDS = ["serve", "shell", "get", "put", "del", "dump", "load", "stats", "changes", "play"]
 
 
 def mvcc_kv(*arguments: str, stdin: str = "", **environment: str) -> subprocess.CompletedProcess[str]:

@@ -142,3 +142,22 @@ def test_of_a_restore_that_was_cut_short_verify_says_that_alone(tmp_path: Path) 
     assert "there is no log" not in out and "cut short" in err and "replaced-1" in err
     assert run("repair", data, "--to", tmp_path / "old")[2] == 0
     assert run("verify", data)[2] == 0
+
+
+def test_verify_tells_lost_history_from_lost_data(tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    with mvcc_kv.open(data, retain_bytes=1_000_000) as db:
+        for ts in range(1, 7):
+            db[f"k{ts}"] = ts
+            if ts in (2, 4):
+                db.checkpoint()
+    out, err, status = run("verify", data)
+    assert (err, status) == ("", 0)
+    assert f"{segment_name(2)}: ok, commits 3 to 4 in" in out and "kept for reads in the past" in out
+    file = data / segment_name(2)
+    file.write_bytes(file.read_bytes()[:-1])
+    out, err, status = run("verify", data)
+    assert (err, status) == ("", 0), "a start succeeds, and nothing is lost but the past"
+    assert f"{file.name}: DAMAGED HISTORY: it breaks off at byte" in out
+    assert "after commits 3 to 3. No data is lost" in out
+    assert out.endswith("ok: a start would come to commit 6\n")

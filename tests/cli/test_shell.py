@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 import stat
 import sys
 from collections.abc import Iterator
@@ -98,6 +99,36 @@ def test_replies_are_laid_out_for_people(speaker: EngineSpeaker, out: Console) -
     assert "ROLLBACK: forget the transaction" in shown
 
 
+def test_histories_and_open_transactions_are_tables(speaker: EngineSpeaker, out: Console) -> None:
+    shell = Shell(lambda line: speaker("shell", line), out)
+    shell.run("HISTORY nobody\nTRANSACTIONS")
+    assert "no version is known" in printed(out)
+    assert "no transaction is open" in printed(out)
+    speaker("other", 'START {"label": "nightly [red]"}')
+    shell.run("PUT a 1\nDEL a\nPUT a 2\nHISTORY a\nTRANSACTIONS")
+    shown = printed(out)
+    assert "history goes back to 10" in shown
+    assert "nightly [red]" in shown
+    assert " 0 keys" in shown
+    shell.run('HISTORY {"key": "a", "limit": 1}')
+    assert "Error" not in shown
+
+
+def test_a_notice_is_shown_below_the_answer(speaker: EngineSpeaker, out: Console) -> None:
+    shell = Shell(lambda line: speaker("shell", line), out)
+    shell.run("START\nPUT a 1")
+    speaker("other", "PUT a 2")
+    shell.run("GET a")
+    assert printed(out).splitlines()[-2] == '"1"'
+    assert "has lost key 'a'" in printed(out).splitlines()[-1]
+
+
+def test_a_sum_is_shown_where_it_is_known(speaker: EngineSpeaker, out: Console) -> None:
+    shell = Shell(lambda line: speaker("shell", line), out)
+    shell.run('ADD {"key": "n", "by": 41}\nSTART\nADD {"key": "n"}\nCOMMIT\nGET n')
+    assert printed(out).split("\n")[:-1] == ["41", "Transaction started", "Ok", "Transaction commited", "42"]
+
+
 def test_what_is_stored_is_no_markup(speaker: EngineSpeaker, out: Console) -> None:
     shell = Shell(lambda line: speaker("shell", line), out)
     shell.run("PUT [red]a [/nonsense]\nGET [red]a\nSCAN\n[bold]")
@@ -110,6 +141,16 @@ def test_what_is_stored_gives_the_terminal_no_orders(speaker: EngineSpeaker, out
     shell.run('PUT {"key": "\\u001b[2J", "value": "\x9b2J"}\nSCAN {"prefix": "\\u001b"}\nGET {"key": "\\u001b[2J"}')
     assert "\x1b" not in printed(out) and "\x9b" not in printed(out)
     assert printed(out).count("\\u009b2J") == 2
+
+
+def test_the_keys_that_conflicts_are_about_are_listed(speaker: EngineSpeaker, out: Console) -> None:
+    shell = Shell(lambda line: speaker("shell", line), out)
+    shell.run("STATS")
+    assert re.search(r"hot_keys +-\n", printed(out))
+    shell.run('START\nPUT {"key": "hot\\u009b", "value": 1}')
+    speaker("other", 'PUT {"key": "hot\\u009b", "value": 2}')
+    shell.run("COMMIT\nSTATS")
+    assert "hot\\u009b 1" in printed(out)
 
 
 def test_exit_and_quit_leave_and_blank_lines_do_not(speaker: EngineSpeaker, out: Console) -> None:
@@ -165,6 +206,7 @@ def test_verbs_and_keys_are_completed(store: VersionedStore) -> None:
     assert completions(store, "GET ") == ["User:3", "user:1", "user:2"], (
         "keys that the plain form can't hold are left out"
     )
+    assert completions(store, "HISTORY us") == ["user:1", "user:2"]
     assert completions(store, "PUT user:1 us") == []
     assert completions(store, 'GET {"key": "us') == []
     assert completions(store, "SCAN us") == []

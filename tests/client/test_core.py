@@ -10,15 +10,20 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mvcc_kv.api import KeyRange, Page, TransactionOptions
+from mvcc_kv.api import KeyRange, KeyVersion, OpenTransaction, Page, TransactionOptions, VersionPage
 from mvcc_kv.client.core import (
     Conversation,
     GarbageError,
     Reply,
     decode_member,
     decode_page,
+    decode_transactions,
     decode_value_text,
+    decode_versions,
+    encode_add,
     encode_command,
+    encode_get,
+    encode_history,
     encode_put,
     encode_scan,
     encode_start,
@@ -172,6 +177,53 @@ def test_only_what_is_not_the_default_is_sent() -> None:
         encode_scan(KeyRange(b"u:", b"u:1", "u:ß".encode()), limit=5, reverse=True)
         == 'SCAN {"prefix":"u:","start":"u:1","end":"u:ß","limit":5,"reverse":true}\n'.encode()
     )
+
+
+def test_a_read_without_a_trace_is_asked_for() -> None:
+    assert encode_get(b"k", tracked=False) == b'GET {"key":"k","snapshot":true}\n'
+    assert encode_scan(KeyRange(), limit=5, reverse=False, keys_only=True, tracked=False) == (
+        b'SCAN {"limit":5,"keys_only":true,"snapshot":true}\n'
+    )
+    assert encode_history(b"k", limit=5, before_ts=0, tracked=False) == (
+        b'HISTORY {"key":"k","limit":5,"before":0,"snapshot":true}\n'
+    )
+
+
+def test_an_addition_goes_out_as_the_text_it_is() -> None:
+    assert encode_add("ä".encode(), b"1.50", "x") == 'ADD {"key":"ä","by":1.50,"id":"x"}\n'.encode()
+
+
+def test_a_history_comes_over_with_what_is_known() -> None:
+    page = decode_versions(
+        result(
+            b'{"key": "a", "versions": [{"commit_ts": 3, "time": "2026-11-23T09:22:37.123456Z", "label": "x", '
+            b'"value": 1.50}, {"commit_ts": 2, "deleted": true}, {"commit_ts": 1, "value": null}], '
+            b'"next": 1, "oldest_ts": 0}'
+        )
+    )
+    assert page == VersionPage(
+        [KeyVersion(3, b"1.50", 1_795_425_757_123_456, "x"), KeyVersion(2, None), KeyVersion(1, b"null")], 1, 0
+    )
+
+
+def test_open_transactions_come_over_and_what_a_newer_server_tells_of_them_is_left_out() -> None:
+    listed = decode_transactions(
+        result(
+            b'{"transactions": [{"transaction": 7, "age_s": 1.5, "start_ts": 41, "isolation": "snapshot", '
+            b'"read_only": false, "label": null, "client": "c", "keys_written": 1, "read_set_bytes": 2, '
+            b'"pinned_bytes": 3, "mood": "good"}], "total": 1}'
+        )
+    )
+    assert listed == [OpenTransaction(7, 1.5, 41, "snapshot", False, None, "c", 1, 2, 3)]
+
+
+def test_what_an_ok_says_beside_its_result_is_kept_until_the_next_reply() -> None:
+    conversation = conversation_about(3, b'{"status": "Ok", "result": "PONG", "message": "lost"}\n')
+    assert conversation.notice == "lost"
+    conversation.receive(b'{"status": "Error", "result": {"code": "X"}, "message": "an error"}\n')
+    assert conversation.notice == ""
+    conversation.receive(OK)
+    assert conversation.notice == ""
 
 
 def test_an_end_before_every_key_is_sent() -> None:

@@ -679,3 +679,96 @@ def test_a_commit_that_does_not_wait_for_the_disk_says_so() -> None:
         tx.put(b"a", b"1")
         assert tx.commit() == 8
         store.close()
+
+
+# Adding, and what is there to know of a transaction
+
+ADD_A_ONCE = b'ADD {"key":"a","by":2,"id":"id1"}\n'
+
+
+def test_an_addition_whose_reply_was_lost_but_that_was_applied_returns_what_the_key_is_now() -> None:
+    def lost(talk: Talk) -> None:
+        talk.answers((b"STATS\n", AT_7))
+        talk.hears(ADD_A_ONCE)
+
+    def found(talk: Talk) -> None:
+        talk.answers((WHAT_BECAME_OF_IT, COMMITTED), (GET_A, A_IS_1))
+
+    with scripted(lost, found) as server:
+        store = connect(server, commit_timeout_s=5.0)
+        assert store.add(b"a", b"2") == b"1"
+        store.close()
+
+
+def test_an_addition_whose_reply_was_lost_and_that_was_not_applied_is_sent_again_under_another_id() -> None:
+    def lost(talk: Talk) -> None:
+        talk.answers((b"STATS\n", AT_7))
+        talk.hears(ADD_A_ONCE)
+
+    def found(talk: Talk) -> None:
+        talk.answers((WHAT_BECAME_OF_IT, NOT_APPLIED), (b'ADD {"key":"a","by":2,"id":"id2"}\n', A_IS_1))
+
+    with scripted(lost, found) as server:
+        store = connect(server, commit_timeout_s=5.0)
+        assert store.add(b"a", b"2") == b"1"
+        store.close()
+
+
+def test_additions_in_a_transaction_go_out_with_what_has_an_answer() -> None:
+    def talk_of_it(talk: Talk) -> None:
+        talk.hears(b'ADD {"key":"a","by":2}\n', PUT_A, COMMIT)
+        talk.says(DONE, DONE, COMMITTED)
+
+    with scripted(after_start(talk_of_it)) as server:
+        store = connect(server)
+        tx = store.begin(TransactionOptions())
+        tx.add(b"a", b"2")
+        tx.put(b"a", b"1")
+        assert tx.commit() == 8
+        store.close()
+
+
+def test_whether_it_has_lost_is_asked_with_what_is_unsent() -> None:
+    told = b'{"status": "Ok", "result": "PONG", "message": "this transaction has lost key \'a\'"}\n'
+
+    def talk_of_it(talk: Talk) -> None:
+        talk.answers((b"PING\n", b'{"status": "Ok", "result": "PONG"}\n'))
+        talk.hears(PUT_A, b"PING\n")
+        talk.says(DONE, told)
+        talk.answers((b"PING\n", TIMED_OUT), (b"ROLLBACK\n", DOOMED))
+
+    with scripted(after_start(talk_of_it)) as server:
+        store = connect(server)
+        tx = store.begin(TransactionOptions())
+        before = tx.is_doomed
+        tx.put(b"a", b"1")
+        after = tx.is_doomed
+        timed_out = tx.is_doomed
+        assert (before, after, timed_out) == (False, True, True)
+        tx.rollback()
+        with pytest.raises(NoTransactionError):
+            _ = tx.is_doomed
+        store.close()
+
+
+def test_the_server_says_whether_there_was_one_to_kill() -> None:
+    none = (
+        b'{"status": "Error", "result": {"code": "BAD_REQUEST", "retryable": false, "transaction": 2}, '
+        b'"message": "no transaction 2 is open"}\n'
+    )
+    other = b'{"status": "Error", "result": {"code": "BAD_REQUEST", "retryable": false}, "message": "too new"}\n'
+
+    def talk_of_it(talk: Talk) -> None:
+        talk.answers(
+            (b"STATS\n", NO_STATS),
+            (b'KILL {"transaction":1}\n', b'{"status": "Ok", "result": {"transaction": 1}}\n'),
+            (b'KILL {"transaction":2}\n', none),
+            (b'KILL {"transaction":3}\n', other),
+        )
+
+    with scripted(talk_of_it) as server:
+        store = connect(server)
+        assert (store.kill(1), store.kill(2)) == (True, False)
+        with pytest.raises(BadRequestError, match="too new"):
+            store.kill(3)
+        store.close()

@@ -57,6 +57,19 @@ def test_a_scan_yields_its_range(filled: Database, bounds: dict[str, Any], rever
         assert list(tx.scan(**bounds, reverse=reverse, limit=limit)) == items
 
 
+@pytest.mark.parametrize("reverse", [False, True])
+@pytest.mark.parametrize("bounds", RANGES, ids=str)
+def test_keys_are_those_of_the_scan(filled: Database, bounds: dict[str, Any], reverse: bool) -> None:
+    with filled.transaction() as tx:
+        tx["a:0"] = 1
+        del tx["a:1"]
+        for limit in (None, 0, 2):
+            scanned = [key for key, _ in tx.scan(**bounds, reverse=reverse, limit=limit)]
+            assert list(tx.keys(**bounds, reverse=reverse, limit=limit)) == scanned
+        tx.rollback()
+    assert list(filled.keys(**bounds, reverse=reverse)) == [key for key, _ in filled.scan(**bounds, reverse=reverse)]
+
+
 def test_iterating_yields_the_keys_in_order(filled: Database) -> None:
     assert list(filled) == KEYS
     with filled.transaction() as tx:
@@ -119,6 +132,8 @@ def test_a_scan_of_many_pages_sees_one_snapshot(db: Database) -> None:
 def test_what_is_no_limit_is_refused_by_the_call(db: Database, limit: Any) -> None:
     with pytest.raises(BadRequestError, match="limit"):
         db.scan(limit=limit)
+    with pytest.raises(BadRequestError, match="limit"):
+        db.keys(limit=limit)
     with pytest.raises(BadRequestError, match="limit"), db.transaction() as tx:
         tx.scan(limit=limit)
 

@@ -10,7 +10,7 @@ import pytest
 
 import mvcc_kv
 from mvcc_kv.durability import Checkpoint, DataDirectory, OsFileSystem, decode_checkpoint
-from mvcc_kv.durability.inspection import Inspection, SegmentReport, inspect, repair, restore
+from mvcc_kv.durability.inspection import Inspection, SegmentReport, inspect, read_content, repair, restore
 from mvcc_kv.durability.records import HEADER_BYTES, Record, find_records, segment_name
 from mvcc_kv.errors import DataDirectoryError
 
@@ -499,3 +499,98 @@ def test_a_data_directory_under_repair_belongs_to_nobody_else(tmp_path: Path) ->
     with pytest.raises(DataDirectoryError, match="open in this process"):
         repair(data, tmp_path / "old")
     holder.close()
+
+
+# Retained history
+
+
+def retained(path: Path) -> None:
+    """Commits 1 to 11 in four segments, the first three of which are kept for history; killed."""
+    db = mvcc_kv.open(path, retain_bytes=1_000_000)
+    for ts in range(1, 12):
+        db[f"k{ts}"] = ts
+        if ts in (3, 6, 9):
+            db.checkpoint()
+    _forget(db, path)
+
+
+def past(path: Path) -> list[dict[str, int]]:
+    """Every state that can be read, from the oldest on."""
+    with mvcc_kv.open(path, retain_bytes=1_000_000) as db:
+        stats, states = db.stats(), []
+        for ts in range(stats["oldest_ts"], stats["visible_ts"] + 1):
+            with db.transaction(at=ts) as tx:
+                states.append(dict(tx.scan()))
+    return states
+
+
+def test_what_is_retained_is_no_damage_and_not_superfluous(tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    retained(data)
+    found = inspect(data)
+    assert (found.damage, found.commit_ts, found.known_ts, found.is_end_known) == (None, 11, 11, True)
+    assert states(found) == ["history", "history", "history", "ok"]
+    assert [(it.first_ts, it.last_ts) for it in found.segments] == [(1, 3), (4, 6), (7, 9), (10, 11)]
+    assert past(data) == [expected(ts) for ts in range(12)]
+
+
+@pytest.mark.parametrize("at", [0, 8, 30, 70, 140, -1])
+def test_a_damage_in_retained_history_is_told_as_what_it_is(tmp_path: Path, at: int) -> None:
+    data = tmp_path / "data"
+    retained(data)
+    file = segment(data, 3)
+    flip(file, at % file.stat().st_size)
+    before = files_of(data)
+    found = inspect(data)
+    assert (found.damage, found.commit_ts, found.known_ts, found.bound_ts) == (None, 11, 11, 11)
+    assert states(found) == ["history", "damaged history", "history", "ok"]
+    assert found.is_end_known
+    with pytest.raises(DataDirectoryError, match="not damaged"):
+        repair(data, tmp_path / "old")
+    assert files_of(data) == before
+    assert past(data) == [expected(ts) for ts in range(6, 12)]
+
+
+def test_a_retained_segment_that_is_missing_or_can_not_be_read_is_told(tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    retained(data)
+    segment(data, 3).unlink()
+    found = inspect(data)
+    assert (found.damage, states(found)) == (None, ["damaged history", "history", "ok"])
+    segment(data, 0).write_bytes(b"")
+    found = inspect(data)
+    assert (found.damage, states(found)) == (None, ["damaged history", "history", "ok"])
+    assert past(data) == [expected(ts) for ts in range(6, 12)]
+
+
+def test_every_retained_segment_that_is_damaged_is_told(tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    retained(data)
+    segment(data, 0).write_bytes(b"")
+    segment(data, 3).write_bytes(b"what is this")
+    found = inspect(data)
+    assert (found.damage, states(found)) == (None, ["damaged history", "damaged history", "history", "ok"])
+    flip(segment(data, 6), 150)
+    assert states(inspect(data)) == ["damaged history", "damaged history", "damaged history", "ok"]
+    assert past(data) == [expected(ts) for ts in range(9, 12)]
+
+
+def test_a_repair_keeps_the_data_and_history_begins_behind_it(tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    retained(data)
+    damage(segment(data, 9), 10)
+    assert states(inspect(data)) == ["history", "history", "history", "damaged"]
+    done = repair(data, tmp_path / "old")
+    assert (done.kept_ts, done.lost, done.commit_ts) == (9, (10, 11), 12)
+    assert sorted(file.name for file in data.iterdir()) == ["checkpoint.json"]
+    assert past(data) == [expected(9)]
+
+
+def test_a_restore_of_a_directory_that_retains_history_reads_all_of_its_log(tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    retained(data)
+    content = read_content(data)
+    assert content.commit_ts == 11 and dict(content.items) == {f"k{ts}".encode(): b"%d" % ts for ts in range(1, 12)}
+    done = restore(content, data, replaces=True)
+    assert done.commit_ts == 12
+    assert past(data) == [expected(11)]

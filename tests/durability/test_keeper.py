@@ -61,7 +61,8 @@ def test_close_writes_nothing_when_there_is_nothing_new(tmp_path: Path) -> None:
     store, keeper = open_directory(tmp_path, VersionedStore)
     store.get(b"a")
     keeper.close()
-    assert (tmp_path / "checkpoint.json").stat() == before
+    after = (tmp_path / "checkpoint.json").stat()
+    assert (after.st_ino, after.st_mtime_ns) == (before.st_ino, before.st_mtime_ns)
 
 
 def test_close_can_be_called_again_and_a_checkpoint_after_it_is_refused(tmp_path: Path) -> None:

@@ -11,11 +11,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mvcc_kv.durability.records import (
+    FORMAT_VERSION,
     HEADER_BYTES,
     RECORD_HEADER_BYTES,
+    RETAINING_VERSION,
     TOKEN_BYTES_MAX,
     Commit,
     SegmentHeader,
+    chained_records,
     decode_commit,
     decode_header,
     decode_tokens,
@@ -25,16 +28,33 @@ from mvcc_kv.durability.records import (
     encode_tokens,
     find_records,
     read_record,
+    retains_history,
     segment_name,
     segment_ts,
 )
+from mvcc_kv.engine.history import Superseded
 from mvcc_kv.errors import BadRequestError, LimitExceededError
 
 U64 = st.integers(0, 2**64 - 1)
 U32 = st.integers(0, 2**32 - 1)
 TEXT = st.text(st.characters(codec="utf-8"), max_size=40)
 TOKENS = st.text(st.characters(codec="utf-8"), min_size=1, max_size=63)
-WRITES = st.dictionaries(TEXT.map(str.encode), st.none() | TEXT.map(str.encode), max_size=6)
+KEYS = TEXT.map(str.encode)
+WRITES = st.dictionaries(KEYS, st.none() | KEYS, max_size=6)
+VERSIONS = st.tuples(U64, KEYS)
+
+# A log of two segments, byte by byte as the first release wrote it: commits 1 to 3, and 4 after a checkpoint.
+FIRST_RELEASE = (
+    "6d7663636b764c0a01000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000"
+    "1b07eb0cff526563010000000000000000000000000000000000000000000000adff4aa202ff5265631600000001000000000000000000000000000000"
+    "adff4aa2bca4be1601ffff0001401e18240a0600010000000100000061"
+    "31ff5265632700000002000000000000000100000000000000bca4be1656b898d00102000202401e18240a06006d657432010000000100000061320200"
+    "000003000000c3a9227822ff526563150000000300000000000000010000000000000056b898d0d69637d801ffff0003401e18240a060001000000ffff"
+    "ffff61",
+    "6d7663636b764c0a01000000d69637d80300000000000000000000000000000000000000000000000000000000000000000000000000000000000000"
+    "4a7ac563ff5265630c00000003000000000000000300000000000000d69637d8b43cc255020200000000000000027432"
+    "ff5265631800000004000000000000000300000000000000b43cc255807f12fa0100000204401e18240a0600743401000000010000006234",
+)
 
 
 @given(WRITES, st.none() | TEXT, st.none() | TOKENS, U64)
@@ -43,6 +63,19 @@ def test_a_commit_comes_back_as_it_was(
 ) -> None:
     body = encode_commit(writes, label, token, time_us)
     assert decode_commit(memoryview(body)) == Commit(list(writes.items()), label, token, time_us)
+
+
+@given(WRITES, st.none() | TEXT, st.none() | TOKENS, U64, st.data())
+def test_a_commit_comes_back_with_what_it_superseded(
+    writes: dict[bytes, bytes | None], label: str | None, token: str | None, time_us: int, data: st.DataObject
+) -> None:
+    superseded: dict[bytes, Superseded] = {
+        key: version for key in writes if (version := data.draw(st.none() | VERSIONS)) is not None
+    }
+    body = encode_commit(writes, label, token, time_us, superseded)
+    assert decode_commit(memoryview(body)) == Commit(list(writes.items()), label, token, time_us, superseded)
+    record = read_record(encode_record(body, 1, 0, 0)[0], 0)
+    assert record is not None and record.is_commit
 
 
 @given(st.lists(st.tuples(TOKENS, U64)))
@@ -56,6 +89,10 @@ def test_a_header_comes_back_as_it_was(base_ts: int, base_crc: int) -> None:
     assert len(data) == HEADER_BYTES
     assert decode_header(data + b"more") == SegmentHeader(base_ts, base_crc)
     assert decode_header(data[:-1]) is None
+    assert not retains_history(data)
+    retaining = encode_header(SegmentHeader(base_ts, base_crc), RETAINING_VERSION)
+    assert decode_header(retaining) == SegmentHeader(base_ts, base_crc)
+    assert retains_history(retaining)
 
 
 @given(st.binary(min_size=1, max_size=100), U64, U64, U32, st.binary(max_size=10), st.binary(max_size=10))
@@ -112,6 +149,44 @@ def test_the_format_is_as_it_is_written_down() -> None:
     assert encode_tokens([("t", 42)]) == b"\x02" + struct.pack("<QB", 42, 1) + b"t"
 
 
+def test_the_format_of_a_commit_that_says_what_it_superseded_is_as_it_is_written_down() -> None:
+    header = encode_header(SegmentHeader(41, 0xABCD), RETAINING_VERSION)
+    assert header[:60] == b"mvcckvL\n" + struct.pack("<IIQ", 2, 0xABCD, 41) + bytes(36)
+    superseded = {b"k": (40, b"22"), b"gone": (7, b"")}
+    body = encode_commit({b"k": b"1", b"gone": None, b"new": b"3", b"not there": None}, "me", "t", 7, superseded)
+    assert body == (
+        struct.pack("<BHBQ", 3, 2, 1, 7) + b"me" + b"t"
+        + struct.pack("<III", 1, 1, 2) + b"k" + b"1" + struct.pack("<Q", 40) + b"22"
+        + struct.pack("<III", 4, 0xFFFFFFFF, 0) + b"gone" + struct.pack("<Q", 7)
+        + struct.pack("<III", 3, 1, 0xFFFFFFFF) + b"new" + b"3"
+        + struct.pack("<III", 9, 0xFFFFFFFF, 0xFFFFFFFF) + b"not there"
+    )  # fmt: skip
+
+
+def test_a_log_of_the_first_release_is_read_and_its_format_still_written() -> None:
+    first, second = (bytes.fromhex(segment) for segment in FIRST_RELEASE)
+    header, next_header = decode_header(first), decode_header(second)
+    assert header == SegmentHeader(0, 0) and next_header is not None
+    found = [*chained_records(first, header), *chained_records(second, next_header)]
+    assert next_header == SegmentHeader(3, found[3].crc)
+    assert [decode_commit(record.body) for record in found if record.is_commit] == [
+        Commit([(b"a", b"1")], None, None, 1_700_000_000_000_001),
+        Commit([(b"a", b"2"), ("é".encode(), b'"x"')], "me", "t2", 1_700_000_000_000_002),
+        Commit([(b"a", None)], None, None, 1_700_000_000_000_003),
+        Commit([(b"b", b"4")], "", "t4", 1_700_000_000_000_004),
+    ]
+    assert decode_tokens(found[4].body) == [("t2", 2)]
+    assert found[-1].end == len(second)
+    again = encode_header(next_header, FORMAT_VERSION)
+    for record in found[4:]:
+        body = bytes(record.body)
+        if record.is_commit:
+            commit = decode_commit(record.body)
+            body = encode_commit(dict(commit.writes), commit.label, commit.token, commit.time_us)
+        again += encode_record(body, record.commit_ts, record.durable_ts, record.chain)[0]
+    assert again == second
+
+
 def test_no_label_and_an_empty_one_are_told_apart() -> None:
     for label in (None, ""):
         assert decode_commit(memoryview(encode_commit({}, label, None, 0))).label == label
@@ -151,6 +226,9 @@ def test_writes_that_a_record_can_not_hold_are_refused(size: int) -> None:
             encode_commit(refused, None, None, 0)
         assert raised.value.evidence["actual"] >= size
         assert raised.value.evidence["limit"] == 2**32 - 1
+    with pytest.raises(LimitExceededError, match="supersedes") as raised:
+        encode_commit({b"k": b"1"}, None, None, 0, {b"k": (1, huge)})
+    assert raised.value.evidence["actual"] >= size
 
 
 def test_names_are_in_the_order_of_their_timestamps() -> None:

@@ -23,6 +23,26 @@ def content(path: Path) -> dict[str, bytes]:
 # Starting
 
 
+def test_what_transactions_may_hold_is_bounded_by_options(tmp_path: Path) -> None:
+    options = ("--port", "0", "--in-memory", "--max-pinned-bytes", "3000", "--max-read-set-bytes", "2000")
+    with starting(*options, cwd=tmp_path) as server:
+        server.listening()
+        reader, writer = server.connect(), server.connect()
+        for n in range(30):
+            writer.ask(b"PUT k%d x" % n)
+        assert reader.asked(b'START {"isolation": "serializable"}') == {"start_ts": 30}
+        assert writer.asked(b"TRANSACTIONS")["transactions"][0]["client"].startswith("127.0.0.1:")
+        codes = [reader.asked(b"GET k%d" % n).get("code") for n in range(30)]
+        assert codes[0] is None
+        assert "LIMIT_EXCEEDED" in codes
+        reader.ask(b"ROLLBACK")
+        reader.ask(b"START")
+        for n in range(30):
+            assert "code" not in writer.asked(b"PUT k%d y" % n)
+        assert reader.asked(b"GET k1")["code"] == "SNAPSHOT_GONE"
+        assert writer.asked(b"STATS")["pinned_bytes"] == 0
+
+
 def test_it_says_where_it_listens_and_nothing_else(tmp_path: Path) -> None:
     with starting("--port", "0", "--in-memory", cwd=tmp_path) as server:
         host, port = server.listening()

@@ -42,6 +42,7 @@ class RecoveryMachine(RuleBasedStateMachine):
     told: Told
     life: Life | None = None
     tokens = 0
+    retain_bytes = 0
 
     @initialize()
     def begin(self) -> None:
@@ -52,7 +53,7 @@ class RecoveryMachine(RuleBasedStateMachine):
         """Open what is there; a fault may end that, too."""
         self.life = None
         with self._trouble():
-            self._find(Life(self.disk, self.told))
+            self._find(Life(self.disk, self.told, retain_bytes=self.retain_bytes))
 
     def _find(self, life: Life) -> None:
         commit_ts = life.store.commit_ts
@@ -61,6 +62,7 @@ class RecoveryMachine(RuleBasedStateMachine):
         for token, ts in self.told.tokens.items():
             assert life.store.outcome(token) == (ts if ts <= commit_ts else None)
         life.told = self.told.since(commit_ts)
+        life.check_past()
         self.life = life
 
     @contextmanager
@@ -118,6 +120,10 @@ class RecoveryMachine(RuleBasedStateMachine):
             self.life.keeper.close()
             self._recover()
 
+    @rule(retain_bytes=st.sampled_from([0, 3_000, 1_000_000]))
+    def the_next_start_retains(self, retain_bytes: int) -> None:
+        self.retain_bytes = retain_bytes
+
     @rule(policy=st.one_of(st.none(), POLICIES), after=st.one_of(st.none(), st.integers(0, 12)))
     def crash(self, policy: CrashPolicy | None, after: int | None) -> None:
         """The power goes, or only the process; the next start may end soon as well."""
@@ -138,6 +144,7 @@ class RecoveryMachine(RuleBasedStateMachine):
         assert self.life.store.visible_ts == self.told.acknowledged_ts
         assert self.life.state == self.told.states[self.told.acknowledged_ts]
         self.life.store.check()
+        self.life.check_past()
 
     def teardown(self) -> None:
         """Whatever happened, the next start has all that was acknowledged."""

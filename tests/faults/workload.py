@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import pytest
 
-from mvcc_kv.api import KeyRange
+from mvcc_kv.api import KeyRange, TransactionOptions
 from mvcc_kv.durability import open_directory
 from mvcc_kv.durability.flushing import Fsync
 from mvcc_kv.engine import VersionedStore
+from mvcc_kv.engine.history import CommitHistory, retained_history
 from mvcc_kv.errors import DataDirectoryError, UnavailableError
 
 from .disk import NONE, PowerLoss, SimulatedDisk
@@ -51,13 +53,26 @@ class Told:
 
 
 class Life:
-    """A process with the database open on a disk, from `open` until `end`."""
+    """A process with the database open on a disk, from `open` until `end`; 0 `retain_bytes`: without history."""
 
-    def __init__(self, disk: SimulatedDisk, told: Told, fsync: Fsync = "always") -> None:
+    def __init__(
+        self,
+        disk: SimulatedDisk,
+        told: Told,
+        fsync: Fsync = "always",
+        retain_bytes: int = 0,
+        *,
+        history: CommitHistory | None = None,
+        time_us: Callable[[], int] = lambda: 0,
+    ) -> None:
         self.disk = disk
         self.told = told
         self.has_failed = False
-        self.store, self.keeper = open_directory(PATH, VersionedStore, files=disk, fsync=fsync)
+        if history is None:
+            history = retained_history(0, retain_bytes)
+        self.store, self.keeper = open_directory(
+            PATH, lambda: VersionedStore(history=history, time_us=time_us), files=disk, fsync=fsync, history=history
+        )
 
     def commit(self, writes: Writes, token: str | None = None) -> None:
         """Commit, and note what becomes of it. Raises `UnavailableError`."""
@@ -88,6 +103,13 @@ class Life:
     def state(self) -> dict[bytes, bytes]:
         return dict(self.store.scan(KeyRange(), limit=1_000).items)
 
+    def check_past(self) -> None:
+        """Every state that can still be read is what it was."""
+        for ts in range(self.store.oldest_ts, self.store.visible_ts + 1):
+            snapshot = self.store.begin(TransactionOptions(read_only=True, at=ts))
+            assert dict(snapshot.scan(KeyRange(), limit=1_000).items) == self.told.states[ts]
+            snapshot.rollback()
+
     def check_failed(self) -> None:
         """The log has failed: every commit is refused for good, and reads go on."""
         for _ in range(2):
@@ -108,12 +130,13 @@ class Life:
 class Workload:
     """Commits of several keys, deletions, tokens, checkpoints, a process that is killed, and clean ends."""
 
-    def __init__(self, disk: SimulatedDisk, fsync: Fsync = "always") -> None:
+    def __init__(self, disk: SimulatedDisk, fsync: Fsync = "always", retain_bytes: int = 0) -> None:
         self.disk = disk
         self._told = Told()
         self._life: Life | None = None
         self.lives: list[Life] = []
         self._fsync = fsync
+        self._retain_bytes = retain_bytes
 
     def run(self) -> bool:
         """Run until the end or until nothing goes on: whether it came to the end. Takes the fault that the disk has."""
@@ -140,10 +163,11 @@ class Workload:
 
     def _open(self) -> Life:
         self._told, self._life = self.told, None
-        self._life = life = Life(self.disk, self._told, self._fsync)
+        self._life = life = Life(self.disk, self._told, self._fsync, self._retain_bytes)
         self.lives.append(life)
         assert life.store.commit_ts == self.told.newest_ts
         assert life.state == self.told.states[-1]
+        life.check_past()
         return life
 
     def _play(self) -> None:
@@ -181,17 +205,22 @@ class Workload:
         self.disk.fault = fault
 
 
-def check_recovery(disk: SimulatedDisk, told: Told) -> int:
-    """Open what a crash left: it agrees with what was told, and so does what is told from now on; the commit_ts."""
-    life = Life(disk, told)
-    commit_ts = life.store.commit_ts
+def check_recovery(disk: SimulatedDisk, told: Told, retain_bytes: int = 0, *, reaches_back: bool = False) -> int:
+    """Open what a crash left: it agrees with what was told, and so does what is told from now on; the commit_ts.
+
+    `reaches_back`: all of the past has to be there.
+    """
+    life = Life(disk, told, retain_bytes=retain_bytes)
+    commit_ts, oldest_ts = life.store.commit_ts, life.store.oldest_ts
+    assert oldest_ts == 0 or not reaches_back
     _check_state(life, told)
     told = life.told = told.since(commit_ts)
     life.commit({b"a": b"11", b"z": b"11"}, "t-next")
     after = disk.crash(NONE)
     life.end()
-    life = Life(after, told)
+    life = Life(after, told, retain_bytes=retain_bytes)
     assert life.store.commit_ts == commit_ts + 1, "what was recovered and built upon is lost"
+    assert life.store.oldest_ts == 0 or not reaches_back
     _check_state(life, told)
     life.end()
     return commit_ts
@@ -205,6 +234,7 @@ def _check_state(life: Life, told: Told) -> None:
     for token, ts in told.tokens.items():
         assert life.store.outcome(token) == (ts if ts <= commit_ts else None)
     life.store.check()
+    life.check_past()
     assert "log.wal.tmp" not in life.disk.contents
 
 

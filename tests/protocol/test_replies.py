@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mvcc_kv.api import Page
+from mvcc_kv.api import KeyVersion, OpenTransaction, Page, VersionPage
 from mvcc_kv.errors import (
     AuthRequiredError,
     BadRequestError,
@@ -60,6 +60,49 @@ def test_a_page_has_its_items_in_order_and_where_to_go_on() -> None:
     )
     assert replies.page_reply(Page([], None), keys_only=False) == (
         b'{"status": "Ok", "result": {"items": [], "next": null}}\n'
+    )
+
+
+def test_a_history_tells_time_and_label_where_they_are_known_and_values_to_the_letter() -> None:
+    page = VersionPage(
+        [
+            KeyVersion(9, b"1.50", 1_795_425_757_123_456, 'say "hi"'),
+            KeyVersion(8, None, 1_795_425_757_000_000),
+            KeyVersion(3, b'{"x":  null}'),
+        ],
+        3,
+        2,
+    )
+    assert (
+        replies.history_reply("é".encode(), page)
+        == (
+            '{"status": "Ok", "result": {"key": "é", "versions": ['
+            '{"commit_ts": 9, "time": "2026-11-23T09:22:37.123456Z", "label": "say \\"hi\\"", "value": 1.50}, '
+            '{"commit_ts": 8, "time": "2026-11-23T09:22:37.000000Z", "deleted": true}, '
+            '{"commit_ts": 3, "value": {"x":  null}}], "next": 3, "oldest_ts": 2}}\n'
+        ).encode()
+    )
+    assert replies.history_reply(b"a", VersionPage([], None, 0)) == (
+        b'{"status": "Ok", "result": {"key": "a", "versions": [], "next": null, "oldest_ts": 0}}\n'
+    )
+
+
+def test_an_addition_is_answered_with_its_number_to_the_letter() -> None:
+    assert replies.addend_reply(b"hits", b"1.50") == b'{"status": "Ok", "result": {"key": "hits", "by": 1.50}}\n'
+
+
+def test_open_transactions_are_told_with_all_that_is_known_of_them() -> None:
+    opened = OpenTransaction(7, 1.23456, 41, "serializable", True, "nightly", "127.0.0.1:5000", 2, 300, 4000)
+    assert replies.transactions_reply([opened]) == (
+        b'{"status": "Ok", "result": {"transactions": [{"transaction": 7, "age_s": 1.235, "start_ts": 41, '
+        b'"isolation": "serializable", "read_only": true, "label": "nightly", "client": "127.0.0.1:5000", '
+        b'"keys_written": 2, "read_set_bytes": 300, "pinned_bytes": 4000}], "total": 1}}\n'
+    )
+
+
+def test_a_notice_stands_behind_the_result() -> None:
+    assert replies.noticed(replies.PONG, 'lost "é"') == (
+        '{"status": "Ok", "result": "PONG", "message": "lost \\"é\\""}\n'.encode()
     )
 
 

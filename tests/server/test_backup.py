@@ -143,3 +143,16 @@ def test_a_log_that_fails_under_it_ends_it_with_an_error() -> None:
     assert {result["code"] for result in results(connection.take_output())} == {"UNAVAILABLE"}
     assert not connection.can_run
     assert house.store.stats()["active_transactions"] == 0
+
+
+def test_a_backup_whose_snapshot_was_ended_ends_with_an_error_line() -> None:
+    house = House()
+    connection = house.asked(b"BACKUP", b"PING")
+    connection.run()
+    assert results(connection.take_output())[0]["next"] == "k00500"
+    (opened,) = house.store.transactions()
+    assert opened.label == "BACKUP"
+    house.store.kill(opened.id)
+    ended, pong = run_out(connection)
+    assert (ended["code"], pong) == ("TRANSACTION_DOOMED", "PONG")
+    assert house.store.stats()["active_transactions"] == 0

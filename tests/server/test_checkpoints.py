@@ -105,6 +105,21 @@ def test_who_asks_while_one_is_written_gets_the_next_with_its_own_commits(kept: 
         assert kept.files.operations.count("rename") == 2
 
 
+def test_a_checkpoint_whose_snapshot_was_ended_is_answered_and_the_next_one_works(kept: Kept) -> None:
+    kept.store.restore(1, ((b"k%05d" % n, b"1") for n in range(20_000)))
+    with running(**kept.options) as run:
+        client, other = run.connect(), run.connect()
+        kept.files.may_create.clear()
+        client.send(b"CHECKPOINT\n")
+        until(lambda: bool(other.asked(b"TRANSACTIONS")["transactions"]))
+        (opened,) = other.asked(b"TRANSACTIONS")["transactions"]
+        assert other.asked(b'KILL {"transaction": %d}' % opened["transaction"])
+        kept.files.may_create.set()
+        assert client.result()["code"] == "TRANSACTION_DOOMED"
+        assert client.asked(b"CHECKPOINT") == {"checkpoint_ts": 1}
+        assert len(kept.on_disk()[1]) == 20_000
+
+
 @pytest.mark.parametrize("operation", ["create", "write", "sync", "rename", "sync_directory", "remove"])
 def test_a_failing_checkpoint_is_answered_and_the_next_one_works(kept: Kept, operation: str) -> None:
     with running(**kept.options) as run:

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from mvcc_kv.api import TransactionOptions
 from mvcc_kv.engine import VersionedStore
 from mvcc_kv.errors import Error, UnavailableError
 from mvcc_kv.protocol.commands import USAGE
@@ -201,6 +202,35 @@ def test_nothing_is_received_while_commands_wait() -> None:
     assert "can_receive" not in state(connection)
     connection.run()
     assert "can_receive" in state(connection)
+
+
+def test_a_turn_looks_at_some_thousand_keys_however_few_commands_that_are() -> None:
+    """256 SCANs of 2,000 keys each were one turn, in which nobody else was served for a good while."""
+    house = House(output_high_bytes=1 << 30)
+    for n in range(1000):
+        house.store.put(b"k%04d" % n, b"1")
+    connection = house.connection()
+    connection.receive(b"SCAN\n" * 10 + b"PING\n" * 300, is_burst_end=True)
+    connection.run()
+    assert connection.take_output().count(b"\n") == 5
+    connection.run()
+    assert connection.take_output().count(b"\n") == 5
+    connection.run()
+    assert connection.take_output().count(b"\n") == 256
+
+
+def test_empty_stretches_count_as_what_is_looked_at() -> None:
+    house = House()
+    for n in range(3000):
+        house.store.put(b"k%04d" % n, b"1")
+    reader = house.store.begin(TransactionOptions(read_only=True))
+    for n in range(3000):
+        house.store.delete(b"k%04d" % n)
+    connection = house.connection()
+    connection.receive(b"SCAN\n" * 4, is_burst_end=True)
+    connection.run()
+    assert connection.take_output().count(b'"items": []') == 3, "each looked at 2,000 keys and found nothing"
+    reader.rollback()
 
 
 # Silence

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from mvcc_kv.engine import VersionedStore
+from mvcc_kv.engine import CommitHistory, VersionedStore
 from mvcc_kv.errors import Error
 from mvcc_kv.protocol import replies
 from mvcc_kv.protocol.commands import USAGE
@@ -231,7 +232,7 @@ def test_a_refused_end_is_an_end(last: bytes) -> None:
 def test_a_start_that_is_refused_begins_nothing() -> None:
     house = House()
     session = house.session()
-    for start in (b'START {"isolation": "serializable"}', b'START {"at": 0}', b'START {"x": 1}', b"START now"):
+    for start in (b'START {"isolation": "none"}', b'START {"at": 1}', b'START {"x": 1}', b"START now"):
         assert code(session, start) == "BAD_REQUEST"
         assert code(session, b"COMMIT") == "NO_TRANSACTION"
     assert house.store.stats()["active_transactions"] == 0
@@ -525,3 +526,264 @@ def test_what_wrote_nothing_is_not_remembered_by_its_id() -> None:
     assert code(session, b'COMMIT {"id": "r", "after": 1}') == "NO_TRANSACTION"
     assert code(session, b'DEL {"key": "missing", "id": "d"}') == "KEY_NOT_FOUND"
     assert code(session, b'COMMIT {"id": "d", "after": 1}') == "NO_TRANSACTION"
+
+
+# Adding
+
+
+def test_add_answers_with_the_sum_outside_and_with_the_addend_inside() -> None:
+    session = House().session()
+    assert say(
+        session,
+        b'ADD {"key": "hits", "by": 5}',
+        b"START",
+        b'ADD {"key": "hits"}',
+        b'ADD {"key": "hits", "by": 1.50}',
+        b"COMMIT",
+        b"GET hits",
+    )[0::2] == [
+        b'{"status": "Ok", "result": {"key": "hits", "value": 5}}',
+        b'{"status": "Ok", "result": {"key": "hits", "by": 1}}',
+        COMMITTED,
+    ]
+    assert told(session, b"GET hits") == {"key": "hits", "value": 7.5}
+
+
+@pytest.mark.parametrize(
+    "add",
+    [
+        b"ADD hits 1",
+        b'ADD {"key": "hits", "by": "1"}',
+        b'ADD {"key": "text"}',
+        b'ADD {"key": "hits", "by": 1e999}',
+        b'ADD {"key": "hits", "id": "x"}',
+    ],
+)
+def test_an_add_that_is_refused_dooms_its_transaction(add: bytes) -> None:
+    session = House().session()
+    say(session, b"PUT text x", b"START", b"PUT before 1")
+    assert code(session, add) == "BAD_REQUEST"
+    assert told(session, b"COMMIT")["cause"]["code"] == "BAD_REQUEST"
+    assert code(session, b"GET before") == "KEY_NOT_FOUND"
+
+
+def test_an_add_with_an_id_is_applied_once() -> None:
+    house = House()
+    first, second = house.session(), house.session()
+    assert told(first, b'ADD {"key": "n", "by": 2, "id": "x"}')["value"] == 2
+    say(second, b'ADD {"key": "n", "by": 10}')
+    assert told(second, b'ADD {"key": "n", "by": 2, "id": "x"}')["value"] == 12
+    assert told(second, b'COMMIT {"id": "x", "after": 0}') == {"commit_ts": 1}
+
+
+def test_an_add_in_a_read_only_transaction_is_refused() -> None:
+    session = House().session()
+    say(session, b'START {"read_only": true}')
+    assert code(session, b'ADD {"key": "n"}') == "READ_ONLY"
+
+
+# The past
+
+
+def with_history(retain_bytes: int = 1 << 20) -> House:
+    house = House()
+    house.store = VersionedStore(time_us=lambda: 1_000_000, history=CommitHistory(retain_bytes=retain_bytes))
+    house.services = replace(house.services, store=house.store, stats=house.store.stats)
+    return house
+
+
+def test_history_tells_time_and_label_where_they_are_known() -> None:
+    session = with_history().session()
+    say(session, b'START {"label": "nightly"}', b'PUT {"key": "a", "value": 1.0}', b"COMMIT", b"DEL a")
+    assert say(session, b"HISTORY a") == [
+        b'{"status": "Ok", "result": {"key": "a", "versions": ['
+        b'{"commit_ts": 2, "time": "1970-01-01T00:00:01.000000Z", "deleted": true}, '
+        b'{"commit_ts": 1, "time": "1970-01-01T00:00:01.000000Z", "label": "nightly", "value": 1.0}], '
+        b'"next": null, "oldest_ts": 0}}'
+    ]
+
+
+def test_history_without_retention_is_what_others_still_read() -> None:
+    house = House()
+    reader, writer = house.session(), house.session()
+    say(writer, b"PUT a 1")
+    say(reader, b"START")
+    say(writer, b"PUT a 2", b"PUT a 3")
+    assert told(writer, b"HISTORY a") == {
+        "key": "a",
+        "versions": [{"commit_ts": 3, "value": "3"}, {"commit_ts": 1, "value": "1"}],
+        "next": None,
+        "oldest_ts": 3,
+    }
+
+
+def test_a_history_of_large_values_is_cut_at_about_a_mebibyte() -> None:
+    house = with_history(retain_bytes=1 << 30)
+    for _ in range(5):
+        house.store.put(b"big", b'"%b"' % (b"x" * 500_000))
+    session = house.session()
+    page = told(session, b"HISTORY big")
+    assert [it["commit_ts"] for it in page["versions"]] == [5, 4, 3]
+    assert page["next"] == 3
+    rest = told(session, b'HISTORY {"key": "big", "before": 3}')
+    assert ([it["commit_ts"] for it in rest["versions"]], rest["next"]) == ([2, 1], None)
+
+
+def test_a_snapshot_that_is_gone_is_told_at_each_read_and_dooms_nothing() -> None:
+    house = with_history(retain_bytes=1500)
+    session, writer = house.session(), house.session()
+    say(writer, b"PUT a 1", b"PUT a 2")
+    assert told(session, b'START {"at": 1}') == {"start_ts": 1}
+    assert told(session, b"GET a")["value"] == "1"
+    for _ in range(10):
+        say(writer, b"PUT a 3")
+    for read in (b"GET a", b"SCAN", b"HISTORY a"):
+        gone = told(session, read)
+        assert (gone["code"], gone["oldest_ts"]) == ("SNAPSHOT_GONE", house.store.oldest_ts)
+    assert say(session, b"COMMIT") == [COMMITTED]
+    assert code(session, b'START {"at": 1}') == "SNAPSHOT_GONE"
+    assert code(session, b"COMMIT") == "NO_TRANSACTION"
+
+
+# Who holds what
+
+
+def test_open_transactions_are_listed_with_whose_they_are() -> None:
+    house = House()
+    one = Session(house.services, house.later.append, client="10.0.0.1:5000")
+    say(one, b'START {"label": "nightly", "isolation": "serializable"}', b"PUT a 1", b'ADD {"key": "b"}')
+    (listed,) = told(house.session(), b"TRANSACTIONS")["transactions"]
+    assert listed.pop("read_set_bytes") == 0
+    assert listed == {
+        "transaction": 1,
+        "age_s": 0.0,
+        "start_ts": 0,
+        "isolation": "serializable",
+        "read_only": False,
+        "label": "nightly",
+        "client": "10.0.0.1:5000",
+        "keys_written": 2,
+        "pinned_bytes": 0,
+    }
+
+
+def test_the_list_of_open_transactions_is_bounded() -> None:
+    house = House()
+    opened = [house.store.begin() for _ in range(replies.TRANSACTIONS_MAX + 5)]
+    session = house.session()
+    listed = told(session, b"TRANSACTIONS")
+    assert listed["total"] == len(opened) == len(listed["transactions"]) + 5
+    assert listed["transactions"][0]["transaction"] == opened[0].id
+    assert session.effort == len(opened), "and counts against the turn"
+    for transaction in opened:
+        transaction.rollback()
+
+
+def test_a_killed_transaction_is_told_so_once_and_is_doomed_then() -> None:
+    house = House()
+    session, other = house.session(), house.session()
+    say(session, b"START", b"PUT k v")
+    assert told(other, b'KILL {"transaction": 1}') == {"transaction": 1}
+    assert (session.begun_at, session.start_ts) == (None, None)
+    assert house.store.stats()["active_transactions"] == 0
+    first, second = told(session, b"PUT k w"), told(session, b"GET k")
+    assert first["code"] == second["code"] == "TRANSACTION_DOOMED"
+    assert first["cause"]["code"] == second["cause"]["code"] == "KILLED"
+    assert not first["retryable"]
+    assert code(session, b"COMMIT") == "TRANSACTION_DOOMED"
+    assert code(session, b"GET k") == "KEY_NOT_FOUND"
+
+
+def test_a_killed_transaction_does_not_time_out_before_it_was_told() -> None:
+    house = House()
+    session = house.session()
+    say(session, b"START")
+    house.store.kill(1)
+    session.expire(5)
+    assert told(session, b"PING")["cause"]["code"] == "KILLED"
+
+
+def test_killing_what_is_not_open_is_refused() -> None:
+    session = House().session()
+    say(session, b"START", b"COMMIT")
+    refused = json.loads(say(session, b'KILL {"transaction": 1}')[0])
+    assert (refused["result"]["code"], refused["result"]["transaction"]) == ("BAD_REQUEST", 1)
+    assert "TRANSACTIONS" in refused["message"]
+
+
+def test_one_may_kill_ones_own_transaction() -> None:
+    session = House().session()
+    say(session, b"START")
+    assert told(session, b'KILL {"transaction": 1}') == {"transaction": 1}
+    assert told(session, b"COMMIT")["cause"]["code"] == "KILLED"
+    assert code(session, b"COMMIT") == "NO_TRANSACTION"
+
+
+def test_who_pins_too_much_is_told_that_its_snapshot_is_gone() -> None:
+    house = House()
+    house.store = VersionedStore(pinned_bytes_max=2000)
+    house.services = replace(house.services, store=house.store)
+    reader, writer = house.session(), house.session()
+    for n in range(20):
+        say(writer, b"PUT k%d x" % n)
+    say(reader, b"START", b"PUT a 1")
+    for n in range(20):
+        say(writer, b"PUT k%d y" % n)
+    gone = told(reader, b"GET k1")
+    assert (gone["code"], gone["retryable"]) == ("SNAPSHOT_GONE", True)
+    later = told(reader, b"COMMIT")
+    assert (later["code"], later["retryable"], later["cause"]["code"]) == ("TRANSACTION_DOOMED", True, "SNAPSHOT_GONE")
+    assert told(writer, b"PUT z 1")["value"] == "1"
+
+
+# Early notice
+
+
+@pytest.mark.parametrize(
+    "command",
+    [b"GET a", b"PUT b 1", b"DEL a", b"SCAN", b'ADD {"key": "n"}', b"HISTORY a", b"PING", b"PUT a 3"],
+)
+def test_a_command_that_succeeds_in_a_lost_transaction_says_so(command: bytes) -> None:
+    house = House()
+    session = house.session()
+    say(session, b"PUT a 1", b"START", b"PUT a 2")
+    say(house.session(), b"PUT a 9")
+    reply = json.loads(say(session, command)[0])
+    assert reply["status"] == "Ok"
+    assert reply["message"] == "this transaction has lost key 'a' to commit 2 already; ROLLBACK and run it again"
+    assert code(session, b"COMMIT") == "CONFLICT"
+    assert b"message" not in say(session, b"GET a")[0]
+
+
+def test_nothing_is_added_to_the_replies_of_a_transaction_that_can_still_commit() -> None:
+    house = House()
+    session = house.session()
+    say(session, b"START", b"PUT a 2")
+    say(house.session(), b"PUT b 9")
+    assert say(session, b"PING", b"GET a", b"ROLLBACK", b"PUT a 3") == [
+        b'{"status": "Ok", "result": "PONG"}',
+        b'{"status": "Ok", "result": {"key": "a", "value": "2"}}',
+        ROLLED_BACK,
+        b'{"status": "Ok", "result": {"key": "a", "value": "3"}}',
+    ]
+
+
+def test_a_read_without_a_trace_is_nothing_to_lose() -> None:
+    house = House()
+    session = house.session()
+    say(session, b'START {"isolation": "serializable"}', b'GET {"key": "a", "snapshot": true}', b"PUT out 1")
+    say(session, b'SCAN {"snapshot": true}', b'HISTORY {"key": "a", "snapshot": true}')
+    say(house.session(), b"PUT a 1")
+    assert say(session, b"COMMIT") == [COMMITTED]
+
+
+def test_a_read_set_that_grows_too_large_dooms_its_transaction() -> None:
+    house = House()
+    house.store = VersionedStore(read_set_bytes_max=1000)
+    house.services = replace(house.services, store=house.store)
+    session = house.session()
+    say(session, b'START {"isolation": "serializable"}', b"PUT out 1")
+    codes = [code(session, b"GET k%d" % n) for n in range(12)]
+    refused = codes.index("LIMIT_EXCEEDED")
+    assert codes == ["KEY_NOT_FOUND"] * refused + ["LIMIT_EXCEEDED"] + ["TRANSACTION_DOOMED"] * (11 - refused)
+    assert code(session, b"COMMIT") == "TRANSACTION_DOOMED"

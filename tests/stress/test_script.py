@@ -35,6 +35,21 @@ def test_a_script_is_read_to_the_letter() -> None:
     assert parse(LOST_UPDATE).sessions == ("t1", "t2")
 
 
+@pytest.mark.parametrize(
+    ("command", "looks_back"),
+    [
+        ("HISTORY a", True),
+        ('history {"key": "a"}', True),
+        ('START {"label": "x", "at": 3}', True),
+        ('START {"label": "x"}', False),
+        ("START", False),
+        ('PUT HISTORY "at"', False),
+    ],
+)
+def test_a_script_that_reads_the_past_is_known(command: str, looks_back: bool) -> None:
+    assert parse(f"t1: PING\nt2: {command}\n").looks_back is looks_back
+
+
 def test_a_script_without_dashes_expects_nothing_in_particular() -> None:
     assert parse("t1: PING").expected is None
     assert parse("t1: PING\n---\n").expected == ()
@@ -127,6 +142,39 @@ def test_what_was_rewritten_expects_what_was_answered(said: list[tuple[str, str,
             Answer("Error TRANSACTION_DOOMED by BAD_REQUEST"),
         ),
         ("X", '{"status": "Error", "result": {"code": "UNKNOWN_COMMAND"}}', Answer("Error UNKNOWN_COMMAND")),
+        ('ADD {"key": "n"}', '{"status": "Ok", "result": {"key": "n", "value": 5}}', Answer("n = 5")),
+        ('ADD {"key": "n"}', '{"status": "Ok", "result": {"key": "n", "by": 5}}', Answer("Ok", is_bare=True)),
+        ('KILL {"transaction": 1}', '{"status": "Ok", "result": {"transaction": 1}}', Answer("Ok", is_bare=True)),
+        (
+            "HISTORY a",
+            '{"status": "Ok", "result": {"key": "a", "versions": [{"commit_ts": 5, "time": "2026-11-23T09:29:17.1Z", '
+            '"label": "x", "value": 1.0}, {"commit_ts": 4, "deleted": true}], "next": 4, "oldest_ts": 2}}',
+            Answer('a: 1.0@5 "x", deleted@4, next 4; oldest_ts 2'),
+        ),
+        (
+            "HISTORY a",
+            '{"status": "Ok", "result": {"key": "a", "versions": [], "next": null, "oldest_ts": 2}}',
+            Answer("a: nothing; oldest_ts 2"),
+        ),
+        (
+            "TRANSACTIONS",
+            '{"status": "Ok", "result": {"transactions": [{"transaction": 3, "age_s": 1.5, "start_ts": 2, "isolation": '
+            '"serializable", "read_only": true, "label": "x", "client": "c", "keys_written": 1, "read_set_bytes": 9, '
+            '"pinned_bytes": 9}], "total": 1}}',
+            Answer('3 at 2 (1 key written, serializable, read-only, "x")'),
+        ),
+        ("TRANSACTIONS", '{"status": "Ok", "result": {"transactions": [], "total": 0}}', Answer("none")),
+        (
+            "PUT b 1",
+            '{"status": "Ok", "result": {"key": "b", "value": "1"}, "message": "this transaction has lost key \'a\' to '
+            'commit 7 already; ROLLBACK and run it again"}',
+            Answer("Ok (lost a to 7)"),
+        ),
+        (
+            "GET b",
+            '{"status": "Ok", "result": {"key": "b", "value": 1}, "message": "hurry up"}',
+            Answer("b = 1 (hurry up)"),
+        ),
         (
             "GET a",
             '{"status": "Error", "result": {"code": "SNAPSHOT_GONE", "oldest_ts": 4}}',
