@@ -21,7 +21,7 @@ from statistics import median
 
 from benches.dataset import batches, expect, resp
 from benches.etcd import TXN_PATH, Http2, put_all_message
-from benches.load import Result
+from benches.load import Client, Result
 from benches.parts import Effort, OnStep, Part, Report, count, ratio, table
 from benches.rates import Row, Workload
 from benches.scanners import INDEX, SCANNED, Scanning
@@ -80,8 +80,11 @@ def _stock_redis(server: RunningServer, keys: int) -> None:
 
 
 def _stock_etcd(server: RunningServer, keys: int) -> None:
-    http2 = Http2()
-    with socket.create_connection(("127.0.0.1", server.port)) as sock:
+    http2, sock = (
+        Http2(),
+        Client(server.port).socket,
+    )  # it sends at once, or each call would wait for an acknowledgement
+    with sock:
         sock.sendall(http2.begin())
         for batch in batches(keys, _ETCD_PUTS):
             sock.sendall(http2.call(TXN_PATH, put_all_message(batch)))
