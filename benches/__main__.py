@@ -16,12 +16,15 @@ from rich.progress import Progress
 from benches.commands import COMMANDS
 from benches.contention import CONTENTION
 from benches.durability import DURABILITY
+from benches.isolation import ISOLATION
 from benches.latency import LATENCY
 from benches.machine import describe_machine
 from benches.parts import Effort, Part, Report
 from benches.recovery import RECOVERY
 from benches.saving import SAVING
-from benches.servers import missing_binaries
+from benches.scans import SCANS
+from benches.servers import missing_binaries, package_of
+from benches.snapshots import SNAPSHOTS
 
 
 class PartName(StrEnum):
@@ -33,6 +36,9 @@ class PartName(StrEnum):
     LATENCY = "latency"
     RECOVERY = "recovery"
     SAVING = "saving"
+    SNAPSHOTS = "snapshots"
+    ISOLATION = "isolation"
+    SCANS = "scans"
 
 
 PARTS = {
@@ -42,6 +48,9 @@ PARTS = {
     PartName.LATENCY: LATENCY,
     PartName.RECOVERY: RECOVERY,
     PartName.SAVING: SAVING,
+    PartName.SNAPSHOTS: SNAPSHOTS,
+    PartName.ISOLATION: ISOLATION,
+    PartName.SCANS: SCANS,
 }
 _TABLE_WIDTH = 96
 RESULTS = Path(__file__).parent / "results"
@@ -61,6 +70,8 @@ def main(
     """What the server does, beside redis-server and what could be done at all."""
     if quick:
         seconds, rounds, keys = 0.05, 1, 2000
+    names = list(dict.fromkeys(parts or PartName))
+    _must_have_what_they_need(names)
     machine = describe_machine()
     results.mkdir(parents=True, exist_ok=True)
     console = Console()
@@ -68,12 +79,24 @@ def main(
     figures: dict[str, Any] = {"machine": machine, "missing": missing_binaries()}
     with tempfile.TemporaryDirectory(prefix="data-", dir=results) as scratch:
         effort = Effort(seconds, rounds, keys, Path(scratch))
-        for name in dict.fromkeys(parts or PartName):
+        for name in names:
             report = _run(PARTS[name], effort)
             console.print(report.table)
             figures[name] = {"seconds": seconds, "rounds": rounds, "rows": report.rows}
     console.print(_caption(machine, figures["missing"]), soft_wrap=True)
     console.print(f"written: {_write(results, figures)}", soft_wrap=True)
+
+
+def _must_have_what_they_need(names: list[PartName]) -> None:
+    """Better no figures at all than to find out after minutes that some can't be had."""
+    missing = missing_binaries()
+    for name in names:
+        packages = [package_of(binary) for binary in PARTS[name].needs if binary in missing]
+        if packages:
+            others = " ".join(it for it, part in PARTS.items() if not set(part.needs) & set(missing))
+            install = f"apt-get install {' '.join(packages)}"
+            typer.echo(f"{name} needs its peers: {install}; or name other parts: {others}", err=True)
+            raise typer.Exit(1)
 
 
 def _run(part: Part, effort: Effort) -> Report:

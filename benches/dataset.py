@@ -10,6 +10,7 @@ from __future__ import annotations
 import random
 import socket
 from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 
 from benches.servers import RunningServer, durable_redis_server
@@ -17,7 +18,19 @@ from mvcc_kv.api import TransactionOptions
 from mvcc_kv.durability import DataDirectory
 from mvcc_kv.engine import VersionedStore
 
-__all__ = ["KEY_BYTES", "VALUE_BYTES", "bytes_of", "make_checkpoint", "make_log", "make_redis", "say_to_redis"]
+__all__ = [
+    "KEY_BYTES",
+    "VALUE_BYTES",
+    "batches",
+    "bytes_of",
+    "expect",
+    "items",
+    "make_checkpoint",
+    "make_log",
+    "make_redis",
+    "resp",
+    "say_to_redis",
+]
 
 KEY_BYTES, VALUE_BYTES = 16, 32
 _SEED = 1
@@ -30,7 +43,7 @@ def make_checkpoint(scratch: Path, keys: int) -> Path:
     if path.exists():
         return path
     store = VersionedStore()
-    store.restore(keys, _items(keys))
+    store.restore(keys, items(keys))
     directory = DataDirectory.open(path)
     directory.begin_checkpoint(store.begin(TransactionOptions(read_only=True))).run()
     directory.close()
@@ -44,7 +57,7 @@ def make_log(scratch: Path, keys: int) -> Path:
         return path
     directory = DataDirectory.open(path)
     log = directory.begin_log(directory.recover())
-    for ts, (key, value) in enumerate(_items(keys), 1):
+    for ts, (key, value) in enumerate(items(keys), 1):
         log.append(ts, {key: value}, None, None, 0, None)
         if (ts % _BATCH == 0 or ts == keys) and (batch := log.batch()) is not None:
             log.write(batch)
@@ -65,9 +78,9 @@ def make_redis(scratch: Path, keys: int) -> Path | None:
             path.rmdir()
             return None
         with socket.create_connection(("127.0.0.1", server.port)) as sock:
-            for batch in _batches(keys):
-                sock.sendall(b"".join(_resp(b"SET", key, value) for key, value in batch))
-                _expect(sock, b"+OK\r\n" * len(batch))
+            for batch in batches(keys):
+                sock.sendall(b"".join(resp(b"SET", key, value) for key, value in batch))
+                expect(sock, b"+OK\r\n" * len(batch))
         say_to_redis(server, b"SAVE")
     return path
 
@@ -75,7 +88,7 @@ def make_redis(scratch: Path, keys: int) -> Path | None:
 def say_to_redis(server: RunningServer, *words: bytes) -> bytes:
     """A command to Redis and its answer, a bulk string's length before it."""
     with socket.create_connection(("127.0.0.1", server.port)) as sock:
-        sock.sendall(_resp(*words))
+        sock.sendall(resp(*words))
         answer = sock.recv(65536)
         while not answer.endswith(b"\r\n"):
             answer += sock.recv(65536)
@@ -87,26 +100,29 @@ def bytes_of(path: Path, pattern: str) -> int:
     return sum(file.stat().st_size for file in path.glob(pattern) if file.is_file())
 
 
-def _items(keys: int) -> Iterator[tuple[bytes, bytes]]:
+def items(keys: int) -> Iterator[tuple[bytes, bytes]]:
     """Keys in order of their numbers; values are JSON strings, each another."""
     choose = random.Random(_SEED)
     for number in range(keys):
         yield b"key:%012d" % number, b'"%030x"' % choose.getrandbits(120)
 
 
-def _batches(keys: int) -> Iterator[list[tuple[bytes, bytes]]]:
-    items = _items(keys)
-    for start in range(0, keys, _BATCH):
-        yield [next(items) for _ in range(min(_BATCH, keys - start))]
+def batches(keys: int, size: int = _BATCH) -> Iterator[list[tuple[bytes, bytes]]]:
+    """The same, so many at a time."""
+    left = items(keys)
+    while batch := list(islice(left, size)):
+        yield batch
 
 
-def _resp(*words: bytes) -> bytes:
+def resp(*words: bytes) -> bytes:
+    """A command as Redis's protocol has it."""
     return b"*%d\r\n" % len(words) + b"".join(b"$%d\r\n%b\r\n" % (len(word), word) for word in words)
 
 
-def _expect(sock: socket.socket, expected: bytes) -> None:
+def expect(sock: socket.socket, expected: bytes) -> None:
+    """Wait for this answer. Raises `RuntimeError` if it is another."""
     answer = b""
     while len(answer) < len(expected) and (data := sock.recv(65536)):
         answer += data
     if answer != expected:
-        raise RuntimeError(f"redis-server answered {answer[:200]!r}")
+        raise RuntimeError(f"the server answered {answer[:200]!r}")

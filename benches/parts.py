@@ -32,11 +32,12 @@ class Report(NamedTuple):
 
 
 class Part(NamedTuple):
-    """A part: `run` calls its second argument `steps(effort)` times."""
+    """A part: `run` calls its second argument `steps(effort)` times. `needs`: programs that it can't do without."""
 
     title: str
     steps: Callable[[Effort], int]
     run: Callable[[Effort, OnStep], Report]
+    needs: tuple[str, ...] = ()
 
 
 def table(title: str, *columns: str, left: tuple[str, ...] = ()) -> Table:

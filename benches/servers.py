@@ -13,8 +13,9 @@ import shutil
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -28,8 +29,10 @@ __all__ = [
     "durable_mvcc_kv_server",
     "durable_redis_server",
     "echo_server",
+    "etcd_server",
     "missing_binaries",
     "mvcc_kv_server",
+    "package_of",
     "pinned",
     "redis_server",
 ]
@@ -40,7 +43,8 @@ GENERATOR_CORES = set(_CORES[1:2]) or SERVER_CORES
 _CLOCK_TICKS = os.sysconf("SC_CLK_TCK")
 _NO_CHECKPOINTS = ["--checkpoint-interval-s", "0", "--checkpoint-log-bytes", str(1 << 40)]
 _NO_REWRITES = ["--auto-aof-rewrite-percentage", "0", "--daemonize", "no"]
-_BINARIES = ("redis-server", "strace")
+_PACKAGES = {"redis-server": "redis-server", "strace": "strace", "etcd": "etcd-server"}
+_PATIENCE_S = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,8 +65,13 @@ class RunningServer:
 
 def missing_binaries() -> list[str]:
     """Which of the programs that some figures need are not installed, and redis-py, if that isn't."""
-    missing = [name for name in _BINARIES if shutil.which(name) is None]
+    missing = [name for name in _PACKAGES if shutil.which(name) is None]
     return missing if importlib.util.find_spec("redis") is not None else [*missing, "redis-py"]
+
+
+def package_of(program: str) -> str:
+    """What to install to have the program: a Debian package, or one of Python's."""
+    return _PACKAGES.get(program, "redis (pip)")
 
 
 @contextmanager
@@ -153,8 +162,7 @@ def _redis(options: list[str], fsync_ms: int = 0) -> Iterator[RunningServer | No
     if binary is None or slow is None:
         yield None
         return
-    with socket.create_server(("127.0.0.1", 0)) as sock:
-        port = sock.getsockname()[1]
+    port = _free_port()
     command = [*slow, binary, "--bind", "127.0.0.1", "--port", str(port), "--save", "", *_NO_REWRITES, *options]
     with _process(command) as process:
         assert process.stdout is not None
@@ -163,6 +171,42 @@ def _redis(options: list[str], fsync_ms: int = 0) -> Iterator[RunningServer | No
                 yield RunningServer("redis-server", "resp", port, process.pid)
                 return
         raise RuntimeError("redis-server did not start")
+
+
+@contextmanager
+def etcd_server(directory: Path) -> Iterator[RunningServer | None]:
+    """A private etcd of one member, which answers once it has elected itself; None where it is not installed.
+
+    Its write buffer is kept small: 3.4 copies that for every read, as large as the busiest moment has ever made it.
+    """
+    binary = shutil.which("etcd")
+    if binary is None:
+        yield None
+        return
+    port = _free_port()
+    clients, peers = f"http://127.0.0.1:{port}", f"http://127.0.0.1:{_free_port()}"
+    urls = ["--listen-client-urls", clients, "--advertise-client-urls", clients, "--listen-peer-urls", peers]
+    member = ["--initial-advertise-peer-urls", peers, "--initial-cluster", f"default={peers}"]
+    store = ["--data-dir", str(directory / "member"), "--backend-batch-limit", "100"]
+    with _process([binary, *store, *urls, *member]) as process:
+        _await_listener(port, process)
+        yield RunningServer("etcd", "grpc", port, process.pid)
+
+
+def _free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as sock:
+        port: int = sock.getsockname()[1]
+    return port
+
+
+def _await_listener(port: int, process: subprocess.Popen[bytes]) -> None:
+    until = time.monotonic() + _PATIENCE_S
+    while process.poll() is None and time.monotonic() < until:
+        with suppress(ConnectionRefusedError):
+            socket.create_connection(("127.0.0.1", port)).close()
+            return
+        time.sleep(0.01)
+    raise RuntimeError(f"{process.args!r} did not start")
 
 
 def _slow_disk(fsync_ms: int) -> list[str] | None:

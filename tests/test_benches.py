@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 from itertools import product
@@ -11,13 +12,24 @@ from typing import Any
 
 import pytest
 
+from benches.etcd import RANGE_PATH, Http2, put_all_message, range_items
+
 ROOT = Path(__file__).parent.parent
+
+
+needs_peers = pytest.mark.skipif(
+    not (shutil.which("etcd") and shutil.which("redis-server")), reason="apt-get install etcd-server redis-server"
+)
+
+
+def _quick(results: Path, *parts: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "benches", *parts, "--quick", "--results", str(results)]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120)
 
 
 def _run(results: Path, *parts: str) -> tuple[dict[str, Any], str]:
     """The figures and the output of a quick run of these parts; nothing but the figures stays behind."""
-    command = [sys.executable, "-m", "benches", *parts, "--quick", "--results", str(results)]
-    process = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120)
+    process = _quick(results, *parts)
     assert process.returncode == 0, process.stderr
     [written] = results.iterdir()
     assert str(written) in process.stdout
@@ -117,7 +129,66 @@ def test_a_program_that_is_missing_is_named(tmp_path: Path, monkeypatch: pytest.
     monkeypatch.setenv("PATH", str(tmp_path))
     results = tmp_path / "results"
     figures, output = _run(results, "durability", "latency")
-    assert figures["missing"] == ["redis-server", "strace"]
-    assert "redis-server is not installed, strace is not installed" in output and "absent" in output
+    assert figures["missing"] == ["redis-server", "strace", "etcd"]
+    assert (
+        "redis-server is not installed, strace is not installed, etcd is not installed" in output and "absent" in output
+    )
     assert figures["latency"]["rows"][1]["servers"] == {}
     assert figures["durability"]["rows"][0]["commands_per_second"]["mvcc-kv"] > 0
+
+
+def test_reading_behind_and_committing_beside_snapshots_are_compared(tmp_path: Path) -> None:
+    rows = _run(tmp_path, "snapshots")[0]["snapshots"]["rows"]
+    assert [row["compared_with"] for row in rows] == ["newest"] * 4 + ["1 live"] * 4
+    for row in rows:
+        assert row["ratio"] > 0 and len(row["rounds"]["here"]) == len(row["rounds"]["compared"]) == 1
+    assert [row["kept"] for row in rows[:2]] == ["2 versions", "1,001 versions"]
+
+
+def test_both_levels_run_every_workload(tmp_path: Path) -> None:
+    rows = _run(tmp_path, "isolation")[0]["isolation"]["rows"]
+    assert [row["interleaved"] for row in rows] == [1, 4, 4] * 2
+    for row in rows:
+        assert row["commits_per_second"].keys() == row["aborted_share"].keys() == {"snapshot", "serializable"}
+        assert all(count > 0 for count in row["commits_per_second"].values())
+        assert row["interleaved"] > 1 or set(row["aborted_share"].values()) == {0.0}
+
+
+@needs_peers
+def test_scans_are_counted_beside_every_peer(tmp_path: Path) -> None:
+    rows = _run(tmp_path, "scans")[0]["scans"]["rows"]
+    assert [row["connections"] for row in rows] == [1, 16]
+    for row in rows:
+        assert row["commands_per_second"].keys() == {"mvcc-kv", "redis-scan", "redis-lex", "etcd"}
+        assert all(count > 0 for count in row["commands_per_second"].values())
+        assert all(row[f"ratio_to_{peer}"] > 0 for peer in ("redis-scan", "redis-lex", "etcd"))
+
+
+def test_a_part_that_needs_its_peers_names_their_packages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    process = _quick(tmp_path / "results", "snapshots", "scans")
+    assert process.returncode == 1 and process.stdout == ""
+    assert process.stderr.startswith("scans needs its peers: apt-get install redis-server etcd-server; or name other")
+    assert not (tmp_path / "results").exists()
+
+
+def test_an_answer_of_etcds_is_put_together_from_frames_in_any_pieces() -> None:
+    http2 = Http2()
+    http2.call(RANGE_PATH, b"")
+    pair = b"\x0a\x01a\x10\x96\x01\x2a\x01b"  # key a, create_revision 150, value b
+    message = b"\x12" + bytes([len(pair)]) + pair + b"\x20\x01"
+    data = b"\0" + len(message).to_bytes(4, "big") + message
+    ping = b"\0\0\x08\x06\0\0\0\0\0pingpong"
+    frames = [ping, len(data).to_bytes(3, "big") + b"\0\0\0\0\0\x01" + data, b"\0\0\0\x01\x05\0\0\0\x01"]
+    heard = [http2.hear(bytes([byte])) for byte in b"".join(frames)]
+    assert b"".join(sent for _, sent in heard) == ping.replace(b"\x06\0", b"\x06\x01", 1)
+    answer = heard[-1][0]
+    assert answer == message and all(it is None for it, _ in heard[:-1])
+    assert range_items(answer) == [(b"a", b"b")]
+
+
+def test_an_answer_without_a_message_is_an_error() -> None:
+    http2 = Http2()
+    assert http2.call(RANGE_PATH, put_all_message([(b"a", b"b")]))
+    with pytest.raises(RuntimeError, match="etcd answered with an error"):
+        http2.hear(b"\0\0\0\x01\x05\0\0\0\x01")
