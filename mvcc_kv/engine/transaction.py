@@ -151,17 +151,21 @@ class Transaction:
 
         Raises `LimitExceededError` if a serializable transaction would have to remember too much.
         """
-        self._must_be_open()
+        if not self._open or self.ended is not None:
+            self._must_be_open()
         if key in self.writes:
             return self.writes[key]
         value = self._get_at(self.start_ts, key)
-        if key in self.added:
+        if self.added and key in self.added:
             value = add_numbers(value or _ZERO, self.added[key])
             if tracked:
                 self._turn_into_write(key, value)
-        if tracked:
-            self._track(key)
-        self._must_not_be_ended()
+        if tracked and not self.read_only:
+            reads = self.reads
+            if reads is None or key not in reads.keys:
+                self._track(key)
+        if self.ended is not None:
+            self._must_not_be_ended()
         return value
 
     def scan(
@@ -256,10 +260,12 @@ class Transaction:
 
     def put(self, key: bytes, value: bytes) -> None:
         """Buffer a write."""
-        self._must_be_writable()
+        if not self._open or self.ended is not None or self.read_only:
+            self._must_be_writable()
         if key not in self.writes:
             self._sorted = None
-            self.added.pop(key, None)
+            if self.added:
+                self.added.pop(key, None)
         self.writes[key] = value
 
     def delete(self, key: bytes) -> bool:
