@@ -90,47 +90,98 @@ class TimestampCounts:
         return True
 
 
+class _Oldest:
+    """The versions whose oldest snapshot is one and the same: their bytes, by their newest."""
+
+    __slots__ = ("sizes",)
+
+    def __init__(self) -> None:
+        self.sizes: dict[_Newest, int] = {}
+
+
+class _Newest:
+    """The versions whose newest snapshot is one and the same: where their bytes are."""
+
+    __slots__ = ("rows",)
+
+    def __init__(self) -> None:
+        self.rows: set[_Oldest] = set()
+
+
 class Pins:
-    """How many bytes of superseded versions live snapshots keep, by the oldest and the newest that see them."""
+    """How many bytes of superseded versions live snapshots keep, by the oldest and the newest that see them.
+
+    When a snapshot ends, what it was the oldest of goes over to the one after it, what it was the newest of to the one
+    before. Of the two sets of sums the smaller one moves, so that a sum moves O(log n) times in its life.
+    """
 
     def __init__(self) -> None:
         self.total_bytes = 0
-        self._by_newest: dict[int, dict[int, int]] = {}  # newest: {oldest: bytes}
-        self._by_oldest: dict[int, set[int]] = {}  # oldest: newest
+        self._oldest: dict[int, _Oldest] = {}
+        self._newest: dict[int, _Newest] = {}
 
     def alone_bytes(self, ts: int) -> int:
         """What only the snapshot at `ts` keeps."""
-        return self._by_newest.get(ts, {}).get(ts, 0)
+        oldest, newest = self._oldest.get(ts), self._newest.get(ts)
+        return 0 if oldest is None or newest is None else oldest.sizes.get(newest, 0)
 
-    def add(self, oldest: int, newest: int, size_bytes: int) -> None:
-        """A version is kept by the live snapshots from `oldest` to `newest`."""
+    def add(self, oldest_ts: int, newest_ts: int, size_bytes: int) -> None:
+        """A version is kept by the live snapshots from `oldest_ts` to `newest_ts`."""
         self.total_bytes += size_bytes
-        self._move(oldest, newest, size_bytes)
+        oldest = self._oldest.get(oldest_ts)
+        if oldest is None:
+            oldest = self._oldest[oldest_ts] = _Oldest()
+        newest = self._newest.get(newest_ts)
+        if newest is None:
+            newest = self._newest[newest_ts] = _Newest()
+        oldest.sizes[newest] = oldest.sizes.get(newest, 0) + size_bytes
+        newest.rows.add(oldest)
 
     def end(self, ts: int, before: int | None, after: int | None) -> None:
         """The snapshot at `ts`, between those two live ones, has ended."""
-        for oldest, size_bytes in self._by_newest.pop(ts, {}).items():
-            self._by_oldest[oldest].discard(ts)
-            if oldest == ts:
-                self.total_bytes -= size_bytes
-            else:
-                assert before is not None, "an older snapshot sees these"
-                self._move(oldest, before, size_bytes)
-        for newest in self._by_oldest.pop(ts, set()):
+        oldest, newest = self._oldest.pop(ts, None), self._newest.pop(ts, None)
+        if oldest is not None and newest is not None and newest in oldest.sizes:
+            self.total_bytes -= oldest.sizes.pop(newest)
+            newest.rows.discard(oldest)
+        if oldest is not None and oldest.sizes:
             assert after is not None, "a newer snapshot sees these"
-            self._move(after, newest, self._by_newest[newest].pop(ts))
-
-    def _move(self, oldest: int, newest: int, size_bytes: int) -> None:
-        sizes = self._by_newest.setdefault(newest, {})
-        sizes[oldest] = sizes.get(oldest, 0) + size_bytes
-        self._by_oldest.setdefault(oldest, set()).add(newest)
+            self._oldest[after] = _joined_oldest(oldest, self._oldest.get(after))
+        if newest is not None and newest.rows:
+            assert before is not None, "an older snapshot sees these"
+            self._newest[before] = _joined_newest(newest, self._newest.get(before))
 
     def check(self, users: TimestampCounts) -> None:
         """Verify that the book-keeping agrees with itself."""
-        pairs = {(oldest, newest): size for newest, it in self._by_newest.items() for oldest, size in it.items()}
-        assert sum(pairs.values()) == self.total_bytes
-        assert all(oldest in users and newest in users and oldest <= newest for oldest, newest in pairs)
-        assert pairs.keys() == {(oldest, newest) for oldest, it in self._by_oldest.items() for newest in it}
+        assert all(ts in users for ts in (*self._oldest, *self._newest))
+        newest_ts = {newest: ts for ts, newest in self._newest.items()}
+        sums = {(ts, newest_ts[it]): size for ts, oldest in self._oldest.items() for it, size in oldest.sizes.items()}
+        assert sum(sums.values()) == self.total_bytes
+        assert all(oldest <= newest for oldest, newest in sums)
+        oldest_ts = {oldest: ts for ts, oldest in self._oldest.items()}
+        assert sums.keys() == {(oldest_ts[row], ts) for ts, newest in self._newest.items() for row in newest.rows}
+
+
+def _joined_oldest(one: _Oldest, other: _Oldest | None) -> _Oldest:
+    if other is None:
+        return one
+    if len(one.sizes) > len(other.sizes):
+        one, other = other, one
+    for newest, size_bytes in one.sizes.items():
+        other.sizes[newest] = other.sizes.get(newest, 0) + size_bytes
+        newest.rows.discard(one)
+        newest.rows.add(other)
+    return other
+
+
+def _joined_newest(one: _Newest, other: _Newest | None) -> _Newest:
+    if other is None:
+        return one
+    if len(one.rows) > len(other.rows):
+        one, other = other, one
+    for oldest in one.rows:
+        oldest.sizes[other] = oldest.sizes.get(other, 0) + oldest.sizes.pop(one)
+        other.rows.add(oldest)
+    return other
 
 
 class LiveSnapshots:

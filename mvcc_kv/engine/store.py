@@ -122,8 +122,9 @@ class VersionedStore:
         Here and below, somebody who has seen the commit at `seen_ts`, such as his own, doesn't read behind it.
         """
         head = self._heads.get(key)  # taken before visible_ts is: all that was visible then is still below it
-        version = visible(head, max(self._versions.visible_ts, seen_ts))
-        return None if version is None else version[1]
+        if head is not None and head[0] > self._versions.visible_ts:
+            head = visible(head, max(self._versions.visible_ts, seen_ts))
+        return None if head is None else head[1]
 
     def get_at(self, ts: int, key: bytes) -> bytes | None:
         """The key's value in a live snapshot at `ts`, or None. Takes no lock."""

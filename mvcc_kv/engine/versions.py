@@ -56,8 +56,10 @@ class Versions:
 
     def get(self, ts: int, key: bytes) -> bytes | None:
         """What a live snapshot at `ts` sees of the key. Needs no lock."""
-        version = visible(self.heads.get(key), ts)
-        return None if version is None else version[1]
+        head = self.heads.get(key)
+        if head is not None and head[0] > ts:
+            head = visible(head[2], ts)
+        return None if head is None else head[1]
 
     def get_past(self, ts: int, key: bytes) -> bytes | None:
         """What there was of the key at `ts`. Raises `SnapshotGoneError`."""
