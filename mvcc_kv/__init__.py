@@ -87,6 +87,8 @@ def open(
     fsync: Literal["always", "interval", "never"] = "always",
     retain_seconds: float = 0,
     retain_bytes: int = 0,
+    max_read_set_bytes: int = 16 * 1024 * 1024,
+    max_pinned_bytes: int = 0,
 ) -> StoreDatabase:
     """The embedded database in the directory `path`, made if there is none; ":memory:" keeps nothing.
 
@@ -97,6 +99,10 @@ def open(
     `retain_seconds` keeps what commits of the last so many seconds changed, for transactions `at` an older timestamp
     and for a key's history, as far as 256 MiB or `retain_bytes` reach. `retain_bytes` alone keeps it whatever its age.
     With neither, nothing is kept. It is found again by the next `open` that says so.
+
+    `max_read_set_bytes` is what remembering a serializable transaction's reads may take; the read that passes it is a
+    `LimitExceededError`. `max_pinned_bytes` is what old versions that open transactions keep alive may take together;
+    past it the oldest snapshot is ended, with a `SnapshotGoneError` at its next call. 0: no limit.
 
     One process can have a directory open at a time. Raises `DataDirectoryError` if it can't be used.
 
@@ -110,10 +116,17 @@ def open(
 
     if fsync not in ("always", "interval", "never"):
         raise BadRequestError(f'fsync is "always", "interval" or "never", not {fsync!r}')
+    if min(max_read_set_bytes, max_pinned_bytes) < 0:
+        raise BadRequestError("max_read_set_bytes and max_pinned_bytes are not below nought")
     history = retained_history(retain_seconds, retain_bytes)
 
     def make_store() -> VersionedStore:
-        return VersionedStore(time_us=_wall_clock_us, history=history)
+        return VersionedStore(
+            time_us=_wall_clock_us,
+            history=history,
+            read_set_bytes_max=max_read_set_bytes,
+            pinned_bytes_max=max_pinned_bytes,
+        )
 
     if path == ":memory:":
         return StoreDatabase(make_store(), MemoryKeeper())
