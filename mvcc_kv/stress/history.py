@@ -1,7 +1,7 @@
 """A history: what clients asked of a store and what they were told, one event a line, as Jepsen writes them.
 
-    {"index": 6, "time": 1200, "process": 2, "type": "invoke", "f": "txn", "value": [["append", "x", 1], ["r", "y", null]]}
-    {"index": 9, "time": 3400, "process": 2, "type": "ok", "f": "txn", "value": [["append", "x", 1], ["r", "y", [4, 5]]]}
+    {"index":6, "time":1200, "process":2, "type":"invoke", "f":"txn", "value":[["append","x",1], ["r","y",null]]}
+    {"index":9, "time":3400, "process":2, "type":"ok", "f":"txn", "value":[["append","x",1], ["r","y",[4,5]]]}
 
 A *process* is a client that does one thing at a time: its events are an invocation and then the completion of that, or,
 if it was cut short, none. `type` says how the transaction ended:
