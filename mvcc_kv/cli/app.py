@@ -23,6 +23,7 @@ from mvcc_kv.cli.restore import restore
 from mvcc_kv.cli.serve import serve
 from mvcc_kv.cli.shell import shell
 from mvcc_kv.cli.stats import stats
+from mvcc_kv.cli.stress import stress
 from mvcc_kv.cli.verify import verify
 from mvcc_kv.version import __version__
 
@@ -63,6 +64,7 @@ for panel, name, command in (
     (_SAFE, "repair", repair),
     (_LEARN, "changes", changes),
     (_LEARN, "play", play),
+    (_LEARN, "stress", stress),
 ):
     app.command(name, help=_help(command), rich_help_panel=panel)(reporting(command))
 

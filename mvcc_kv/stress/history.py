@@ -29,7 +29,7 @@ import msgspec
 __all__ = ["Event", "EventType", "Micro", "decode_events", "encode_event"]
 
 EventType: TypeAlias = Literal["invoke", "ok", "fail", "info"]
-Micro: TypeAlias = "tuple[str, Any, Any]"
+Micro: TypeAlias = tuple[str, Any, Any]
 """A micro-operation: what was done, to which key, and what was written or read."""
 
 

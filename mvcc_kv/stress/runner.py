@@ -1,0 +1,227 @@
+"""A run: clients work on a target while a nemesis breaks it; then everything is read once more, and put in order.
+
+    prepare    |=== clients ===|  heal   restart?   audit    judge
+               |=== nemesis ===|
+               |=== feed ======================|
+
+All clients' notes, each with its time on one clock, become one history: sorted by time, beginnings before ends where
+two are of the same nanosecond, so that nothing is taken to have come before something that it may have met. The audit
+is a step like others, by a process of its own: one snapshot of all keys, after everything was acknowledged.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from typing import Any
+
+from mvcc_kv.api import Isolation
+from mvcc_kv.errors import UnavailableError
+from mvcc_kv.stress.client import Connect, Note, Pace
+from mvcc_kv.stress.crew import Crew, RemoteCrew, counted, shared_counter
+from mvcc_kv.stress.feed import FeedFollower
+from mvcc_kv.stress.history import Event, Micro
+from mvcc_kv.stress.nemesis import FaultEvent, Nemesis
+from mvcc_kv.stress.plan import Workload
+from mvcc_kv.stress.target import Target
+
+__all__ = ["Load", "Progress", "Run", "run"]
+
+_TICK_S = 0.25
+_COME_BACK_S = 30.0
+_STOP_S = 60.0
+_AUDITOR = -1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Load:
+    """How much work by how many. `clients` of each of the `processes`; none of those: threads of this process."""
+
+    clients: int = 8
+    processes: int = 0
+    seconds: float = 10.0
+    transactions: int | None = None
+    rate: float = 0.0
+    pause_s: float = 0.0
+    isolation: Isolation = "snapshot"
+    is_labelled: bool = True
+
+    @property
+    def clients_total(self) -> int:
+        """Clients of all processes together."""
+        return self.clients * max(self.processes, 1)
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far a run is: the newest notes, how many there are of each outcome, and what the nemesis does."""
+
+    elapsed_s: float
+    outcomes: Mapping[str, int]
+    news: Sequence[Note]
+    fault: str | None
+    faults: int
+
+
+@dataclass(slots=True, kw_only=True)
+class Run:
+    """What a run brought. `final` is what the audit read; `errors` are failures of the harness, not of the target."""
+
+    events: list[Event]
+    notes: list[Note]
+    faults: list[FaultEvent]
+    final: dict[str, Any]
+    elapsed_s: float
+    feed: FeedFollower | None = None
+    complaints: list[str] = field(default_factory=list)
+    errors: list[str] = field(default_factory=list)
+
+
+def run(
+    work: Workload,
+    target: Target,
+    load: Load,
+    *,
+    nemesis: Nemesis | None = None,
+    feed: FeedFollower | None = None,
+    is_killed_at_end: bool = False,
+    on_tick: Callable[[Progress], None] = lambda _: None,
+    wanted: Callable[[], bool] = lambda: True,
+) -> Run:
+    """Run it; `wanted` is asked now and then, and ends it sooner. Raises `UnavailableError` if there is no target."""
+    direct: Connect = getattr(target, "direct", target.connect)
+    with ExitStack() as resources:
+        with direct(_AUDITOR) as db:
+            work.prepare(db)
+        if feed is not None:
+            resources.callback(feed.close)
+            feed.start()
+        crews = _hire(work, target, load)
+        for crew in crews:
+            resources.callback(crew.close)
+        pace = _begin(crews, load)
+        if nemesis is not None:
+            nemesis.start(pace.started_ns)
+            resources.callback(nemesis.stop)
+        errors = _watch(crews, pace, nemesis, on_tick, wanted)
+        elapsed_s = (time.monotonic_ns() - pace.started_ns) / 1e9
+        if nemesis is not None:
+            nemesis.stop()
+        if is_killed_at_end:
+            target.kill()
+            target.restart()
+        final, audit = _audit(work, direct, pace, load.isolation)
+        if feed is not None:
+            feed.finish()
+    notes = [note for crew in crews for note in crew.notes] + audit
+    return Run(
+        events=list(_events(notes, load.isolation)),
+        notes=notes,
+        faults=[] if nemesis is None else nemesis.events,
+        final=final,
+        elapsed_s=elapsed_s,
+        feed=feed,
+        complaints=target.complaints(),
+        errors=[*errors, *(error for crew in crews for error in crew.errors), *(nemesis.errors if nemesis else ())],
+    )
+
+
+def _hire(work: Workload, target: Target, load: Load) -> Sequence[Crew | RemoteCrew]:
+    if not load.processes:
+        return [Crew(range(load.clients), target.connect, work)]
+    counter = shared_counter()
+    numbers = [range(at, load.clients_total, load.processes) for at in range(load.processes)]
+    crews = [RemoteCrew(theirs, target.connect, work, counter) for theirs in numbers]
+    for crew in crews:
+        crew.wait_until_ready()
+    return crews
+
+
+def _begin(crews: Sequence[Crew | RemoteCrew], load: Load) -> Pace:
+    started_ns = time.monotonic_ns()
+    pace = Pace(
+        started_ns=started_ns,
+        until_ns=started_ns + int(load.seconds * 1e9),
+        clients=load.clients_total,
+        rate=load.rate,
+        pause_s=load.pause_s,
+        isolation=load.isolation,
+        is_labelled=load.is_labelled,
+    )
+    for crew in crews:
+        if isinstance(crew, Crew):
+            crew.start(pace, counted(load.transactions))
+        else:
+            crew.start(pace, load.transactions)
+    return pace
+
+
+def _watch(
+    crews: Sequence[Crew | RemoteCrew],
+    pace: Pace,
+    nemesis: Nemesis | None,
+    on_tick: Callable[[Progress], None],
+    wanted: Callable[[], bool],
+) -> list[str]:
+    """Tell how it goes until all clients have ended. Errors, if some didn't."""
+    outcomes: Counter[str] = Counter()
+    looked_at = [0] * len(crews)
+    while working := [crew for crew in crews if crew.is_working]:
+        working[0].join(_TICK_S)
+        news: list[Note] = []
+        for at, crew in enumerate(crews):
+            news += crew.notes[looked_at[at] :]
+            looked_at[at] = len(crew.notes)
+        outcomes.update(note.type if note.type != "fail" else f"fail {note.error}" for note in news)
+        now_ns = time.monotonic_ns()
+        doing, done = (None, 0) if nemesis is None else (nemesis.doing, len(nemesis.events))
+        on_tick(Progress((now_ns - pace.started_ns) / 1e9, dict(outcomes), news, doing, done))
+        if not wanted():
+            return ["it was interrupted"]
+        if now_ns > pace.until_ns + _STOP_S * 1e9:
+            return [f"clients had not ended {_STOP_S:g} s after they should have"]
+    return []
+
+
+def _audit(work: Workload, connect: Connect, pace: Pace, isolation: Isolation) -> tuple[dict[str, Any], list[Note]]:
+    """All that is there, from one snapshot, and the notes of having read it."""
+    until_s = time.monotonic() + _COME_BACK_S
+    while True:
+        begun_ns = time.monotonic_ns() - pace.started_ns
+        try:
+            with connect(_AUDITOR) as db, db.transaction(read_only=True, isolation=isolation) as tx:
+                final = dict(tx.scan(prefix=work.prefix))
+            break
+        except UnavailableError:
+            if time.monotonic() > until_s:
+                raise
+            time.sleep(0.1)
+    ended_ns = time.monotonic_ns() - pace.started_ns
+    process = pace.clients * 1_000_000_000  # no client comes so far
+    asked: list[Micro] = [("r", key, None) for key in final]
+    told: list[Micro] = [("r", key, value) for key, value in final.items()]
+    if not final:
+        return {}, []
+    return final, [
+        Note(begun_ns, process, "invoke", "audit", asked, -1),
+        Note(ended_ns, process, "ok", "audit", told, -1),
+    ]
+
+
+def _events(notes: Sequence[Note], isolation: Isolation) -> Iterator[Event]:
+    """The history: every note at its place."""
+    ordered = sorted(notes, key=lambda note: (note.time, note.type != "invoke"))
+    for index, note in enumerate(ordered):
+        yield Event(
+            index=index,
+            time=note.time,
+            process=note.process,
+            type=note.type,
+            f=note.f,
+            value=note.value,
+            isolation=isolation if note.type == "invoke" else None,
+            error=note.error,
+        )

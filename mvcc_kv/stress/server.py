@@ -1,0 +1,151 @@
+"""A server process to put to the test: started, killed, stopped and continued by signals, and started again.
+
+The first start lets the system pick a port, and every other one asks for the same. What it logs goes to a file.
+"""
+
+from __future__ import annotations
+
+import resource
+import shutil
+import signal
+import subprocess
+import threading
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import IO
+
+from mvcc_kv.errors import UnavailableError
+from mvcc_kv.stress.client import Connect
+
+__all__ = ["ServerTarget"]
+
+_STOP_S = 30.0
+
+
+class ServerTarget:
+    """A server that `command` starts on a port (0: any), and that says `listening on HOST:PORT` when it is ready.
+
+    `connect_to` makes what connects to an address. `via` is where clients go instead, if there is something in between.
+    """
+
+    name = "tcp"
+    has_processes = True
+
+    def __init__(
+        self,
+        command: Callable[[int], Sequence[str]],
+        connect_to: Callable[[str], Connect],
+        log: Path,
+        *,
+        via: Callable[[str], str] | None = None,
+    ) -> None:
+        self._command = command
+        self._log = log
+        self._port = 0
+        self._is_wanted = False
+        self._complaints: list[str] = []
+        self._slowing: subprocess.Popen[bytes] | None = None
+        self._process = self._start()
+        self.address = f"127.0.0.1:{self._port}"
+        self.connect = connect_to(via(self.address) if via is not None else self.address)
+        self.direct = connect_to(self.address)
+        self.faults = frozenset({"kill", "restart", "pause"} | _limits() | _slowness())
+
+    @property
+    def pid(self) -> int:
+        """The process's id."""
+        return self._process.pid
+
+    def stop(self) -> None:
+        """Tell it to stop, and wait."""
+        self._end(signal.SIGTERM)
+
+    def kill(self) -> None:
+        """End it with SIGKILL."""
+        self._end(signal.SIGKILL)
+
+    def pause(self) -> None:
+        """SIGSTOP: it lives, and does nothing."""
+        self._process.send_signal(signal.SIGSTOP)
+
+    def resume(self) -> None:
+        """SIGCONT."""
+        self._process.send_signal(signal.SIGCONT)
+
+    def restart(self) -> None:
+        """Start it again, on the same port. Raises `UnavailableError` if it doesn't come to listen."""
+        self._process = self._start()
+
+    def fill_disk(self) -> None:
+        """From now on no file of the server may grow or be written."""
+        _, hard = resource.prlimit(self.pid, resource.RLIMIT_FSIZE)
+        resource.prlimit(self.pid, resource.RLIMIT_FSIZE, (0, hard))
+
+    def slow_disk(self, delay_ms: int) -> None:
+        """From now on each fsync of the server takes so much longer, until `quick_disk`."""
+        strace = shutil.which("strace")
+        assert strace is not None, "there is one, or this fault would not be offered"
+        calls = "fsync,fdatasync"
+        command = [strace, "-f", "-qq", "-o", "/dev/null", "-p", str(self.pid), "-e", f"trace={calls}"]
+        command += ["-e", f"inject={calls}:delay_enter={delay_ms * 1000}"]
+        self._slowing = subprocess.Popen(command, stderr=subprocess.DEVNULL, stdin=subprocess.DEVNULL)
+
+    def quick_disk(self) -> None:
+        """The end of `slow_disk`."""
+        slowing, self._slowing = self._slowing, None
+        if slowing is not None:
+            slowing.send_signal(signal.SIGINT)
+            slowing.wait()
+
+    def complaints(self) -> list[str]:
+        """Ends and starts that nobody asked for."""
+        if self._is_wanted and self._process.poll() is not None:
+            self._complaints.append(f"the server ended by itself, with status {self._process.returncode}: {self._log}")
+            self._is_wanted = False
+        return self._complaints
+
+    def _start(self) -> subprocess.Popen[bytes]:
+        process = subprocess.Popen(
+            self._command(self._port), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        )
+        assert process.stdout is not None and process.stderr is not None
+        threading.Thread(target=_copy, args=(process.stderr, self._log), daemon=True).start()
+        line = process.stdout.readline().decode()
+        process.stdout.close()
+        if not line.startswith("listening on "):
+            process.wait()
+            self._complaints.append(f"the server did not start: status {process.returncode}, see {self._log}")
+            raise UnavailableError(self._complaints[-1], retryable=False)
+        self._port = int(line.rsplit(":", 1)[1])
+        self._is_wanted = True
+        return process
+
+    def _end(self, number: signal.Signals) -> None:
+        self.complaints()
+        self._is_wanted = False
+        self.quick_disk()
+        with suppress(ProcessLookupError):
+            self._process.send_signal(signal.SIGCONT)
+            self._process.send_signal(number)
+        try:
+            self._process.wait(_STOP_S)
+        except subprocess.TimeoutExpired:
+            self._complaints.append(f"the server did not stop within {_STOP_S:g} s")
+            self._process.kill()
+            self._process.wait()
+
+
+def _copy(stream: IO[bytes], log: Path) -> None:
+    """What the server logs, into the file; not by the server itself, whose own files may be forbidden to grow."""
+    with stream, log.open("ab") as file:
+        for line in stream:
+            file.write(line)
+
+
+def _limits() -> set[str]:
+    return {"disk-full"} if hasattr(resource, "prlimit") else set()
+
+
+def _slowness() -> set[str]:
+    return {"slow-disk"} if shutil.which("strace") is not None else set()
