@@ -38,6 +38,9 @@ class Plan:
     mode: Mode = "transaction"
     rolls_back: bool = False
 
+    def __post_init__(self) -> None:
+        assert not (self.rolls_back and self.mode == "auto"), "what commits by itself can't be given up"
+
 
 class Cells(Protocol):
     """What a database and a transaction of it have in common."""

@@ -71,7 +71,8 @@ class Summary:
 
 def summarize(run: Run, work: Workload, load: Load, expected: Expected, judge: Judge | None = None) -> Summary:
     """The verdict over a run: the workload's own checks, the feed's, the target's complaints and the checker's."""
-    checked = work.check(operations(run.events), run.final, load.isolation)
+    steps = operations([event for event in run.events if event.f != "audit"])
+    checked = work.check(steps, run.final, load.isolation)
     if run.feed is not None:
         checked.include(run.feed.check(run.notes))
     for complaint in run.complaints:

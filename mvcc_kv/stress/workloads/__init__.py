@@ -16,12 +16,34 @@ from collections.abc import Callable
 
 from mvcc_kv.stress.plan import Workload
 from mvcc_kv.stress.workloads.bank import Bank
+from mvcc_kv.stress.workloads.counters import Counters
 from mvcc_kv.stress.workloads.lists import ListAppend
+from mvcc_kv.stress.workloads.pairs import Pairs
+from mvcc_kv.stress.workloads.predicate import Predicate
+from mvcc_kv.stress.workloads.queue import Queue
+from mvcc_kv.stress.workloads.registers import Register
+from mvcc_kv.stress.workloads.skew import WriteSkew
 
-__all__ = ["WORKLOADS", "Bank", "ListAppend"]
+__all__ = [
+    "WORKLOADS",
+    "Bank",
+    "Counters",
+    "ListAppend",
+    "Pairs",
+    "Predicate",
+    "Queue",
+    "Register",
+    "WriteSkew",
+]
 
 WORKLOADS: dict[str, Callable[..., Workload]] = {
     "list-append": ListAppend,
+    "register": Register,
     "bank": Bank,
+    "write-skew": WriteSkew,
+    "predicate": Predicate,
+    "pairs": Pairs,
+    "counters": Counters,
+    "queue": Queue,
 }
 """Each takes `prefix`, `seed`, `keys`, `skew`, and `read_share`, beside what is its own."""

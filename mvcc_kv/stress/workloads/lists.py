@@ -56,7 +56,7 @@ class ListAppend:
         mode: Mode = "transaction"
         if all(f == "r" for f, _, _ in micros) and rng.random() < 0.8:
             mode = "auto" if len(micros) == 1 else "read_only"
-        return Plan("txn", tuple(micros), mode, rolls_back=rng.random() < self.rollback_share)
+        return Plan("txn", tuple(micros), mode, rolls_back=mode != "auto" and rng.random() < self.rollback_share)
 
     def perform(self, cells: Cells, plan: Plan, pause: Callable[[], None]) -> list[Micro]:
         """Read and append."""
