@@ -54,7 +54,9 @@ table { border-collapse: collapse; margin: .5em 0 } td, th { text-align: left; p
 th { font-weight: 600 } td:nth-child(2) { font-variant-numeric: tabular-nums } img { width: 100% }
 .held { color: #2e8b57 } .violated { color: #c03030 } .invalid { color: #b07a10 }
 li { font-family: ui-monospace, monospace; font-size: 13px; overflow-wrap: anywhere }
-@media (prefers-color-scheme: dark) { body { background: #181818; color: #ddd } img { filter: invert(.9) hue-rotate(180deg) } }
+@media (prefers-color-scheme: dark) {
+  body { background: #181818; color: #ddd } img { filter: invert(.9) hue-rotate(180deg) }
+}
 """
 
 

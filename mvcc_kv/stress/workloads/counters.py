@@ -5,8 +5,9 @@
     look     reads both of a pair, or the one
 
 A counter is never below what was acknowledged before the look began, nor above what was begun before it ended and has
-not failed. Both of a pair are always the same. In the end the sum of what was acknowledged is there, and of what is
-unknown at most all: an ADD that is lost shows as much as one that was applied twice.
+not failed. Both of a pair are always the same. No two that bump a counter have read the same sum. In the end the sum
+of what was acknowledged is there, and of what is unknown at most all: an ADD that is lost shows as much as one that
+was applied twice.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from bisect import bisect_left
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import pairwise
 from typing import Any
 
 from mvcc_kv.api import Isolation
@@ -86,6 +88,7 @@ class Counters:
             seen = [value or 0 for f, _, value in op.value if f == "r"]
             if len(set(seen)) > 1:
                 checked.violated("torn pair", f"event {op.completed}: {op.value}")
+        _check_bumps(ops, checked)
         for key in final.keys() | bounds.keys:
             low, high = bounds.at(key, _END, _END)
             _check_value(key, final.get(key, 0), low, high, "the end", checked)
@@ -103,6 +106,25 @@ def _check_value(key: str, value: int, low: int, high: int, where: str, checked:
         checked.violated("lost write", f"{where}: {key} is {value}, and {low} was acknowledged before")
     elif value > high:
         checked.violated("applied twice", f"{where}: {key} is {value}, and no more than {high} can have been added")
+
+
+def _check_bumps(ops: Sequence[Operation], checked: Checked) -> None:
+    """Who read a sum and added to it had the sum to himself: no other one began between what he read and what he left.
+
+    Sums only grow, so of two that read the same sum, or one within the other's step, one should have lost.
+    """
+    steps: dict[str, list[tuple[int, int, int]]] = {}
+    for op in ops:
+        if op.f == "bump" and op.type == "ok":
+            (_, key, value), (_, _, by) = op.value
+            steps.setdefault(key, []).append((value or 0, (value or 0) + by, op.completed))
+    for key, found in steps.items():
+        checked.count("counters bumped", len(found))
+        found.sort()
+        for (_, after, event), (before, _, other) in pairwise(found):
+            if before < after:
+                text = f"{key} was bumped to {after} (event {event}), and from {before} (event {other})"
+                checked.violated("lost update", text)
 
 
 class _Bounds:
