@@ -22,7 +22,7 @@ from mvcc_kv.stress.nemesis import FaultEvent
 from mvcc_kv.stress.pictures import draw
 from mvcc_kv.stress.plan import Workload
 from mvcc_kv.stress.runner import Run
-from mvcc_kv.stress.verdict import Summary, part_events
+from mvcc_kv.stress.verdict import CHECKED, Summary, part_events
 
 __all__ = ["render", "write_report"]
 
@@ -31,9 +31,10 @@ def write_report(
     folder: Path, summary: Summary, run: Run, *, settings: Mapping[str, Any], parts: Sequence[Workload]
 ) -> None:
     """Write the report into the folder, over what an earlier one left there."""
-    _write_history(folder / "history.jsonl", run.events)
-    if len(parts) > 1:
-        for part in parts:
+    is_checked = len(parts) == 1 and parts[0].name in CHECKED
+    _write_history(folder / "history.jsonl", part_events(run.events, parts[0].prefix) if is_checked else run.events)
+    for part in parts:
+        if part.name in CHECKED and not is_checked:
             _write_history(folder / f"history-{part.name}.jsonl", part_events(run.events, part.prefix))
     told = {**asdict(summary), "settings": dict(settings), "fault_events": [asdict(fault) for fault in run.faults]}
     (folder / "summary.json").write_text(json.dumps(told, indent=2) + "\n")

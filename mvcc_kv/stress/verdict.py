@@ -17,9 +17,11 @@ from mvcc_kv.stress.history import Event
 from mvcc_kv.stress.plan import Workload, operations
 from mvcc_kv.stress.runner import Load, Run
 
-__all__ = ["Expected", "Judge", "Judged", "Summary", "latencies", "part_events", "percentile", "summarize"]
+__all__ = ["CHECKED", "Expected", "Judge", "Judged", "Summary", "latencies", "part_events", "percentile", "summarize"]
 
 Status = Literal["held", "violated", "invalid"]
+CHECKED = ("list-append", "register")
+"""The workloads whose histories a checker can make a graph of."""
 EXIT_STATUS: dict[str, int] = {"held": 0, "violated": 1, "invalid": 2}
 
 

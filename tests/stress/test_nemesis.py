@@ -93,5 +93,5 @@ def test_a_fault_that_the_target_cannot_have_is_refused() -> None:
     def connect(_: int) -> None:
         raise AssertionError
 
-    with pytest.raises(BadRequestError, match="'kill' can't be done to .* here; those that can: none"):
+    with pytest.raises(BadRequestError, match=r"'kill' can't be done to .* here; those that can: none"):
         faults_of(["kill"], RemoteTarget("127.0.0.1:1", connect), None)  # type: ignore[arg-type]
