@@ -28,8 +28,8 @@ def plain_environment(monkeypatch: pytest.MonkeyPatch) -> None:
 def run() -> Run:
     """Runs `mvcc-kv` with the arguments, and with `stdin` on its standard input."""
 
-    def run(*arguments: str, stdin: str | bytes = "") -> Outcome:
-        result = CliRunner().invoke(app, arguments, input=stdin)
+    def run(*arguments: object, stdin: str | bytes = "") -> Outcome:
+        result = CliRunner().invoke(app, list(map(str, arguments)), input=stdin)
         if result.exception is not None and not isinstance(result.exception, SystemExit):
             raise result.exception
         return result.stdout, result.stderr, result.exit_code
