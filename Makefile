@@ -2,11 +2,12 @@
 PYTHON ?= python3
 ROUNDS ?= 100
 BUDGET_S ?= 600
+MINUTES ?= 10
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: run test check format bench torture explore clean
+.PHONY: run test check format bench torture explore stress clean
 
 run: $(READY)
 	$(BIN)/mvcc-kv serve
@@ -31,6 +32,9 @@ torture: $(READY)
 
 explore: $(READY)
 	$(BIN)/python -m tests.explorer --budget-s $(BUDGET_S)
+
+stress: $(READY)
+	$(BIN)/python -m tests.stress --minutes $(MINUTES)
 
 $(READY): pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "mvcc-kv needs Python 3.11 or newer; set PYTHON=python3.x")'

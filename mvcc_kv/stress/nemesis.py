@@ -56,7 +56,7 @@ class Nemesis:
         faults: Sequence[Fault],
         *,
         seed: int,
-        quiet_s: tuple[float, float] = (0.3, 1.5),
+        quiet_s: tuple[float, float] = (0.2, 1.0),
         faults_max: int | None = None,
     ) -> None:
         self._faults = faults

@@ -73,7 +73,7 @@ SHORT = tuple(
             workload="list-append,register",
             isolation=level,
             nemesis=ALL_FAULTS,
-            seconds=16,
+            seconds=15,
             retain_seconds=600,
             serve_options=_CHECKPOINTS,
         ),
