@@ -54,9 +54,10 @@ from mvcc_kv.errors import (
     UnknownCommandError,
 )
 from mvcc_kv.protocol import commands, replies
-from mvcc_kv.protocol.commands import USAGE, parse, verb_of
 from mvcc_kv.protocol.framing import Line
+from mvcc_kv.protocol.grammar import parse, verb_of
 from mvcc_kv.protocol.guard import is_host_header
+from mvcc_kv.protocol.usage import USAGE
 from mvcc_kv.server.backup import Backup
 from mvcc_kv.server.deadlines import Deadlines
 from mvcc_kv.server.feed import Feed
