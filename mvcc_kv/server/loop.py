@@ -30,7 +30,7 @@ from mvcc_kv.server.connection import Connection
 from mvcc_kv.server.deadlines import Deadlines, Timer
 from mvcc_kv.server.listeners import Listeners, address_name
 from mvcc_kv.server.logs import event
-from mvcc_kv.server.session import ServedStore, Services
+from mvcc_kv.server.served import ServedStore, Services
 from mvcc_kv.server.settings import Settings
 from mvcc_kv.server.worker import Worker
 from mvcc_kv.version import __version__

@@ -313,7 +313,7 @@ def test_a_bug_in_one_command_ends_only_its_connection(logs: pytest.LogCaptureFi
         client, other = run.connect(), run.connect()
         client.ask(b"START")
         (peer,) = [peer for peer in run.peers if peer.connection.session.begun_at is not None]
-        peer.connection.session._opened.transaction.writes = None  # nothing can be written to that
+        peer.connection.session.opened.transaction.writes = None  # nothing can be written to that
         client.send(b"PUT k v\n")
         assert client.is_closed_by_server()
         assert other.asked(b"STATS")["active_transactions"] == 0
