@@ -250,7 +250,7 @@ def test_clients_that_come_and_go_leave_nothing_behind() -> None:
         run.advance(1)
         assert other.asked(b"PING") == "PONG"
         assert len(run.server._deadlines) == 1
-        assert len(run.server._selector.get_map()) == 3  # the listener, the wake-up, the client
+        assert len(run.server._loop._selector.get_map()) == 3  # the listener, the wake-up, the client
 
 
 # HTTP
