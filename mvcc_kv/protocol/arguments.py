@@ -80,7 +80,7 @@ class StartArgument(msgspec.Struct, forbid_unknown_fields=True):
     at: _Natural | None = None
     label: str | None = None
     turn: str | None = None
-    lost: _Natural = 0
+    lost: _Natural | None = None
 
 
 class CommitArgument(msgspec.Struct, forbid_unknown_fields=True):

@@ -187,9 +187,11 @@ def _parse_start(argument: bytes) -> Start:
     if not argument.strip():
         return Start(TransactionOptions(), wants_object=False)
     wanted = decoded("START", StartArgument, argument)
+    if wanted.turn is None and wanted.lost is not None:
+        raise misuse("START", '"lost" goes with "turn": it says how many attempts were lost on that key')
     turn = None if wanted.turn is None else wanted.turn.encode()
     options = TransactionOptions(
-        wanted.isolation, wanted.read_only, wanted.at, wanted.label, turn=turn, lost=wanted.lost
+        wanted.isolation, wanted.read_only, wanted.at, wanted.label, turn=turn, lost=wanted.lost or 0
     )
     return Start(options, wants_object=True)
 
