@@ -1,6 +1,8 @@
 """The client side of the line protocol: a store over TCP.
 
-    core.py         bytes only: commands out, replies in. No socket, no clock
+    core.py         a conversation, in bytes only: commands out, replies in. No socket, no clock
+    encoding.py     commands as bytes
+    decoding.py     what results say
     connection.py   one socket and its deadlines around a core
     pool.py         connections kept for the next use, at most so many at once
     inquiry.py      asking what became of a commit whose reply was lost

@@ -20,7 +20,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
-from mvcc_kv.client.core import decode_member, encode_command
+from mvcc_kv.client.decoding import decode_member
+from mvcc_kv.client.encoding import encode_command
 from mvcc_kv.client.pool import Lease
 from mvcc_kv.errors import CommitUnknownError, Error, NoTransactionError, UnavailableError
 

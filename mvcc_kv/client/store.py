@@ -25,7 +25,7 @@ import msgspec
 from mvcc_kv.api import KeyRange, OpenTransaction, Page, TransactionOptions, VersionPage
 from mvcc_kv.client.changes import FeedTimeouts, RemoteChanges
 from mvcc_kv.client.connection import Address, Connection, ConnectionLostError, nothing
-from mvcc_kv.client.core import (
+from mvcc_kv.client.decoding import (
     Started,
     decode_member,
     decode_object,
@@ -34,6 +34,8 @@ from mvcc_kv.client.core import (
     decode_transactions,
     decode_value_text,
     decode_versions,
+)
+from mvcc_kv.client.encoding import (
     encode_add,
     encode_command,
     encode_delete,
