@@ -7,7 +7,8 @@
     pool.py         connections kept for the next use, at most so many at once
     inquiry.py      asking what became of a commit whose reply was lost
     changes.py      following a server's commits, on a connection of its own
-    store.py        `RemoteStore` and `RemoteTransaction`: what a lost connection means at each point
+    store.py        `RemoteStore`: what a lost connection means at each point
+    transaction.py  `RemoteTransaction`
 
 `mvcc_kv.connect` puts a `Database` over it.
 """

@@ -15,6 +15,7 @@ from mvcc_kv.values import microseconds
 __all__ = [
     "FeedLine",
     "Started",
+    "decode_commit_ts",
     "decode_feed_line",
     "decode_member",
     "decode_object",
@@ -158,6 +159,11 @@ def decode_member(result: msgspec.Raw, name: str) -> int:
     if not isinstance(ts, int):
         raise GarbageError(f"a result without {name}: {excerpt(bytes(result))}")
     return ts
+
+
+def decode_commit_ts(result: msgspec.Raw) -> int:
+    """The commit_ts in the result of a COMMIT."""
+    return decode_member(result, "commit_ts")
 
 
 def decode_start(result: msgspec.Raw) -> Started:
