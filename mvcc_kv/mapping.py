@@ -87,9 +87,9 @@ def scan(
 ) -> Iterator[tuple[str, Any]]:
     """The items with `start <= key < end` that begin with `prefix`, in the order of their keys' UTF-8.
 
-    Lazy, a thousand items a request. In a transaction all are of its snapshot, with its own writes among them; one
-    made while the scan runs is seen if it lies ahead by more than a request. Outside of one each request reads what
-    is newest then.
+    Lazy: a hundred items at first, a thousand a request then. In a transaction all are of its snapshot, with its own
+    writes among them; one made while the scan runs is seen if it lies ahead by more than a request. Outside of one each
+    request reads what is newest then.
 
     >>> import mvcc_kv
     >>> db = mvcc_kv.open(":memory:")

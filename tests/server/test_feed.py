@@ -383,6 +383,21 @@ def test_who_falls_behind_gets_one_lost_line_and_goes_on_behind_it() -> None:
     assert commits(results(connection)) == [101]
 
 
+@pytest.mark.parametrize("commits_a_turn", [10, 500, 1_500])
+def test_a_feed_that_is_served_keeps_up_with_however_many_commits_a_turn(commits_a_turn: int) -> None:
+    house = House(buffer_bytes=2 * 1_500 * 600)
+    connection = house.following()
+    told: list[int] = []
+    connection.take_output()
+    for _ in range(6):
+        for n in range(commits_a_turn):
+            house.commit(a=b"%d" % n)
+        connection.run()
+        lines = connection.take_output().splitlines()
+        told += [json.loads(line)["result"]["commit_ts"] for line in lines]
+    assert told == list(range(1, 6 * commits_a_turn + 1))
+
+
 def test_a_state_read_at_resync_and_what_follows_it_is_the_state_now() -> None:
     house = House(buffer_bytes=5_000, output_high_bytes=1)
     connection = house.following()
