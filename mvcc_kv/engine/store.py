@@ -79,6 +79,7 @@ class VersionedStore:
         pinned_bytes_max: int = 0,
     ) -> None:
         self.read_set_bytes_max = read_set_bytes_max
+        self.unpinned_total = 0  # transactions ended because of what old snapshots kept alive
         self._pinned_bytes_max = pinned_bytes_max
         self._log = log
         self._time_us = time_us
@@ -539,6 +540,7 @@ class VersionedStore:
                 return
             for transaction in victims:
                 self._end(transaction, self._pinned_too_much(transaction))
+                self.unpinned_total += 1
 
     def _pinned_too_much(self, transaction: Transaction) -> Error:
         return gone(
@@ -585,6 +587,7 @@ class VersionedStore:
                 "retained_commits": 0 if history is None else len(history),
                 "retained_bytes": 0 if history is None else history.used_bytes,
                 "pinned_bytes": self._versions.pinned_bytes,
+                "unpinned_total": self.unpinned_total,
                 "read_set_bytes": self._opened.read_set_bytes,
                 "commits_total": self._commits_total,
                 "conflicts_total": self._conflicts_total,

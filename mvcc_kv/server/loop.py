@@ -59,6 +59,7 @@ class Loop:
         self._feeds: dict[Peer, None] = {}
         self._fed_ts = 0  # the newest commit of which the feeds were told that there is one
         self._has_garbage = False  # versions wait to be collected: turn on, even if nobody asks for anything
+        self._unpinned = 0  # transactions of which the logs tell that too much was pinned
         self.peers: dict[Peer, None] = {}
         self.now = services.clock()
         self.wake_up = wake_up
@@ -86,11 +87,17 @@ class Loop:
         self._disk.flush()
         self._wake_feeds()
         self._disk.checkpoints.step()
+        if self._store.unpinned_total != self._unpinned:
+            self._tell_of_the_unpinned()
         self._has_garbage = self._store.has_garbage
         if self._has_garbage:
             self._store.collect()
         for action in self._deadlines.due(self.now):
             action(self.now)
+
+    def _tell_of_the_unpinned(self) -> None:
+        ended, self._unpinned = self._store.unpinned_total - self._unpinned, self._store.unpinned_total
+        event(logging.WARNING, "ended the oldest snapshots: too much was pinned", transactions=ended)
 
     def _serve(self, events: list[tuple[selectors.SelectorKey, int]]) -> None:
         for key, mask in events:

@@ -365,6 +365,7 @@ def test_stats_count_what_there_is() -> None:
         "retained_commits": 0,
         "retained_bytes": 0,
         "pinned_bytes": 2 * (VERSION_BYTES + len(b"a1")),
+        "unpinned_total": 0,
         "read_set_bytes": 0,
         "commits_total": 5,
         "conflicts_total": 0,

@@ -95,8 +95,8 @@ def test_who_asks_while_one_is_written_gets_the_next_with_its_own_commits(kept: 
         first.send(b"PUT a 1\nCHECKPOINT\n")
         until(lambda: "sync" in kept.files.operations)
         for client in (second, third):
-            client.ask(b"PUT b 2")
-            client.send(b"CHECKPOINT\n")
+            client.send(b"PUT b 2\nCHECKPOINT\n")
+            assert client.result()["key"] == "b"  # with that CHECKPOINT was executed, too
         assert first.result()["key"] == "a"
         kept.files.may_sync.set()
         assert first.result() == {"checkpoint_ts": 1}
