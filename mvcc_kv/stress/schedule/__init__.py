@@ -69,7 +69,7 @@ class Interleavings:
     ...     interleavings.run(seed=1)
     ... except InterleavingError as error:
     ...     print(error)
-    check 'both_count': AssertionError(1)
+    check 'both_count': AssertionError: 1
     <BLANKLINE>
         t1: GET visits        not there
             t2: GET visits    not there

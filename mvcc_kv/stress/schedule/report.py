@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from mvcc_kv.stress.schedule.choosing import written
-from mvcc_kv.stress.schedule.interleaver import Step
+from mvcc_kv.stress.schedule.interleaver import EndlessError, Step, StuckError
 from mvcc_kv.stress.schedule.program import Run
 
 __all__ = ["Finding", "InterleavingError", "told"]
@@ -68,7 +68,7 @@ def _report(finding: Finding, lines: Sequence[str], schedule: str) -> str:
     shown = lines if len(lines) <= _STEPS_SHOWN_MAX else [f"... {len(lines)} steps, the last:", *lines[-40:]]
     return "\n".join(
         [
-            f"{failure.where}: {_first_line(failure.error)}",
+            f"{failure.where}: {_words(failure.error)}",
             "",
             *(f"    {line}" for line in shown),
             "",
@@ -78,9 +78,12 @@ def _report(finding: Finding, lines: Sequence[str], schedule: str) -> str:
     )
 
 
-def _first_line(error: BaseException) -> str:
-    text = str(error) if type(error).__module__ == "mvcc_kv.stress.schedule.interleaver" else repr(error)
-    return text if len(text) <= 2000 else f"{text[:2000]}..."
+def _words(error: BaseException) -> str:
+    """The error in a line; what is more of it, the cause of the exception tells. Ours say where somebody stands."""
+    if isinstance(error, StuckError | EndlessError):
+        return str(error)
+    first, *_ = str(error).splitlines() or [""]
+    return f"{type(error).__name__}: {first}" if first else type(error).__name__
 
 
 def _how_found(finding: Finding) -> str:

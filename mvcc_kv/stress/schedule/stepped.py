@@ -186,7 +186,9 @@ class SteppedTransaction:
 
 
 def _refuse_changes() -> NoReturn:
-    raise BadRequestError("a client can't follow changes() while it is interleaved; read the feed in a check")
+    raise BadRequestError(
+        "a client can't follow changes() while it is interleaved; open the feed in the setup and read it in a check"
+    )
 
 
 # In a golden script's words
