@@ -156,6 +156,7 @@ class Interleavings:
         `steps_max` bounds the steps of one schedule. `stuck_s`: how long, in real time, a client may take from one
         operation to the next.
         """
+        __tracebackhide__ = True  # for pytest, which then shows the test's own line
         self.was_run = True
         self._program.steps_max, self._program.stuck_s = steps_max, stuck_s
         if not self._program.clients:

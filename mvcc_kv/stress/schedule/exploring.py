@@ -57,6 +57,7 @@ class _Progress:
 
     def saw(self, run: Run) -> None:
         """Count it. Raises `InterleavingError` if it failed."""
+        __tracebackhide__ = True  # here and below: for pytest, which then shows the test's own line
         self._schedules += 1
         self._distinct.add(run.schedule)
         self._acted.update(run.schedule)
@@ -83,6 +84,7 @@ class _Progress:
 
 def explore_by_chance(program: Program, schedules: int, seed: int) -> Explored:
     """What was tried. Raises `InterleavingError` for a schedule that fails."""
+    __tracebackhide__ = True
     progress = _Progress(program, f"{schedules} (seed {seed})", seed)
     for number in range(schedules):
         progress.saw(play(program, _chooser(program, number, seed, progress.steps_max)))
@@ -104,6 +106,7 @@ def explore_every(
     program: Program, schedules_max: int, *, preemptions_max: int | None = None, reduced: bool = False
 ) -> Explored:
     """What was tried: all there is. Raises `InterleavingError`, and `BadRequestError` if there is too much."""
+    __tracebackhide__ = True
     progress = _Progress(program, "all")
     for number, run in enumerate(_every(program, Every(preemptions_max=preemptions_max, reduced=reduced))):
         if number >= schedules_max:
@@ -129,6 +132,7 @@ def _every(program: Program, every: Every) -> Iterator[Run]:
 
 def replay(program: Program, schedule: str) -> Explored:
     """What was tried: this one schedule, not shrunk. Raises `InterleavingError` if it fails."""
+    __tracebackhide__ = True
     run = play(program, Planned(parse_schedule(schedule, program.names)))
     if run.failure is not None:
         finding = Finding(run, 1, run, 0, "1 (a replay)")
