@@ -5,16 +5,17 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from math import comb
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
 import mvcc_kv
-from mvcc_kv.api import Database, Isolation, Transaction
+from mvcc_kv.api import Database, Isolation, Store, StoreTransaction, Transaction, TransactionOptions
 from mvcc_kv.retry import RetryPolicy
-from mvcc_kv.stress.schedule import Explored, InterleavingError, Interleavings
+from mvcc_kv.stress.schedule import Client, Explored, InterleavingError, Interleavings
+from tests.contract.serving import serving
 
-SEEDS = range(5)
+SEEDS = range(3)
 
 
 @pytest.fixture
@@ -133,6 +134,44 @@ def test_transfers_that_retry_are_right_in_every_schedule(stage: Interleavings, 
     assert explored.steps_max > 12, "a schedule in which one had to run again"
 
 
+@pytest.mark.parametrize("seed", SEEDS)
+def test_the_read_only_anomaly_is_found_at_snapshot(stage: Interleavings, seed: int) -> None:
+    report = checking_account(stage, "snapshot")
+    error = found(stage, seed=seed)
+    assert report.name in error.schedule
+    assert len(error.schedule.split()) <= 5
+
+
+def test_the_read_only_anomaly_is_not_there_at_serializable(stage: Interleavings) -> None:
+    checking_account(stage, "serializable")
+    assert stage.run(reduced=True).schedules > 6
+
+
+def checking_account(stage: Interleavings, isolation: Isolation) -> Client:
+    """Fekete, O'Neil and O'Neil, "A Read-Only Transaction Anomaly Under Snapshot Isolation" (2004)."""
+
+    @stage.setup
+    def two_empty_accounts(db: Database) -> None:
+        db["checking"] = db["savings"] = 0
+
+    def deposit(db: Database) -> None:
+        db.run(lambda tx: tx.put("savings", tx["savings"] + 20))
+
+    def withdraw(db: Database) -> None:
+        """Ten, and one for the overdraft."""
+        db.run(lambda tx: tx.put("checking", -11 if tx["checking"] + tx["savings"] < 10 else -10))
+
+    stage.client(deposit, isolation=isolation)
+    stage.client(withdraw, isolation=isolation)
+    report = stage.client(lambda db: db.run(lambda tx: (tx["checking"], tx["savings"])), isolation=isolation)
+
+    @stage.check
+    def who_saw_the_deposit_alone_sees_no_overdraft_later(db: Database) -> None:
+        assert not (report.result == (0, 20) and db["checking"] == -11)
+
+    return report
+
+
 def test_using_the_database_inside_its_transaction_stands_out(stage: Interleavings) -> None:
     def visit_beside(db: Database) -> None:
         with db.transaction() as tx:
@@ -185,6 +224,43 @@ def test_a_race_among_many_steps_is_shrunk_to_one_preemption(stage: Interleaving
     stage.client(busy)
     visits_must_be(stage, 2)
     assert len(found(stage, seed=seed).schedule.split()) == 3
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_what_needs_two_switches_into_a_long_client_keeps_no_others(stage: Interleavings, seed: int) -> None:
+    def blinks(db: Database) -> None:
+        look_around(db)
+        db["light"] = "on"
+        db["light"] = "off"
+        look_around(db)
+
+    def watches(db: Database) -> tuple[object, ...]:
+        look_around(db)
+        seen = db.get("light", "off"), db.get("light", "off"), db.get("light", "off")
+        look_around(db)
+        return seen
+
+    def look_around(db: Database) -> None:
+        for _ in range(8):
+            db.get("elsewhere")
+
+    stage.client(blinks)
+    watcher = stage.client(watches)
+    stage.check(lambda _: _assert(watcher.result != ("off", "on", "off")))
+    assert len(found(stage, seed=seed, schedules=2000).schedule.split()) <= 5
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_joining_steps_is_not_all_that_shrinks(stage: Interleavings, seed: int) -> None:
+    """A circle of three, each of whom reads what the next one writes: joined one by one they get stuck at five."""
+    for source, target in ("ab", "bc", "ca"):
+        stage.client(lambda db, *keys: db.run(copy_and_count, *keys), source, target)
+    stage.check(lambda db: _assert(dict(db.scan()) != {"a": 1, "b": 1, "c": 1}))
+    assert len(found(stage, seed=seed).schedule.split()) == 4
+
+
+def copy_and_count(tx: Transaction, source: str, target: str) -> None:
+    tx[target] = tx.get(source, 0) + 1
 
 
 def test_the_shrunk_schedule_fails_when_it_is_replayed(stage: Interleavings) -> None:
@@ -381,6 +457,41 @@ def test_many_on_one_key_wait_for_no_turn(stage: Interleavings) -> None:
         stage.client(lambda db: [visit(db) for _ in range(3)])
     visits_must_be(stage, 15)
     stage.run(seed=1, schedules=30)
+
+
+def test_no_attempt_asks_for_a_turn_and_so_nobody_waits() -> None:
+    asked: list[TransactionOptions] = []
+    stage = Interleavings(lambda: mvcc_kv.open().through(lambda store: cast(Store, _Watched(store, asked))))
+    for _ in range(5):
+        stage.client(lambda db: [visit(db) for _ in range(3)])
+    stage.run(seed=1, schedules=5)
+    assert len(asked) > 5 * 15
+    assert all(options.turn is None for options in asked)
+
+
+class _Watched:
+    """A store that notes how transactions are begun."""
+
+    def __init__(self, store: Store, asked: list[TransactionOptions]) -> None:
+        self._store = store
+        self._asked = asked
+
+    def begin(self, options: TransactionOptions) -> StoreTransaction:
+        self._asked.append(options)
+        return self._store.begin(options)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._store, name)
+
+
+def test_a_server_can_be_stepped_as_well() -> None:
+    with serving() as address:
+        stage = Interleavings(lambda: mvcc_kv.connect(address))
+        stage.setup(lambda db: db.put("visits", 0))
+        stage.client(visit)
+        stage.client(visit_naively)
+        visits_must_be(stage, 2)
+        assert len(found(stage, seed=1).lines) == 6
 
 
 # Errors
