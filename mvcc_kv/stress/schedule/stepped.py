@@ -37,7 +37,7 @@ __all__ = ["SteppedStore"]
 T = TypeVar("T")
 
 _TEXT_CHARACTERS_MAX = 60
-_PAGE_ITEMS = 1000  # what a scan without a limit asks for at once
+_PAGE_ITEMS = (100, 1000)  # what a scan without a limit asks for, at first and then
 
 
 class SteppedStore:
@@ -230,7 +230,7 @@ def _scan(keys: KeyRange, limit: int, reverse: bool) -> str:
     said: dict[str, Any] = {"prefix": keys.prefix.decode()} if keys.prefix else {}
     said |= {"start": keys.start.decode(errors="replace")} if keys.start else {}
     said |= {"end": keys.end.decode(errors="replace")} if keys.end is not None else {}
-    said |= {"limit": limit} if limit != _PAGE_ITEMS else {}
+    said |= {"limit": limit} if limit not in _PAGE_ITEMS else {}
     said |= {"reverse": True} if reverse else {}
     return f"SCAN {json.dumps(said, ensure_ascii=False)}" if said else "SCAN"
 
