@@ -1,6 +1,8 @@
 """Stress: what puts a database to the test, and judges its answers. It drives whatever store or server it is handed.
 
-script.py   golden scripts: a few sessions interleaved by hand, each answer known beforehand
+script.py       golden scripts: a few sessions interleaved by hand, each answer known beforehand
+schedule/       your own transaction code, interleaved by the computer, one operation at a time
+pytest_plugin   the same as a fixture
 
 A script shows one history in full, so it is where a rule is told (first committer wins, a snapshot is stable) and
 where a reader looks first. What no hand could list, thousands of histories with their verdict computed, is not a
