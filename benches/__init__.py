@@ -13,6 +13,7 @@ The parts, each by name (`python -m benches durability latency`); redis-server t
     snapshots.py   reading far behind, and committing beside many snapshots, in the engine; SQLite beside it
     isolation.py   SERIALIZABLE against SNAPSHOT, in the engine
     scans.py       scans of 100 keys over loopback, beside redis-server and etcd; it needs both
+    checker.py     the isolation checker on long histories
 
 What they use:
     servers.py     the servers, each a process of its own, pinned to one core
@@ -23,6 +24,7 @@ What they use:
     scanners.py    clients that scan
     timing.py      calls a second in this process
     dataset.py     the large directories
+    histories.py   the long histories
     dialects.py    what a command and its reply look like, in bytes
     etcd.py        what etcd's ranges look like, in bytes
     echo.py        the bare echo server

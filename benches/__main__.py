@@ -13,6 +13,7 @@ import typer
 from rich.console import Console
 from rich.progress import Progress
 
+from benches.checker import CHECKER
 from benches.commands import COMMANDS
 from benches.contention import CONTENTION
 from benches.durability import DURABILITY
@@ -39,6 +40,7 @@ class PartName(StrEnum):
     SNAPSHOTS = "snapshots"
     ISOLATION = "isolation"
     SCANS = "scans"
+    CHECKER = "checker"
 
 
 PARTS = {
@@ -51,6 +53,7 @@ PARTS = {
     PartName.SNAPSHOTS: SNAPSHOTS,
     PartName.ISOLATION: ISOLATION,
     PartName.SCANS: SCANS,
+    PartName.CHECKER: CHECKER,
 }
 _TABLE_WIDTH = 96
 RESULTS = Path(__file__).parent / "results"

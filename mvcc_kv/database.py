@@ -161,7 +161,7 @@ class StoreDatabase:
         self,
         *,
         policy: retry.RetryPolicy = retry.DEFAULT_POLICY,
-        timing: retry.Timing = retry.REAL_TIMING,
+        timing: retry.Timing | None = None,
         isolation: Isolation = "snapshot",
         read_only: bool = False,
         label: str | None = None,
@@ -197,6 +197,10 @@ class StoreDatabase:
         """
         check_feed_arguments(from_ts, timeout_s)
         return ChangeFeed(self._cells().changes(encode_key(prefix), from_ts), self._cells, timeout_s)
+
+    def through(self, wrap: Callable[[Store], Store]) -> StoreDatabase:
+        """The same database, its requests led through what `wrap` makes of its store: to watch, count or delay them."""
+        return StoreDatabase(wrap(self._cells()), self._keeper)
 
     def stats(self) -> dict[str, Any]:
         """Counters and sizes, by the names that STATS uses."""

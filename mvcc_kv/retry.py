@@ -33,6 +33,8 @@ import random
 import time
 import warnings
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass, replace
 from typing import Any, Concatenate, ParamSpec, TypeVar, cast, overload
 
@@ -40,7 +42,7 @@ from mvcc_kv.api import Database, Durability, Isolation, Transaction, Transactio
 from mvcc_kv.errors import BadRequestError, ConflictError, Error
 from mvcc_kv.hunch import Hunch, hunch_of
 
-__all__ = ["Attempt", "RetryPolicy", "Timing", "attempts", "run", "transactional"]
+__all__ = ["Attempt", "RetryPolicy", "Timing", "attempts", "run", "timed_by", "transactional"]
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -85,15 +87,27 @@ DEFAULT_POLICY = RetryPolicy()
 REAL_TIMING = Timing()
 DEFAULT_OPTIONS = TransactionOptions()
 
+_timing_here: ContextVar[Timing] = ContextVar("mvcc_kv.retry.timing", default=REAL_TIMING)
+
+
+@contextmanager
+def timed_by(timing: Timing) -> Iterator[None]:
+    """Within it, in this thread, retries that were given no timing of their own go by this one."""
+    token = _timing_here.set(timing)
+    try:
+        yield
+    finally:
+        _timing_here.reset(token)
+
 
 class _Course:
     """What one transaction, over all of its attempts, has spent of its policy, and how the next attempt is to begin."""
 
-    def __init__(self, policy: RetryPolicy, timing: Timing, options: TransactionOptions, hunch: Hunch) -> None:
+    def __init__(self, policy: RetryPolicy, timing: Timing | None, options: TransactionOptions, hunch: Hunch) -> None:
         self._policy = policy
-        self._timing = timing
+        self._timing = _timing_here.get() if timing is None else timing
         self._hunch = hunch
-        self._started_s = timing.now()
+        self._started_s = self._timing.now()
         self._failed = 0
         self._lost = 0
         self._pauses = 0
@@ -198,7 +212,7 @@ def attempts(
     db: Database,
     *,
     policy: RetryPolicy = DEFAULT_POLICY,
-    timing: Timing = REAL_TIMING,
+    timing: Timing | None = None,
     options: TransactionOptions = DEFAULT_OPTIONS,
 ) -> Iterator[Attempt]:
     """Attempts at one transaction, ending with the one that commits.
@@ -270,7 +284,7 @@ def run(db: Database, fn: Callable[Concatenate[Transaction, P], R], /, *args: P.
     >>> run(db, lambda tx, key: tx.get(key, "nothing yet"), "greeting")
     'nothing yet'
     """
-    course = _Course(DEFAULT_POLICY, REAL_TIMING, DEFAULT_OPTIONS, hunch_of(db, fn))
+    course = _Course(DEFAULT_POLICY, None, DEFAULT_OPTIONS, hunch_of(db, fn))
     return _run(db, course, fn, args, kwargs)
 
 
@@ -289,7 +303,7 @@ def transactional(
 def transactional(
     *,
     policy: RetryPolicy = ...,
-    timing: Timing = ...,
+    timing: Timing | None = ...,
     isolation: Isolation = ...,
     read_only: bool = ...,
     label: str | None = ...,
@@ -300,7 +314,7 @@ def transactional(
     /,
     *,
     policy: RetryPolicy = DEFAULT_POLICY,
-    timing: Timing = REAL_TIMING,
+    timing: Timing | None = None,
     isolation: Isolation = "snapshot",
     read_only: bool = False,
     label: str | None = None,

@@ -192,3 +192,11 @@ def test_an_answer_without_a_message_is_an_error() -> None:
     assert http2.call(RANGE_PATH, put_all_message([(b"a", b"b")]))
     with pytest.raises(RuntimeError, match="etcd answered with an error"):
         http2.hear(b"\0\0\0\x01\x05\0\0\0\x01")
+
+
+def test_the_checker_judges_histories_of_each_size(tmp_path: Path) -> None:
+    figures, output = _run(tmp_path, "checker")
+    rows = figures["checker"]["rows"]
+    assert [(row["transactions"], row["processes"]) for row in rows] == [(2000, 10), (2000, 50)]
+    assert all(row["transactions_per_second"] > 0 and row["peak_bytes"] > 0 for row in rows)
+    assert "The isolation checker" in output

@@ -39,7 +39,20 @@ import msgspec
 
 from mvcc_kv.errors import BadRequestError
 
-__all__ = ["Answer", "Script", "Speak", "Step", "Turn", "differences", "parse", "play", "rewritten", "summarize"]
+__all__ = [
+    "Answer",
+    "Script",
+    "Speak",
+    "Step",
+    "Turn",
+    "differences",
+    "key_text",
+    "parse",
+    "play",
+    "refusal",
+    "rewritten",
+    "summarize",
+]
 
 Speak: TypeAlias = "Callable[[str, str], bytes]"
 """Has the session of that name say a command; the reply line."""
@@ -212,7 +225,7 @@ def summarize(command: str, reply: bytes) -> Answer:
     """
     decoded = _decode_reply(reply)
     if decoded.status != "Ok":
-        return Answer(_refusal(_decode_evidence(decoded.result)))
+        return Answer(refusal(_decode_evidence(decoded.result)))
     answer = _answer(command, decoded.result)
     if not decoded.message:
         return answer
@@ -227,7 +240,7 @@ def _answer(command: str, result: msgspec.Raw) -> Answer:
     if set(members) in ({"key"}, {"key", "by"}, {"transaction"}) or verb == "PUT":
         return Answer("Ok", is_bare=True)
     if set(members) == {"key", "value"}:
-        return Answer(f"{_key(msgspec.json.decode(members['key'], type=str))} = {_text(members['value'])}")
+        return Answer(f"{key_text(msgspec.json.decode(members['key'], type=str))} = {_text(members['value'])}")
     if set(members) == {"items", "next"}:
         return Answer(_page(_decode_items(result)))
     if "versions" in members:
@@ -243,14 +256,14 @@ def _notice(message: str) -> str:
 
 
 def _page(page: _Items) -> str:
-    items = (f"{_key(it.key)} = {_text(it.value)}" if bytes(it.value) else _key(it.key) for it in page.items)
-    return f"[{', '.join(items)}]" + ("" if page.next is None else f", next {_key(page.next)}")
+    items = (f"{key_text(it.key)} = {_text(it.value)}" if bytes(it.value) else key_text(it.key) for it in page.items)
+    return f"[{', '.join(items)}]" + ("" if page.next is None else f", next {key_text(page.next)}")
 
 
 def _history(history: _History) -> str:
     versions = (f"{_text(it.value)}@{it.commit_ts}{_quoted(it.label)}" for it in history.versions)
     following = "" if history.next is None else f", next {history.next}"
-    return f"{_key(history.key)}: {', '.join(versions) or 'nothing'}{following}; oldest_ts {history.oldest_ts}"
+    return f"{key_text(history.key)}: {', '.join(versions) or 'nothing'}{following}; oldest_ts {history.oldest_ts}"
 
 
 def _opened(opened: _Opened) -> str:
@@ -266,7 +279,8 @@ def _quoted(label: str | None) -> str:
     return "" if label is None else f" {json.dumps(label, ensure_ascii=False)}"
 
 
-def _refusal(result: dict[str, Any]) -> str:
+def refusal(result: dict[str, Any]) -> str:
+    """An error's `to_result` in few words. Takes it apart."""
     code = result.pop("code", "ERROR")
     result.pop("retryable", None)
     words = _EVIDENCE.get(code, _facts)(result)
@@ -278,7 +292,7 @@ def _conflict(evidence: Mapping[str, Any]) -> str:
     lost: dict[str, list[str]] = {}
     for key, winner in evidence["winners"].items():
         won = f"won by commit_ts {winner['commit_ts']}{_quoted(winner.get('label'))}"
-        lost.setdefault(won, []).append(_key(key))
+        lost.setdefault(won, []).append(key_text(key))
     start = f"start_ts {evidence['start_ts']}"
     return "; ".join(f"{', '.join(keys)} ({start}, {won})" for won, keys in lost.items())
 
@@ -290,12 +304,13 @@ def _facts(evidence: Mapping[str, Any]) -> str:
 
 _EVIDENCE: dict[str, Callable[[Mapping[str, Any]], str]] = {
     "CONFLICT": _conflict,
-    "KEY_NOT_FOUND": lambda evidence: _key(evidence["key"]),
+    "KEY_NOT_FOUND": lambda evidence: key_text(evidence["key"]),
     "TRANSACTION_DOOMED": lambda evidence: f"by {evidence['cause']['code']}",
 }
 
 
-def _key(key: str) -> str:
+def key_text(key: str) -> str:
+    """The key, in quotes if it wants them."""
     return key if _PLAIN_KEY.fullmatch(key) else json.dumps(key, ensure_ascii=False)
 
 

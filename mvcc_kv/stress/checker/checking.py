@@ -18,7 +18,7 @@ from collections.abc import Iterable
 
 from mvcc_kv.stress.checker.anomalies import Anomaly, direct_anomalies
 from mvcc_kv.stress.checker.components import knots
-from mvcc_kv.stress.checker.cycles import BROKEN_BY, Found, Knot, search
+from mvcc_kv.stress.checker.cycles import BROKEN_BY, ORDER_LABELS, Found, Knot, search
 from mvcc_kv.stress.checker.dependencies import (
     VersionOrder,
     add_list_dependencies,
@@ -28,7 +28,7 @@ from mvcc_kv.stress.checker.dependencies import (
     list_order,
 )
 from mvcc_kv.stress.checker.explain import cycle_anomaly, fracture_anomaly
-from mvcc_kv.stress.checker.fractures import fractures, stale_in_real_time, stale_in_session
+from mvcc_kv.stress.checker.fractures import fractures, misses_a_cause, stale_in_real_time, stale_in_session
 from mvcc_kv.stress.checker.graph import Edges
 from mvcc_kv.stress.checker.histories import Transaction
 from mvcc_kv.stress.checker.models import Dialect, Level
@@ -59,24 +59,30 @@ def _judge_lists(
 ) -> tuple[dict[str, list[Anomaly]], dict[Level, bool | None]]:
     order = list_order(observations, counts)
     anomalies = defaultdict(list, direct_anomalies(observations))
-    found = _search(observations, counts, order)
+    tied = _knots(observations, counts, order)
+    found = [search(knot) for knot in tied]
     for it in found:
         for cycle in it.cycles:
             anomalies[cycle.name].append(cycle_anomaly(observations, order, cycle))
     broken, unsure = _levels_of(found)
+    for knot, it in zip(tied, found, strict=True):
+        for sequence, labels in ORDER_LABELS.items():
+            if it.broken["single", sequence] is not False:
+                is_missed = misses_a_cause(observations, order, knot, labels)
+                (broken if is_missed else unsure if is_missed is None else set()).add(Level("causal", sequence))
     if found:
         broken |= _fractured(observations, counts, order, anomalies)
     return anomalies, levels_from(anomalies, broken, unsure)
 
 
-def _search(observations: Observations, counts: bytearray, order: VersionOrder) -> list[Found]:
+def _knots(observations: Observations, counts: bytearray, order: VersionOrder) -> list[Knot]:
     edges = Edges(len(observations))
     add_list_dependencies(edges, observations, counts, order)
     add_process_order(edges, observations, counts)
     add_real_time(edges, observations, counts)
     graph = edges.graph()
     del edges
-    return [search(Knot(graph, nodes)) for nodes in knots(graph)]
+    return [Knot(graph, nodes) for nodes in knots(graph)]
 
 
 def _levels_of(found: Iterable[Found]) -> tuple[set[Level], set[Level]]:

@@ -104,17 +104,6 @@ def _prefixes(state: int, label: int) -> int:
     return 0 if label == WW else 1
 
 
-def _causal(state: int, label: int) -> int:
-    """State 0: after rw and perhaps ww; state 1: on the way that causes go."""
-    if label == ALONG:
-        return state
-    if label == RW:
-        return -1
-    if label == WW:
-        return -1 if state else 0
-    return 1
-
-
 _RULES: Mapping[str, tuple[int, Walk]] = {
     "ww": (WW, _any),
     "ww-wr": (WW | WR, _any),
@@ -128,7 +117,6 @@ _RULES: Mapping[str, tuple[int, Walk]] = {
 BROKEN_BY = {
     "ww": "read-uncommitted",
     "ww-wr": "read-committed",
-    "causal": "causal",
     "prefixes": "prefix",
     "single": "parallel-snapshot-isolation",
     "nonadjacent": "snapshot-isolation",
@@ -160,7 +148,6 @@ _KINDS = {
     ),
     "G2-item": _Kind(WW | WR | RW, RW, _any, _any, 0, (0,), ("G2-item",)),
 }
-_CAUSAL = _Kind(WW | WR | RW, RW, _nonadjacent, _causal, 0, (1,), ())
 
 
 class Found(NamedTuple):
@@ -195,11 +182,6 @@ def _judge(knot: Knot, order: str, labels: int, broken: dict[tuple[str, str], bo
     if broken["ww-wr", order]:
         broken["single", order] = True
     broken.setdefault(("single", order), True)
-    if _is_known(broken, "causal", order):
-        broken["causal", order] = True
-        return
-    steps, is_certain = _shortest(knot, _CAUSAL, _CAUSAL.labels | labels, is_any_enough=True)
-    broken["causal", order] = True if steps else (False if is_certain else None)
 
 
 def _is_known(broken: Mapping[tuple[str, str], bool | None], rule: str, order: str) -> bool:
@@ -233,7 +215,7 @@ def _new_product(knot: Knot, labels: int, walk: Walk) -> list[list[int]]:
     return components([node * 2 + state for node in knot.nodes for state in states], successors)
 
 
-def _shortest(knot: Knot, kind: _Kind, labels: int, *, is_any_enough: bool = False) -> tuple[tuple[Step, ...], bool]:
+def _shortest(knot: Knot, kind: _Kind, labels: int) -> tuple[tuple[Step, ...], bool]:
     """The shortest cycle of the kind, as far as the budget lasts, and whether one would have been found."""
     best: tuple[Step, ...] = ()
     budget = _BUDGET_EDGES
@@ -242,7 +224,7 @@ def _shortest(knot: Knot, kind: _Kind, labels: int, *, is_any_enough: bool = Fal
         budget -= used
         if steps and (not best or len(steps) < len(best)):
             best = steps
-        if best and (is_any_enough or len(best) == _ENOUGH):
+        if len(best) == _ENOUGH:
             return best, True
         if budget <= 0:
             return best, False

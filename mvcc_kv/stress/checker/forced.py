@@ -13,7 +13,7 @@ from functools import cached_property
 from mvcc_kv.stress.checker.observations import NOBODY
 from mvcc_kv.stress.checker.register_columns import Registers
 
-__all__ = ["Forced", "bits", "sorted_topologically"]
+__all__ = ["Forced", "bits", "closed", "sorted_topologically"]
 
 
 class Forced:
@@ -59,14 +59,14 @@ class Forced:
     @cached_property
     def _before(self) -> list[int]:
         """For each node the transactions from which a way leads to it."""
-        return _closed(self._nodes, len(self._registers), self._edges, self._sorted or [])
+        return closed(self._nodes, len(self._registers), self._edges, self._sorted or [])
 
     @cached_property
     def _directly_before(self) -> list[int]:
         """For each transaction whom it read from, and who is before it in the order that counts."""
         registers, order_edges = self._registers, self._registers.order_edges(self._order)
         in_order = sorted_topologically(self._nodes, order_edges) or []
-        before = _closed(self._nodes, len(registers), order_edges, in_order)
+        before = closed(self._nodes, len(registers), order_edges, in_order)
         for writer, reader in registers.read_from():
             before[reader] |= 1 << writer
         return before
@@ -100,7 +100,8 @@ def sorted_topologically(nodes: int, edges: Iterable[tuple[int, int]]) -> list[i
     return found if len(found) == nodes else None
 
 
-def _closed(nodes: int, transactions: int, edges: Iterable[tuple[int, int]], in_order: list[int]) -> list[int]:
+def closed(nodes: int, transactions: int, edges: Iterable[tuple[int, int]], in_order: list[int]) -> list[int]:
+    """For each node the transactions (the nodes of lower number) from which a way leads to it."""
     out: list[list[int]] = [[] for _ in range(nodes)]
     for source, target in edges:
         out[source].append(target)

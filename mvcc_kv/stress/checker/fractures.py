@@ -6,18 +6,26 @@
 read-atomic forbids it in whichever order T2 read; monotonic-atomic-view only this one, where T1 had been seen before.
 Where an order counts, who is before T2 in its session (or in real time) is to be seen as well.
 
+And causal forbids to miss what was seen in turn by those that it saw: any write from which a way of wr (and of the
+order that counts) leads to it.
+
 Only asked for when the graph has cycles: a fracture is one, by wr and rw.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
+from mvcc_kv.stress.checker.cycles import Knot
 from mvcc_kv.stress.checker.dependencies import VersionOrder
+from mvcc_kv.stress.checker.graph import ALONG, RW, WR
 from mvcc_kv.stress.checker.observations import Observations
 
-__all__ = ["Fracture", "fractures", "stale_in_real_time", "stale_in_session"]
+__all__ = ["Fracture", "fractures", "misses_a_cause", "stale_in_real_time", "stale_in_session"]
+
+
+_BUDGET_EDGES = 5_000_000
 
 
 class Fracture(NamedTuple):
@@ -61,6 +69,47 @@ def _outer_reads(observations: Observations, order: VersionOrder, reader: int) -
 def _is_older(order: VersionOrder, element: int, other: int) -> bool:
     """Whether the element is before the other at their key."""
     return order.place[other] < 0 or order.place[element] < order.place[other]
+
+
+def misses_a_cause(observations: Observations, order: VersionOrder, knot: Knot, labels: int) -> bool | None:
+    """Whether a transaction of the knot missed a write of one from which a way along these labels and wr leads to it.
+
+    None if to find out takes too long.
+    """
+    into: dict[int, list[int]] = {node: [] for node in knot.nodes}
+    readers = set()
+    for node in knot.nodes:
+        for target, label in knot.out[node]:
+            if label == RW:
+                readers.add(node)
+            elif label == ALONG or label & (WR | labels):
+                into[target].append(node)
+    budget = _BUDGET_EDGES
+    for reader in readers:
+        causes = _causes(into, reader)
+        budget -= sum(len(into[it]) for it in causes)
+        if any(_missed(observations, order, reader, cause) for cause in causes if cause < len(observations)):
+            return True
+        if budget < 0:
+            return None
+    return False
+
+
+def _causes(into: Mapping[int, Sequence[int]], reader: int) -> set[int]:
+    found = {reader}
+    waiting = [reader]
+    while waiting:
+        for node in into[waiting.pop()]:
+            if node not in found:
+                found.add(node)
+                waiting.append(node)
+    return found - {reader}
+
+
+def _missed(observations: Observations, order: VersionOrder, reader: int, writer: int) -> bool:
+    written = {observations.element_keys[it]: it for it in observations.writes_of(writer)}
+    reads = _outer_reads(observations, order, reader)
+    return any(key in written and _is_older(order, element, written[key]) for key, element in reads)
 
 
 _Place = Callable[[int], int]

@@ -12,9 +12,9 @@ What T3 must have seen is what tells the levels apart:
     read-atomic             whom it read from, and who is before it in the order that counts
     causal                  and all that these must have seen
 
-The levels above are searched for an order (placing.py), and parallel-snapshot-isolation for an orientation of each pair
-of writers. The search for snapshots without an order that counts has no sessions to go along; where it would take too
-long, the verdict says that it isn't known.
+The levels above are searched for an order (placing.py, after saturation.py where none is found at once), and
+parallel-snapshot-isolation for an orientation of each pair of writers. Without an order that counts there are no
+sessions for the search to go along; where it would take too long, the verdict says that it isn't known.
 
 Sets of transactions are the bits of an integer here, so this is for histories of some thousand transactions at most. Of
 longer ones what is known is what the search finds, and the cycles that follow from writes that followed reads.
@@ -27,11 +27,14 @@ from mvcc_kv.stress.checker.models import ORDERS, Dialect, Level, stronger, weak
 from mvcc_kv.stress.checker.orientation import can_be_oriented, goes_in_a_circle
 from mvcc_kv.stress.checker.placing import Step, can_be_placed
 from mvcc_kv.stress.checker.register_columns import Registers
+from mvcc_kv.stress.checker.saturation import saturate
 
 __all__ = ["register_levels"]
 
 FORCED_TRANSACTIONS_MAX = 6000
 ORIENTED_TRANSACTIONS_MAX = 200
+SATURATED_STEPS_MAX = 2000
+_FIRST_BUDGET_PER_STEP = 40
 
 _SEARCHED = ("serializable", "snapshot-isolation", "prefix")
 _FORCED = ("read-committed", "monotonic-atomic-view", "read-atomic", "causal")
@@ -88,7 +91,11 @@ def _search(registers: Registers, base: str, order: str) -> bool | None:
         steps.append(Step(instant))
     for before, after in (*registers.order_edges(order), *registers.read_from()):
         steps[last[before]].then.append(first[after])
-    return can_be_placed(steps, registers.observations.initial_of)
+    initial = registers.observations.initial_of
+    holds = can_be_placed(steps, initial, budget=_FIRST_BUDGET_PER_STEP * len(steps))
+    if holds is not None or len(steps) > SATURATED_STEPS_MAX:
+        return holds if holds is not None else can_be_placed(steps, initial)
+    return saturate(steps, initial) and can_be_placed(steps, initial)
 
 
 def _steps(registers: Registers, base: str) -> tuple[list[Step], list[int], list[int]]:

@@ -1,0 +1,110 @@
+"""Registers: each level's verdict against its definition, by trying every order."""
+
+from __future__ import annotations
+
+from random import Random
+
+import pytest
+
+from mvcc_kv.stress.checker import check, level_of, pair
+from mvcc_kv.stress.checker.histories import NEVER, Transaction
+from mvcc_kv.stress.checker.placing import Step, can_be_placed
+from mvcc_kv.stress.checker.saturation import saturate
+from mvcc_kv.stress.history import Micro
+from tests.stress.checker.oracle import BASES, Oracle
+from tests.stress.checker.simulated import simulate
+
+
+def scrambled(random: Random) -> list[Transaction]:
+    """A few transactions in which what was read is anybody's guess; nobody reads what is only for a moment."""
+    count = random.randint(2, 5)
+    written: dict[str, list[int]] = {"x": [], "y": []}
+    plans: list[list[Micro]] = []
+    for at in range(count):
+        kinds = [(random.choice("rw"), key) for key in random.sample("xy", random.randint(1, 2))]
+        if random.random() < 0.4 and len(kinds) == 1:
+            kinds = [("r", kinds[0][1]), ("w", kinds[0][1])]
+        plans.append([(f, key, at + 1 if f == "w" else None) for f, key in kinds])
+        for f, key in kinds:
+            if f == "w":
+                written[key].append(at + 1)
+    transactions = []
+    clock = sorted(random.sample(range(100), 2 * count))
+    for at, plan in enumerate(plans):
+        micros: list[Micro] = []
+        for f, key, value in plan:
+            seen = random.choice([None, *(it for it in written[key] if it != at + 1)])
+            micros.append((f, key, value if f == "w" else seen))
+        overlap = random.random() < 0.5
+        begun = clock[2 * at] if not overlap else clock[max(2 * at - 2, 0)]
+        transactions.append(
+            Transaction(
+                f"T{at}", random.randint(0, 1) if not overlap else at + 2, "ok", begun, clock[2 * at + 1], micros
+            )
+        )
+    return transactions
+
+
+@pytest.mark.parametrize("order", ["", "session", "realtime"])
+def test_verdicts_are_those_of_the_definitions(order: str) -> None:
+    prefix = {"": "", "session": "strong-session-", "realtime": "strong-"}[order]
+    allowed = 0
+    for seed in range(500):
+        transactions = scrambled(Random(seed))
+        verdict, oracle = check(transactions), Oracle(transactions, order)
+        for base in BASES:
+            expected = oracle.holds(base)
+            assert verdict.holds(level_of(prefix + base)) is expected, (seed, base, transactions)
+            allowed += expected
+    assert 500 < allowed < 2900, "there are both"
+
+
+def steps_of(random: Random) -> tuple[list[Step], list[int]]:
+    """Transactions on two keys as steps, as for snapshot isolation; versions are numbered from 2 on."""
+    steps: list[Step] = []
+    for at in range(random.randint(2, 5)):
+        keys = random.sample([0, 1], random.randint(1, 2))
+        reads = [random.choice([key, *(2 + 2 * it + key for it in range(5) if it != at)]) for key in keys]
+        here = len(steps)
+        steps.append(Step(here, reads, locks=keys, then=[here + 1]))
+        steps.append(Step(here + 1, writes=[(key, 2 + 2 * at + key) for key in keys], frees=keys))
+    written = {version for step in steps for _, version in step.writes} | {0, 1}
+    for step in steps:
+        step.reads = [version for version in step.reads if version in written]
+    for at, step in enumerate(steps):
+        for writer, other in enumerate(steps):
+            if {version for _, version in other.writes} & set(step.reads):
+                steps[writer].then.append(at)
+    return steps, [0, 1]
+
+
+def test_saturation_takes_no_order_away() -> None:
+    decided = 0
+    for seed in range(400):
+        steps, initial = steps_of(Random(seed))
+        expected = can_be_placed(steps, initial)
+        again, initial = steps_of(Random(seed))
+        is_possible = saturate(again, initial)
+        decided += not is_possible
+        assert (is_possible and can_be_placed(again, initial)) is expected, f"seed {seed}"
+    assert decided > 50
+
+
+def test_a_search_without_a_budget_says_that_it_is_not_known() -> None:
+    two_writers_and_readers = [Step(0, writes=[(0, 1)]), Step(1, writes=[(0, 2)]), Step(2, [1]), Step(3, [2])]
+    two_writers_and_readers[0].then, two_writers_and_readers[1].then = [2], [3]
+    assert can_be_placed(two_writers_and_readers, [0], budget=0) is None
+    assert can_be_placed(two_writers_and_readers, [0]) is True
+
+
+def test_thousands_of_transactions_are_placed() -> None:
+    verdict = check(pair(simulate(1, "snapshot", "register", transactions=3000, processes=10)))
+    assert [level.name for level in verdict.strongest] == ["strong-snapshot-isolation"]
+
+
+def test_a_labelled_transaction_overlaps_all_but_its_session() -> None:
+    def of(process: int, at: int, *micros: Micro) -> Transaction:
+        return Transaction(f"T{at}", process, "ok", at, NEVER - 1, list(micros))
+
+    verdict = check([of(0, 0, ("w", "x", 1)), of(1, 1, ("r", "x", None)), of(0, 2, ("r", "x", 1))])
+    assert verdict.strongest[0].name == "strict-serializable"
