@@ -22,6 +22,7 @@ __all__ = [
     "add_real_time",
     "counting",
     "list_order",
+    "process_pairs",
     "register_order",
 ]
 
