@@ -92,7 +92,7 @@ def stress(
         str,
         _option(
             "--nemesis",
-            "Faults: kill, restart, pause, disk-full, slow-disk, cut, half-open, slow; several: kill,cut; or all.",
+            "kill, restart, pause, disk-full, slow-disk, cut, half-open, slow, clock; several: kill,cut; or all.",
             _BREAK,
         ),
     ] = "",

@@ -18,6 +18,7 @@ import mvcc_kv
 from mvcc_kv.api import Database
 from mvcc_kv.cli.stress_display import Display
 from mvcc_kv.stress.checker import Level, check, pair
+from mvcc_kv.stress.clock import Offset
 from mvcc_kv.stress.feed import FeedFollower
 from mvcc_kv.stress.history import Event
 from mvcc_kv.stress.mixture import Mixture
@@ -182,15 +183,18 @@ def _opened(
             return proxies[0].address
 
         kinds = list(nemesis)
+        has_clock = bool({"clock", _ALL} & set(kinds))
         is_proxied = bool(_PROXIED & set(kinds)) or kinds == [_ALL]
-        target = _target(options, folder, via if is_proxied else None, resources)
+        target = _target(options, via if is_proxied else None, folder, has_clock=has_clock, resources=resources)
         resources.callback(target.stop)
         if kinds == [_ALL]:
             kinds = sorted(target.faults | (_PROXIED if proxies else set()))
         yield target, kinds, proxies[0] if proxies else None
 
 
-def _target(options: TargetOptions, folder: Path, via: Callable[[str], str] | None, resources: ExitStack) -> Target:
+def _target(
+    options: TargetOptions, via: Callable[[str], str] | None, folder: Path, *, has_clock: bool, resources: ExitStack
+) -> Target:
     connect_to = partial(
         Connector,
         password=options.password,
@@ -202,7 +206,14 @@ def _target(options: TargetOptions, folder: Path, via: Callable[[str], str] | No
     if options.embedded:
         return _embedded(options, resources)
     place = ["--in-memory"] if options.in_memory else ["--data-dir", _directory(options, resources)]
-    return ServerTarget(partial(_serve_command, options, tuple(place)), connect_to, folder / "server.log", via=via)
+    clock_file = folder / "clock-offset" if has_clock else None
+    return ServerTarget(
+        partial(_serve_command, options, tuple(place), clock_file),
+        connect_to,
+        folder / "server.log",
+        via=via,
+        clock=None if clock_file is None else Offset(clock_file),
+    )
 
 
 def _embedded(options: TargetOptions, resources: ExitStack) -> Target:
@@ -221,12 +232,14 @@ def _directory(options: TargetOptions, resources: ExitStack) -> str:
     return resources.enter_context(tempfile.TemporaryDirectory(prefix="mvcc-kv-stress-"))
 
 
-def _serve_command(options: TargetOptions, place: tuple[str, ...], port: int) -> list[str]:
-    command = [sys.executable, "-m", "mvcc_kv", "serve", "--port", str(port), *place, "--fsync", options.fsync]
+def _serve_command(options: TargetOptions, place: tuple[str, ...], clock_file: Path | None, port: int) -> list[str]:
+    started = ["mvcc_kv"] if clock_file is None else ["mvcc_kv.stress.clock", str(clock_file), "mvcc_kv"]
+    command = [sys.executable, "-m", *started, "serve", "--port", str(port), *place, "--fsync", options.fsync]
     command += ["--max-transaction-bytes", str(1 << 20), "--retain-seconds", str(options.retain_seconds)]
     return [*command, "--log-level", "warning", *options.serve_options]
 
 
 def _follower(target: Target, work: Workload, settings: Settings) -> FeedFollower:
-    is_kept = settings.target.retain_seconds > 0 and settings.target.url is None
+    jumps = {"clock", _ALL} & set(settings.nemesis)  # then what is kept by age may go at any time
+    is_kept = settings.target.retain_seconds > 0 and settings.target.url is None and not jumps
     return FeedFollower(target.connect, prefix=work.prefix, seed=settings.seed, is_kept=is_kept)

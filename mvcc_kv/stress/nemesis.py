@@ -6,6 +6,7 @@
     pause       SIGSTOP, and SIGCONT                       disk-full   no file may grow; mended by a kill and a start
     slow-disk   each fsync takes longer                    cut         connections are reset
     half-open   one direction says nothing any more        slow        each piece is delayed, in both directions
+    clock       its wall clock jumps, and back
 
 What comes when and for how long is drawn from the seed. Each fault is noted with its beginning and its end: pictures
 and reports show them, and a run that was to have faults and had none of a kind is not valid.
@@ -147,6 +148,11 @@ def _server_faults(target: Target) -> dict[str, Fault]:
         target.slow_disk(delay_ms)
         return f"{delay_ms} ms"
 
+    def jump_clock(rng: random.Random) -> str:
+        by_s = rng.choice([-1, 1]) * rng.choice([1, 60, 3600, 86_400 * 400])
+        target.jump_clock(by_s)
+        return f"{by_s:+} s"
+
     def fill_disk(_: random.Random) -> str:
         target.fill_disk()
         return ""
@@ -158,6 +164,7 @@ def _server_faults(target: Target) -> dict[str, Fault]:
     return {
         "disk-full": Fault("disk-full", fill_disk, mend_disk, (0.2, 0.6)),
         "slow-disk": Fault("slow-disk", slow_disk, target.quick_disk, (0.5, 1.5)),
+        "clock": Fault("clock", jump_clock, lambda: target.jump_clock(0), (0.2, 1.0)),
     }
 
 

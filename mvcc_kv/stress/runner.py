@@ -89,9 +89,8 @@ def run(
     feed: FeedFollower | None = None,
     is_killed_at_end: bool = False,
     on_tick: Callable[[Progress], None] = lambda _: None,
-    wanted: Callable[[], bool] = lambda: True,
 ) -> Run:
-    """Run it; `wanted` is asked now and then, and ends it sooner. Raises `UnavailableError` if there is no target."""
+    """Run it; `on_tick` is told now and then how it goes. Raises `UnavailableError` if there is no target."""
     direct: Connect = getattr(target, "direct", target.connect)
     with ExitStack() as resources:
         with direct(_AUDITOR) as db:
@@ -106,7 +105,7 @@ def run(
         if nemesis is not None:
             nemesis.start(pace.started_ns)
             resources.callback(nemesis.stop)
-        errors = _watch(crews, pace, nemesis, on_tick, wanted)
+        errors = _watch(crews, pace, nemesis, on_tick)
         elapsed_s = (time.monotonic_ns() - pace.started_ns) / 1e9
         if nemesis is not None:
             nemesis.stop()
@@ -164,7 +163,6 @@ def _watch(
     pace: Pace,
     nemesis: Nemesis | None,
     on_tick: Callable[[Progress], None],
-    wanted: Callable[[], bool],
 ) -> list[str]:
     """Tell how it goes until all clients have ended. Errors, if some didn't."""
     outcomes: Counter[str] = Counter()
@@ -179,8 +177,6 @@ def _watch(
         now_ns = time.monotonic_ns()
         doing, done = (None, 0) if nemesis is None else (nemesis.doing, len(nemesis.events))
         on_tick(Progress((now_ns - pace.started_ns) / 1e9, dict(outcomes), news, doing, done))
-        if not wanted():
-            return ["it was interrupted"]
         if now_ns > pace.until_ns + _STOP_S * 1e9:
             return [f"clients had not ended {_STOP_S:g} s after they should have"]
     return []

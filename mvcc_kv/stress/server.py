@@ -17,6 +17,7 @@ from typing import IO
 
 from mvcc_kv.errors import UnavailableError
 from mvcc_kv.stress.client import Connect
+from mvcc_kv.stress.clock import Offset
 
 __all__ = ["ServerTarget"]
 
@@ -27,6 +28,7 @@ class ServerTarget:
     """A server that `command` starts on a port (0: any), and that says `listening on HOST:PORT` when it is ready.
 
     `connect_to` makes what connects to an address. `via` is where clients go instead, if there is something in between.
+    `clock`: by how much its wall clock is off, if the command starts it through clock.py.
     """
 
     name = "tcp"
@@ -39,9 +41,11 @@ class ServerTarget:
         log: Path,
         *,
         via: Callable[[str], str] | None = None,
+        clock: Offset | None = None,
     ) -> None:
         self._command = command
         self._log = log
+        self._clock = clock
         self._port = 0
         self._is_wanted = False
         self._complaints: list[str] = []
@@ -51,6 +55,9 @@ class ServerTarget:
         self.connect = connect_to(via(self.address) if via is not None else self.address)
         self.direct = connect_to(self.address)
         self.faults = frozenset({"kill", "restart", "pause"} | _limits() | _slowness())
+        if clock is not None:
+            clock.jump(0)  # whatever an earlier run left there
+            self.faults |= {"clock"}
 
     @property
     def pid(self) -> int:
@@ -97,6 +104,11 @@ class ServerTarget:
         if slowing is not None:
             slowing.send_signal(signal.SIGINT)
             slowing.wait()
+
+    def jump_clock(self, by_s: float) -> None:
+        """Let its wall clock be off by so much."""
+        assert self._clock is not None, "it was started with one, or this fault would not be offered"
+        self._clock.jump(int(by_s * 1e9))
 
     def complaints(self) -> list[str]:
         """Ends and starts that nobody asked for."""

@@ -16,7 +16,7 @@ from mvcc_kv.stress.verdict import Summary
 
 __all__ = ["LONG", "SHORT", "Round", "played", "steps_checked"]
 
-ALL_FAULTS = ("kill", "restart", "pause", "cut", "half-open", "slow", "disk-full", "slow-disk")
+FAULTS = ("kill", "restart", "pause", "cut", "half-open", "slow", "disk-full", "slow-disk")
 _LEVELS: tuple[Isolation, ...] = ("snapshot", "serializable")
 
 
@@ -72,7 +72,7 @@ SHORT = tuple(
         Round(
             workload="list-append,register",
             isolation=level,
-            nemesis=ALL_FAULTS,
+            nemesis=FAULTS,
             seconds=15,
             retain_seconds=600,
             serve_options=_CHECKPOINTS,
@@ -85,10 +85,11 @@ LONG = tuple(
     it
     for level in _LEVELS
     for it in (
-        Round(workload="list-append", isolation=level, nemesis=ALL_FAULTS, serve_options=_CHECKPOINTS),
-        Round(workload="all", isolation=level, nemesis=ALL_FAULTS, retain_seconds=600, processes=2, clients=4),
+        Round(workload="list-append", isolation=level, nemesis=FAULTS, serve_options=_CHECKPOINTS),
+        Round(workload="all", isolation=level, nemesis=FAULTS, retain_seconds=600, processes=2, clients=4),
         Round(workload="list-append,register", isolation=level, embedded=True, in_memory=True, seconds=20),
         Round(workload="register", isolation=level, nemesis=("kill", "cut", "pause"), fsync="interval", clients=16),
+        Round(workload="all", isolation=level, nemesis=("clock", "kill"), retain_seconds=30),
         Round(workload="all", isolation=level, embedded=True, nemesis=("restart",), seconds=30),
         Round(workload="all", isolation=level, fsync="never", nemesis=("cut", "slow", "half-open"), clients=24),
     )
