@@ -11,6 +11,7 @@ import typer
 
 from mvcc_kv.cli.backup import backup
 from mvcc_kv.cli.changes import changes
+from mvcc_kv.cli.check import check
 from mvcc_kv.cli.delete import delete
 from mvcc_kv.cli.dump import dump
 from mvcc_kv.cli.get import get
@@ -65,6 +66,7 @@ for panel, name, command in (
     (_LEARN, "changes", changes),
     (_LEARN, "play", play),
     (_LEARN, "stress", stress),
+    (_LEARN, "check", check),
 ):
     app.command(name, help=_help(command), rich_help_panel=panel)(reporting(command))
 

@@ -1,0 +1,131 @@
+"""The checker: a history's verdict, from what the clients saw alone.
+
+    events --pair--> transactions --observe--> columns --> version orders --> graph --> knots --> cycles
+                                                  |                                                  |
+                                                  +---- aborted, intermediate reads, ... ---> verdict
+
+After Elle: Kingsbury and Alvaro, "Elle: Inferring Isolation Anomalies from Experimental Observations" (VLDB 2020).
+
+Sound: what is called an anomaly is one, whatever order the store committed in, and whatever became of the transactions
+whose outcome nobody knows. For lists the orders of the versions are read off, and everything is near-linear in what was
+read and written. For registers they have to be found; see registers.py.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable
+
+from mvcc_kv.stress.checker.anomalies import Anomaly, direct_anomalies
+from mvcc_kv.stress.checker.components import knots
+from mvcc_kv.stress.checker.cycles import BROKEN_BY, Found, Knot, search
+from mvcc_kv.stress.checker.dependencies import (
+    VersionOrder,
+    add_list_dependencies,
+    add_process_order,
+    add_real_time,
+    counting,
+    list_order,
+)
+from mvcc_kv.stress.checker.explain import cycle_anomaly, fracture_anomaly
+from mvcc_kv.stress.checker.fractures import fractures, stale_in_real_time, stale_in_session
+from mvcc_kv.stress.checker.graph import Edges
+from mvcc_kv.stress.checker.histories import Transaction
+from mvcc_kv.stress.checker.models import Dialect, Level
+from mvcc_kv.stress.checker.observations import Observations, observe
+from mvcc_kv.stress.checker.register_checking import judge_registers
+from mvcc_kv.stress.checker.verdict import Counts, Verdict, levels_from
+
+__all__ = ["check"]
+
+_EXAMPLES_MAX = 10
+
+
+def check(transactions: Iterable[Transaction], dialect: Dialect = "elle") -> Verdict:
+    """The verdict on a history. Raises `BadRequestError` for one that can't be judged."""
+    observations = observe(transactions)
+    counts = counting(observations)
+    if observations.mode == "list-append":
+        anomalies, levels = _judge_lists(observations, counts)
+    else:
+        anomalies, levels = judge_registers(observations, counts, dialect)
+    if dialect == "dbcop":
+        levels = {level: levels[Level(level.base, "session")] for level in levels}
+    return Verdict(observations.mode, count(observations, counts), levels, _examples(anomalies), observations.names)
+
+
+def _judge_lists(
+    observations: Observations, counts: bytearray
+) -> tuple[dict[str, list[Anomaly]], dict[Level, bool | None]]:
+    order = list_order(observations, counts)
+    anomalies = defaultdict(list, direct_anomalies(observations))
+    found = _search(observations, counts, order)
+    for it in found:
+        for cycle in it.cycles:
+            anomalies[cycle.name].append(cycle_anomaly(observations, order, cycle))
+    broken, unsure = _levels_of(found)
+    if found:
+        broken |= _fractured(observations, counts, order, anomalies)
+    return anomalies, levels_from(anomalies, broken, unsure)
+
+
+def _search(observations: Observations, counts: bytearray, order: VersionOrder) -> list[Found]:
+    edges = Edges(len(observations))
+    add_list_dependencies(edges, observations, counts, order)
+    add_process_order(edges, observations, counts)
+    add_real_time(edges, observations, counts)
+    graph = edges.graph()
+    del edges
+    return [search(Knot(graph, nodes)) for nodes in knots(graph)]
+
+
+def _levels_of(found: Iterable[Found]) -> tuple[set[Level], set[Level]]:
+    """The levels that the knots exclude, and those of which it isn't known."""
+    broken: set[Level] = set()
+    unsure: set[Level] = set()
+    for it in found:
+        for (rule, order), is_broken in it.broken.items():
+            level = Level(BROKEN_BY[rule], order)
+            if is_broken:
+                broken.add(level)
+                if rule == "any":
+                    broken.add(Level("repeatable-read", order))
+            elif is_broken is None:
+                unsure.add(level)
+    return broken, unsure
+
+
+def _fractured(
+    observations: Observations, counts: bytearray, order: VersionOrder, anomalies: dict[str, list[Anomaly]]
+) -> set[Level]:
+    broken: set[Level] = set()
+    for it in fractures(observations, counts, order):
+        broken.add(Level("monotonic-atomic-view" if it.is_late else "read-atomic"))
+        if len(anomalies["fractured-read"]) < _EXAMPLES_MAX:
+            anomalies["fractured-read"].append(fracture_anomaly(observations, it))
+    if stale_in_session(observations, counts, order):
+        broken.add(Level("read-atomic", "session"))
+    if stale_in_real_time(observations, counts, order):
+        broken.add(Level("read-atomic", "realtime"))
+    return broken
+
+
+def _examples(anomalies: dict[str, list[Anomaly]]) -> dict[str, list[Anomaly]]:
+    """Of each kind a few, the shortest cycles first."""
+    by_length = {name: sorted(found, key=lambda it: len(it.transactions)) for name, found in anomalies.items() if found}
+    return {name: found[:_EXAMPLES_MAX] for name, found in sorted(by_length.items())}
+
+
+def count(observations: Observations, counts: bytearray) -> Counts:
+    """How much there was to judge."""
+    writes = sum(it & 1 for it in observations.micros)
+    failed = observations.outcomes.count("fail")
+    return Counts(
+        transactions=len(observations),
+        committed=sum(counts),
+        failed=failed,
+        unknown=len(observations) - sum(counts) - failed,
+        reads=len(observations.micros) - writes,
+        writes=writes,
+        keys=len(observations.keys),
+    )

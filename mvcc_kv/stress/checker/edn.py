@@ -1,0 +1,214 @@
+r"""EDN: the notation of Jepsen's and Elle's histories, as far as these use it.
+
+    {:index 3, :type :ok, :process 0, :time 41, :f :txn, :value [[:append 5 1] [:r 6 [2 3]]]}
+
+Keywords and symbols are read as strings without their colon; lists, vectors and sets as lists, `nil` as None. A tag
+(`#jepsen.history.Op{...}`, `#inst "..."`) is passed over, and what it stands before is what counts. What comes after
+`;` or `#_` is a comment.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from mvcc_kv.errors import BadRequestError
+from mvcc_kv.stress.history import Event, Micro
+
+__all__ = ["decode_edn", "edn_events", "encode_edn", "encode_edn_event", "encode_edn_value"]
+
+_TOKEN = re.compile(
+    r"""[\s,]*(?:;[^\n]*(?:\n|$)[\s,]*)*(?:
+      (?P<open>[(\[{]|\#\{) | (?P<close>[)\]}]) | (?P<string>"(?:[^"\\]|\\.)*")
+    | (?P<discard>\#_) | (?P<tag>\#[A-Za-z][\w.\-/*+!?$%&=<>]*) | (?P<character>\\(?:newline|return|space|tab|.))
+    | (?P<atom>[^\s,()\[\]{}"';]+)
+    )""",
+    re.VERBOSE | re.DOTALL,
+)
+_REST = re.compile(r"[\s,]*(?:;[^\n]*(?:\n|$)[\s,]*)*")
+_CLOSING = {"(": ")", "[": "]", "{": "}", "#{": "}"}
+_CONSTANTS: dict[str, Any] = {"nil": None, "true": True, "false": False}
+_NUMBER = re.compile(r"[+-]?[0-9]+N?")
+_FLOAT = re.compile(r"[+-]?[0-9]+(?:\.[0-9]*)?(?:[eE][+-]?[0-9]+)?M?")
+_ESCAPES = {"n": "\n", "t": "\t", "r": "\r", '"': '"', "\\": "\\"}
+_DISCARDED = object()
+
+
+def decode_edn(text: str) -> Iterator[tuple[int, Any]]:
+    """Each form at the top, with the line it begins on. Raises `BadRequestError`, which names the line.
+
+    >>> list(decode_edn("{:f :txn :value [[:r 1 nil]]} ; done"))
+    [(1, {'f': 'txn', 'value': [['r', 1, None]]})]
+    """
+    reader = _Reader(text)
+    while not reader.is_at_end():
+        line = reader.line()
+        form = reader.form()
+        if form is not _DISCARDED:
+            yield line, form
+
+
+class _Reader:
+    def __init__(self, text: str) -> None:
+        self._text = text
+        self._at = 0
+        self._line = 1
+        self._counted = 0
+        self._depth = 0
+
+    def is_at_end(self) -> bool:
+        rest = _REST.match(self._text, self._at)
+        return rest is not None and rest.end() == len(self._text)
+
+    def line(self) -> int:
+        """The line of the next form."""
+        rest = _REST.match(self._text, self._at)
+        at = self._at if rest is None else rest.end()
+        self._line += self._text.count("\n", self._counted, at)
+        self._counted = at
+        return self._line
+
+    def form(self) -> Any:
+        line = self.line()
+        found = _TOKEN.match(self._text, self._at)
+        if found is None:
+            raise self._error(line, "something here is no EDN")
+        self._at = found.end()
+        match found.lastgroup:
+            case "open":
+                return self._collection(found["open"], line)
+            case "close":
+                raise self._error(line, f"{found['close']!r} closes nothing")
+            case "string":
+                return re.sub(r"\\(.)", lambda it: _ESCAPES.get(it[1], it[1]), found["string"][1:-1], flags=re.DOTALL)
+            case "tag":
+                return self._whole_form(line)
+            case "discard":
+                self._whole_form(line)
+                return _DISCARDED
+            case "character":
+                return found["character"][1:]
+        return _atom(found["atom"])
+
+    def _whole_form(self, line: int) -> Any:
+        while True:
+            if self.is_at_end():
+                raise self._error(line, "it breaks off here")
+            form = self.form()
+            if form is not _DISCARDED:
+                return form
+
+    def _collection(self, opened: str, line: int) -> Any:
+        self._depth += 1
+        if self._depth > 100:
+            raise self._error(line, "it is nested too deeply")
+        items: list[Any] = []
+        while True:
+            if self.is_at_end():
+                raise self._error(line, f"{opened!r} is never closed; is the file cut short?")
+            found = _TOKEN.match(self._text, self._at)
+            if found is not None and found.lastgroup == "close":
+                if found["close"] != _CLOSING[opened]:
+                    raise self._error(self.line(), f"{found['close']!r} closes the {opened!r} of line {line}")
+                self._at = found.end()
+                self._depth -= 1
+                return self._mapping(items, line) if opened == "{" else items
+            form = self.form()
+            if form is not _DISCARDED:
+                items.append(form)
+
+    def _mapping(self, items: list[Any], line: int) -> dict[Any, Any]:
+        if len(items) % 2:
+            raise self._error(line, "a map has a key without a value")
+        keys = [repr(it) if isinstance(it, list | dict) else it for it in items[::2]]
+        return dict(zip(keys, items[1::2], strict=True))
+
+    def _error(self, line: int, what: str) -> BadRequestError:
+        return BadRequestError(
+            f"line {line}: {what}; a history in EDN is a map such as {{:type :ok, ...}} a transaction"
+        )
+
+
+def _atom(text: str) -> Any:
+    if text in _CONSTANTS:
+        return _CONSTANTS[text]
+    if _NUMBER.fullmatch(text):
+        return int(text.rstrip("N"))
+    if _FLOAT.fullmatch(text):
+        return float(text.rstrip("M"))
+    return text.removeprefix(":")
+
+
+def edn_events(text: str) -> Iterator[Event]:
+    """The events of a history in EDN: one map each, or a vector of them. Raises `BadRequestError`, with the line.
+
+    What isn't by a client (`:process :nemesis`) is passed over.
+    """
+    for line, form in decode_edn(text):
+        for one in form if isinstance(form, list) else [form]:
+            event = _event(one, line)
+            if event is not None:
+                yield event
+
+
+def _event(form: Any, line: int) -> Event | None:
+    if not isinstance(form, dict):
+        raise BadRequestError(f"line {line}: a history is maps such as {{:type :ok, ...}}, not {form!r}")
+    if not isinstance(form.get("process"), int):
+        return None
+    kind = form.get("type")
+    if kind not in ("invoke", "ok", "fail", "info"):
+        raise BadRequestError(f"line {line}: :type is :invoke, :ok, :fail or :info, not {kind!r}")
+    micros = [_micro(it, line) for it in form.get("value") or []]
+    index, time, f = form.get("index"), form.get("time"), form.get("f", "txn")
+    return Event(
+        index=index if isinstance(index, int) else line - 1,
+        time=time if isinstance(time, int) else -1,
+        process=form["process"],
+        type=kind,
+        f="txn" if f is None else str(f),
+        value=micros,
+        error=None if form.get("error") is None else str(form["error"]),
+    )
+
+
+def _micro(form: Any, line: int) -> Micro:
+    if not (isinstance(form, list) and len(form) == 3):
+        raise BadRequestError(f"line {line}: a micro-operation is such as [:append 5 1] or [:r 5 nil], not {form!r}")
+    return (str(form[0]), form[1], form[2])
+
+
+def encode_edn_event(event: Event) -> str:
+    """The event as a line of EDN.
+
+    >>> encode_edn_event(Event(index=0, time=5, process=1, type="ok", value=[("r", "x", [1])]))
+    '{:index 0, :time 5, :process 1, :type :ok, :f :txn, :value [[:r "x" [1]]]}\\n'
+    """
+    micros = " ".join(f"[:{f} {encode_edn_value(key)} {encode_edn_value(value)}]" for f, key, value in event.value)
+    members = [f":index {event.index}", f":time {event.time}", f":process {event.process}", f":type :{event.type}"]
+    members += [f":f :{event.f}", f":value [{micros}]"]
+    members += [f":error {encode_edn_value(event.error)}"] if event.error is not None else []
+    return f"{{{', '.join(members)}}}\n"
+
+
+def encode_edn_value(value: Any) -> str:
+    """The value in EDN; a string stays one."""
+    match value:
+        case None:
+            return "nil"
+        case bool():
+            return "true" if value else "false"
+        case str():
+            escaped = value.replace("\\", "\\\\").replace('"', '\\"')
+            return f'"{escaped}"'
+        case list() | tuple():
+            return f"[{' '.join(map(encode_edn_value, value))}]"
+        case dict():
+            return f"{{{', '.join(f'{encode_edn_value(k)} {encode_edn_value(v)}' for k, v in value.items())}}}"
+    return repr(value)
+
+
+def encode_edn(events: Iterable[Event]) -> str:
+    """The history in EDN."""
+    return "".join(map(encode_edn_event, events))

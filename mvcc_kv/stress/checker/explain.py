@@ -1,0 +1,147 @@
+"""Anomalies in words.
+
+    T2 came before T5: T2 saw x without 5, which T5 appended (rw)
+    T5 came before T2: T2 saw y with 7, which T5 appended (wr)
+
+Each step says why the one can only have come before the other; a cycle of them is what can't be.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from mvcc_kv.stress.checker.anomalies import Anomaly
+from mvcc_kv.stress.checker.cycles import Cycle, Step
+from mvcc_kv.stress.checker.dependencies import VersionOrder
+from mvcc_kv.stress.checker.fractures import Fracture
+from mvcc_kv.stress.checker.graph import LABELS, PROCESS, REALTIME, RW, WR, WW
+from mvcc_kv.stress.checker.observations import NOBODY, Observations
+
+__all__ = ["cycle_anomaly", "fracture_anomaly", "what_it_did"]
+
+_MEANINGS = {
+    "G0": "writes in a circle: each overwrote the other",
+    "G1c": "information in a circle: each saw, directly or through others, what the other did",
+    "G-single-item": "read skew: one transaction saw another's effects and missed its write",
+    "G-nonadjacent-item": "no snapshots explain what was read",
+    "G2-item": "no order of the transactions explains it (write skew)",
+}
+
+
+def cycle_anomaly(observations: Observations, order: VersionOrder, cycle: Cycle) -> Anomaly:
+    """The cycle as an anomaly, each step in words."""
+    base = cycle.name.removesuffix("-process").removesuffix("-realtime")
+    lines = [f"{_MEANINGS[base]}{_kind(cycle)}"]
+    for step in cycle.steps:
+        source, target = observations.names[step.source], observations.names[step.target]
+        lines.append(f"{source} came before {target}: {_why(observations, order, step)} ({LABELS[step.label]})")
+    transactions = tuple(step.source for step in cycle.steps)
+    did = tuple(what_it_did(observations, it) for it in transactions)
+    return Anomaly(cycle.name, transactions, "\n".join(lines), cycle, did)
+
+
+def _kind(cycle: Cycle) -> str:
+    labels = [step.label for step in cycle.steps]
+    if len(labels) == 4 and set(labels) == {WR, RW} and labels in ([WR, RW] * 2, [RW, WR] * 2):
+        return ": a long fork, two readers saw two writes in opposite orders"
+    return ""
+
+
+def fracture_anomaly(observations: Observations, it: Fracture) -> Anomaly:
+    """The fracture as an anomaly."""
+    reader, writer = observations.names[it.reader], observations.names[it.writer]
+    words = f"{reader} saw a write of {writer}, and missed the one at {observations.keys[it.key]}"
+    return Anomaly("fractured-read", (it.reader, it.writer), words)
+
+
+def _why(observations: Observations, order: VersionOrder, step: Step) -> str:
+    source, target = observations.names[step.source], observations.names[step.target]
+    if step.label == PROCESS:
+        return f"process {observations.processes[step.source]} did {source} first"
+    if step.label == REALTIME:
+        return f"{source} was answered before {target} was begun"
+    if step.label == WW:
+        return _overwritten(observations, order, step)
+    return _seen(observations, step) if step.label == WR else _missed(observations, order, step)
+
+
+def _overwritten(observations: Observations, order: VersionOrder, step: Step) -> str:
+    source, target = observations.names[step.source], observations.names[step.target]
+    for is_write, element in observations.micros_of(step.target):
+        if is_write and order.writer_before[element] == step.source:
+            key, value = _named(observations, element)
+            before = _before(observations, order, element)
+            return f"{target} {_wrote(observations)} {value!r} to {key} after {source}'s {before}"
+    return f"{target} overwrote {source}"
+
+
+def _before(observations: Observations, order: VersionOrder, element: int) -> str:
+    """The value that stood at the key before this one."""
+    key, place = observations.element_keys[element], order.place[element]
+    values = list(dict.fromkeys(observations.orders[key]))
+    if place < 0:
+        return repr(values[-1]) if values else "write"
+    return repr(values[place - 2]) if 2 <= place <= len(values) else "write"
+
+
+def _seen(observations: Observations, step: Step) -> str:
+    source, target = observations.names[step.source], observations.names[step.target]
+    for is_write, element in observations.micros_of(step.target):
+        if not is_write and observations.writers[element] == step.source:
+            key, value = _named(observations, element)
+            return f"{target} saw {key} with {value!r}, which {source} {_wrote(observations)}"
+    return f"{target} saw a write of {source}"
+
+
+def _missed(observations: Observations, order: VersionOrder, step: Step) -> str:
+    source, target = observations.names[step.source], observations.names[step.target]
+    written = {observations.element_keys[it]: it for write, it in observations.micros_of(step.target) if write}
+    for is_write, element in observations.micros_of(step.source):
+        key = observations.element_keys[element]
+        if not is_write and key in written and _is_next(observations, order, element, step.target):
+            state = "without a value" if observations.is_initial(element) else _at(observations, element)
+            missed = observations.element_values[_first_after(observations, order, element, step.target)]
+            return f"{source} saw {observations.keys[key]} {state}, before {target} {_wrote(observations)} {missed!r}"
+    return f"{source} missed a write of {target}"
+
+
+def _at(observations: Observations, element: int) -> str:
+    return f"up to {observations.element_values[element]!r}"
+
+
+def _is_next(observations: Observations, order: VersionOrder, element: int, writer: int) -> bool:
+    after = order.writer_after[element]
+    return after == writer if after != NOBODY else order.last[observations.element_keys[element]] == element
+
+
+def _first_after(observations: Observations, order: VersionOrder, element: int, writer: int) -> int:
+    """The first element after this one that the writer put there."""
+    key = observations.element_keys[element]
+    written = [it for write, it in observations.micros_of(writer) if write and observations.element_keys[it] == key]
+    after = [it for it in written if order.place[it] < 0 or order.place[it] > order.place[element]]
+    return (after or written)[0]
+
+
+def _wrote(observations: Observations) -> str:
+    return "appended" if observations.mode == "list-append" else "wrote"
+
+
+def _named(observations: Observations, element: int) -> tuple[Any, Any]:
+    return observations.keys[observations.element_keys[element]], observations.element_values[element]
+
+
+def what_it_did(observations: Observations, transaction: int) -> tuple[str, ...]:
+    """What the transaction did, a line for each micro-operation; of a list that it read, the last element."""
+    is_list = observations.mode == "list-append"
+    lines = []
+    for is_write, element in observations.micros_of(transaction):
+        key, value = _named(observations, element)
+        if is_write:
+            lines.append(f"{'append' if is_list else 'w'} {key} {value!r}")
+        elif observations.is_initial(element):
+            lines.append(f"r {key} nothing")
+        else:
+            is_first = observations.orders[observations.element_keys[element]][:1] == [value]
+            shown = f"[{value!r}]" if is_first else f"[.. {value!r}]"
+            lines.append(f"r {key} {shown if is_list else repr(value)}")
+    return tuple(lines)

@@ -1,0 +1,115 @@
+"""Transactions, out of the events of a history.
+
+    line 1   {"type": "invoke", "process": 0, ...}  --+
+    line 2   {"type": "invoke", "process": 1, ...}    |  one transaction: invoked at 1, completed at 4
+    line 3   {"type": "ok",     "process": 1, ...}    |
+    line 4   {"type": "ok",     "process": 0, ...}  --+
+
+What was when is told by the order of the events alone, not by their times: a transaction is before another in real
+time if its completion stands above the other's invocation. One whose outcome nobody knows is before none.
+
+Transactions come out in the order of their completions (those that never completed last), which is close to
+the order in which a store committed them. Whoever searches for that order starts there.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator
+from typing import Any, Literal, NamedTuple, TypeAlias
+
+import msgspec
+
+from mvcc_kv.errors import BadRequestError
+from mvcc_kv.stress.history import Event, Micro
+
+__all__ = ["NEVER", "Outcome", "Transaction", "labelled_history", "pair", "read_events"]
+
+Outcome: TypeAlias = Literal["ok", "fail", "info"]
+
+NEVER = 1 << 60
+"""When a transaction completed whose completion nobody saw."""
+
+
+class Transaction(NamedTuple):
+    """What one client asked and was told. `invoked_at` and `completed_at` count events; `name` is for people."""
+
+    name: str
+    process: int
+    outcome: Outcome
+    invoked_at: int
+    completed_at: int
+    micros: list[Micro]
+
+
+_decode = msgspec.json.Decoder(Event).decode
+
+
+def read_events(lines: Iterable[bytes]) -> Iterator[Event]:
+    """The events of a history in JSON lines. Raises `BadRequestError`, which names the line.
+
+    A line whose process isn't a number (Jepsen's nemesis) is passed over.
+    """
+    for number, line in enumerate(lines, 1):
+        try:
+            yield _decode(line)
+        except msgspec.DecodeError as error:
+            if line.strip() and not _is_of_nobody(line):
+                told = f"line {number} is no event ({error}); each line is one JSON object with index, time, process, "
+                raise BadRequestError(f"{told}type (invoke, ok, fail or info) and value") from None
+
+
+def _is_of_nobody(line: bytes) -> bool:
+    try:
+        event = json.loads(line)
+    except ValueError:
+        return False
+    return isinstance(event, dict) and isinstance(event.get("process"), str)
+
+
+def pair(events: Iterable[Event]) -> Iterator[Transaction]:
+    """The transactions. Raises `BadRequestError` where a process completes nothing, or does two things at a time."""
+    open_by: dict[int, tuple[int, Event]] = {}
+    for at, event in enumerate(events):
+        if event.f != "txn":
+            continue
+        process = event.process
+        if event.type == "invoke":
+            if process in open_by:
+                raise BadRequestError(_told(at, event, "invokes a transaction while one of its own is open"))
+            open_by[process] = (at, event)
+            continue
+        invoked = open_by.pop(process, None)
+        if invoked is None:
+            raise BadRequestError(_told(at, event, "completes a transaction that it never invoked"))
+        invoked_at, invocation = invoked
+        is_ok = event.type == "ok"
+        micros = event.value if is_ok else event.value or invocation.value
+        yield Transaction(f"T{event.index}", process, event.type, invoked_at, at if is_ok else NEVER, micros)
+    for process, (invoked_at, event) in open_by.items():
+        yield Transaction(f"T{event.index}", process, "info", invoked_at, NEVER, event.value)
+
+
+def _told(at: int, event: Event, what: str) -> str:
+    return (
+        f"event {at + 1} (index {event.index}): process {event.process} {what}; "
+        f"a process does one thing at a time, and one that crashed comes back under a new number"
+    )
+
+
+def labelled_history(line: bytes) -> Iterator[Transaction]:
+    """The transactions of a register history written as `w|r,key,value,session,transaction ...`, in session order.
+
+    Real time plays no part in such a history: its sessions all overlap. 0, and whatever nobody wrote, is the
+    initial state.
+    """
+    history: Any = json.loads(line)
+    micros = [micro.split(",") for micro in history["ops"].split()]
+    written = {(key, value) for f, key, value, _, _ in micros if f == "w"}
+    grouped: dict[tuple[str, str], list[Micro]] = {}
+    for f, key, value, session, transaction in micros:
+        is_initial = f == "r" and (value == "0" or (key, value) not in written)
+        done = grouped.setdefault((session, transaction), [])
+        done.append((f, key, None if is_initial else int(value)))
+    for at, ((session, transaction), done) in enumerate(grouped.items()):
+        yield Transaction(f"T{transaction}", int(session), "ok", at, NEVER - 1, done)
