@@ -20,6 +20,7 @@ from mvcc_kv.values import decode_key, decode_time, decode_value, encode_key
 
 __all__ = ["contains", "delitem", "get", "getitem", "history", "iterate", "keys", "scan", "setitem"]
 
+FIRST_PAGE_ITEMS = 100  # who looks at the first few and stops should not have read, and depend on, a thousand
 PAGE_ITEMS = 1000
 
 
@@ -86,9 +87,9 @@ def scan(
 ) -> Iterator[tuple[str, Any]]:
     """The items with `start <= key < end` that begin with `prefix`, in the order of their keys' UTF-8.
 
-    Lazy, a thousand items a request. In a transaction all are of its snapshot, with its own writes among them; one
-    made while the scan runs is seen if it lies ahead by more than a request. Outside of one each request reads what
-    is newest then.
+    Lazy: a hundred items at first, a thousand a request then. In a transaction all are of its snapshot, with its own
+    writes among them; one made while the scan runs is seen if it lies ahead by more than a request. Outside of one each
+    request reads what is newest then.
 
     >>> import mvcc_kv
     >>> db = mvcc_kv.open(":memory:")
@@ -149,9 +150,9 @@ def _items(
     cells: Callable[[], Cells], wanted: KeyRange, limit: int | None, reverse: bool, *, keys_only: bool
 ) -> Iterator[tuple[bytes, bytes]]:
     """Page after page of the range. Pages may come short, even empty; only a `next` of None is the end."""
-    left = limit
+    left, most = limit, FIRST_PAGE_ITEMS
     while left is None or left > 0:
-        at_once = PAGE_ITEMS if left is None else min(left, PAGE_ITEMS)
+        at_once, most = most if left is None else min(left, most), PAGE_ITEMS
         page = cells().scan(wanted, limit=at_once, reverse=reverse, keys_only=keys_only)
         yield from page.items
         if page.next is None:

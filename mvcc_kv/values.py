@@ -9,7 +9,7 @@ import json
 import math
 import re
 from datetime import UTC, datetime, timedelta
-from decimal import Decimal
+from decimal import MAX_EMAX, MIN_EMIN, Context, Decimal
 from typing import Any
 
 import msgspec
@@ -34,9 +34,9 @@ __all__ = [
 # Deep enough for people, and well below what makes parsers in this and other languages give up.
 NESTING_MAX = 500
 _DIGITS_MAX = 640  # the least that Python's own limit can be set to
-_SAFE = 10**_DIGITS_MAX
+_BITS_MAX = 2_000  # fewer digits than that
 _INTEGER = re.compile(rb"-?(?:0|[1-9][0-9]*)\Z")
-_FRACTION = re.compile(rb"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?\Z")
+_NUMBER = re.compile(rb"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?\Z")
 _NESTING_TOKEN = re.compile(rb'"(?:[^"\\]|\\.)*"|[{}\[\]]', re.DOTALL)
 
 _encode = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode
@@ -80,6 +80,8 @@ def encode_number(number: object) -> bytes:
     """The number as JSON text. Raises `BadRequestError` for anything but an `int` or a finite `float`."""
     if isinstance(number, bool) or not isinstance(number, int | float):
         raise BadRequestError(f"a number is an int or a float, not {type(number).__name__}: {number!r}")
+    if isinstance(number, int) and number.bit_length() > _BITS_MAX:
+        return format(Decimal(number), "f").encode()  # Python's own conversion refuses more than some thousand digits
     return encode_value(number)
 
 
@@ -151,40 +153,38 @@ def json_string(text: bytes) -> bytes:
 def add_numbers(value: bytes, by: bytes) -> bytes:
     """The sum of two JSON numbers, as JSON text: exact for integers of any size; a fraction anywhere makes a float.
 
-    Raises `BadRequestError` for what is no number, and for sums that no float can hold.
+    Takes time by the number of digits. Raises `BadRequestError` for what is no number, and for sums that no float can
+    hold.
 
     >>> add_numbers(b"99999999999999999999", b"1"), add_numbers(b"1", b"0.5")
     (b'100000000000000000000', b'1.5')
     """
-    left, right = _number(value), _number(by)
-    try:
-        total = left + right
-    except OverflowError:
-        total = math.inf
-    if isinstance(total, int):
-        return _digits(total)
+    if _INTEGER.match(value) and _INTEGER.match(by):
+        if len(value) < _DIGITS_MAX and len(by) < _DIGITS_MAX:
+            return b"%d" % (int(value) + int(by))
+        return _long_sum(value, by)
+    total = _float(value) + _float(by)
     if not math.isfinite(total):
         raise BadRequestError(f"the sum of {_shown(value)} and {_shown(by)} is too large for a float")
     return repr(total).encode()
 
 
-def _number(text: bytes) -> int | float:
-    if _INTEGER.match(text):
-        return _exact_int(text.decode())
-    if not _FRACTION.match(text):
+def _long_sum(value: bytes, by: bytes) -> bytes:
+    """In decimal digits: to make a binary number of them would take time by the square of their number."""
+    context = Context(prec=max(len(value), len(by)) + 1, Emax=MAX_EMAX, Emin=MIN_EMIN)
+    total = context.add(context.create_decimal(value.decode()), context.create_decimal(by.decode()))
+    return format(total if total else abs(total), "f").encode()
+
+
+def _float(text: bytes) -> float:
+    if not _NUMBER.match(text):
         raise BadRequestError(
             f'only numbers can be added, and {_shown(text)} is none; PUT {{"key": ..., "value": 1}} stores a number'
         )
     number = float(text)
     if not math.isfinite(number):
-        raise BadRequestError(f"{_shown(text)} is too large for a float, so nothing can be added to it")
+        raise BadRequestError(f"{_shown(text)} is too large for a float, so no float can be added to it")
     return number
-
-
-def _digits(number: int) -> bytes:
-    if -_SAFE < number < _SAFE:
-        return b"%d" % number
-    return format(Decimal(number), "f").encode()  # Python's own conversion refuses more than some thousand digits
 
 
 def _shown(text: bytes) -> str:

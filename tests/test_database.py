@@ -13,6 +13,7 @@ import mvcc_kv
 from mvcc_kv.api import Database, KeyRange, Page, Transaction, TransactionOptions
 from mvcc_kv.database import MemoryKeeper, StoreDatabase, StoreDatabaseTransaction
 from mvcc_kv.engine import VersionedStore
+from mvcc_kv.engine.index import ScanBounds
 from mvcc_kv.errors import ConflictError, NoTransactionError, UnavailableError
 from mvcc_kv.mapping import PAGE_ITEMS
 
@@ -78,7 +79,14 @@ class ShortPages(VersionedStore):
         self.asked: list[KeyRange] = []
 
     def scan(
-        self, keys: KeyRange, *, limit: int, reverse: bool = False, keys_only: bool = False, seen_ts: int = 0
+        self,
+        keys: KeyRange,
+        *,
+        limit: int,
+        reverse: bool = False,
+        keys_only: bool = False,
+        seen_ts: int = 0,
+        bounds: ScanBounds | None = None,
     ) -> Page:
         self.asked.append(keys)
         if len(self.asked) % 2:

@@ -31,7 +31,7 @@ def changes(
     """Print every commit as one line of JSON, as it happens, until Ctrl-C.
 
     After a lost connection it goes on where it was. Should the server not have kept what it missed, it prints
-    {"lost": [first, last], "resync_at": last}, and goes on behind that.
+    {"lost": \\[first, last], "resync_at": last}, and goes on behind that.
 
     \b
       mvcc-kv changes

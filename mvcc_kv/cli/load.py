@@ -94,7 +94,7 @@ def _load_one_by_one(target: Target, items: Mapping[bytes, bytes]) -> None:
 
 def _batches(items: Mapping[bytes, bytes]) -> Iterator[dict[bytes, bytes]]:
     """The PUTs by key, as many at a time as can go out before their replies are read."""
-    from mvcc_kv.client.core import encode_put
+    from mvcc_kv.client.encoding import encode_put
 
     batch: dict[bytes, bytes] = {}
     size_bytes = 0

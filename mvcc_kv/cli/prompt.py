@@ -13,7 +13,8 @@ from prompt_toolkit.history import FileHistory, History, InMemoryHistory
 from prompt_toolkit.input import Input
 from prompt_toolkit.output import Output
 
-from mvcc_kv.protocol.commands import USAGE, verb_of
+from mvcc_kv.protocol.grammar import verb_of
+from mvcc_kv.protocol.usage import USAGE
 
 __all__ = ["CommandCompleter", "new_prompt"]
 

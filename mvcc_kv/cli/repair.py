@@ -9,7 +9,7 @@ import typer
 from mvcc_kv.cli.target import AtLeast
 
 if TYPE_CHECKING:
-    from mvcc_kv.durability.inspection import Repair
+    from mvcc_kv.durability.repairing import Repair
 
 __all__ = ["repair"]
 
@@ -33,7 +33,7 @@ def repair(
       mvcc-kv repair data --to data-damaged
     """
     from mvcc_kv.durability.inspection import inspect
-    from mvcc_kv.durability.inspection import repair as repair_directory
+    from mvcc_kv.durability.repairing import repair as repair_directory
 
     if inspect(directory).damage is None:
         typer.echo(f"{directory} is not damaged: nothing to do")

@@ -35,8 +35,8 @@ def restore(
       mvcc-kv restore backups/monday.json data --force
       mvcc-kv restore backups/monday.json data --at-least 1000000
     """
-    from mvcc_kv.durability.inspection import read_content
-    from mvcc_kv.durability.inspection import restore as restore_directory
+    from mvcc_kv.durability.repairing import read_content
+    from mvcc_kv.durability.repairing import restore as restore_directory
 
     done = restore_directory(read_content(backup), directory, at_least_ts=at_least, replaces=force)
     typer.echo(f"{directory}: {done.keys} keys; new commits come after {done.commit_ts}")

@@ -21,7 +21,7 @@ from mvcc_kv.cli.reporting import complain
 from mvcc_kv.cli.target import DataDir, Password, Target, Url, chosen, opened_directory
 from mvcc_kv.cli.wire import decode_reply
 from mvcc_kv.errors import Error, UnavailableError
-from mvcc_kv.protocol.commands import verb_of
+from mvcc_kv.protocol.grammar import verb_of
 
 if TYPE_CHECKING:
     from rich.console import Console

@@ -15,7 +15,7 @@ from rich.text import Text
 from mvcc_kv.cli.reporting import printable
 from mvcc_kv.cli.wire import decode_reply
 from mvcc_kv.errors import Error
-from mvcc_kv.protocol.commands import verb_of
+from mvcc_kv.protocol.grammar import verb_of
 
 __all__ = ["shown", "table_of"]
 

@@ -9,7 +9,7 @@ import msgspec
 
 from mvcc_kv.api import Page
 from mvcc_kv.cli.wire import LineConnection, decode_reply
-from mvcc_kv.client.core import encode_command
+from mvcc_kv.client.encoding import encode_command
 from mvcc_kv.errors import UnavailableError
 
 __all__ = ["served_snapshot"]

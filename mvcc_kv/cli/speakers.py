@@ -13,9 +13,10 @@ from contextlib import suppress
 from mvcc_kv.cli.wire import LineConnection
 from mvcc_kv.engine import VersionedStore
 from mvcc_kv.errors import BadRequestError, Error
-from mvcc_kv.protocol.commands import verb_of
+from mvcc_kv.protocol.grammar import verb_of
 from mvcc_kv.protocol.replies import error_reply
-from mvcc_kv.server.session import Services, Session
+from mvcc_kv.server.served import Services
+from mvcc_kv.server.session import Session
 from mvcc_kv.server.settings import Settings
 
 __all__ = ["EngineSpeaker", "ServerSpeaker"]

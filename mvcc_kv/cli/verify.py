@@ -12,7 +12,7 @@ import typer
 from mvcc_kv.cli.reporting import complain
 
 if TYPE_CHECKING:
-    from mvcc_kv.durability.inspection import Inspection, SegmentReport
+    from mvcc_kv.durability.findings import Inspection, SegmentReport
 
 __all__ = ["verify"]
 

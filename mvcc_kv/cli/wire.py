@@ -14,7 +14,7 @@ from typing import Any
 import msgspec
 
 from mvcc_kv.client.connection import Address
-from mvcc_kv.client.core import encode_command
+from mvcc_kv.client.encoding import encode_command
 from mvcc_kv.errors import Error, UnavailableError, error_from_result
 
 __all__ = ["LineConnection", "Reply", "decode_reply"]

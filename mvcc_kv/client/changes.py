@@ -17,7 +17,9 @@ import msgspec
 
 from mvcc_kv.api import CommittedWrites
 from mvcc_kv.client.connection import Connection, ConnectionLostError
-from mvcc_kv.client.core import FeedLine, GarbageError, decode_feed_line, encode_changes
+from mvcc_kv.client.core import GarbageError
+from mvcc_kv.client.decoding import FeedLine, decode_feed_line
+from mvcc_kv.client.encoding import encode_changes
 from mvcc_kv.client.inquiry import FIRST_PAUSE_S, PAUSE_MAX_S, Patience
 from mvcc_kv.errors import SnapshotGoneError, UnavailableError
 

@@ -20,7 +20,8 @@ from typing import NamedTuple, TypeVar
 
 import msgspec
 
-from mvcc_kv.client.core import Conversation, GarbageError, Reply, encode_command
+from mvcc_kv.client.core import Conversation, GarbageError, Reply
+from mvcc_kv.client.encoding import encode_command
 from mvcc_kv.errors import BadRequestError, Error, UnavailableError
 
 __all__ = ["Address", "Connection", "ConnectionLostError", "nothing"]

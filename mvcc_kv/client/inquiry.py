@@ -18,13 +18,14 @@ import secrets
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 
-from mvcc_kv.client.core import decode_member, encode_command
+from mvcc_kv.client.connection import ConnectionLostError
+from mvcc_kv.client.decoding import decode_commit_ts
+from mvcc_kv.client.encoding import encode_command
 from mvcc_kv.client.pool import Lease
 from mvcc_kv.errors import CommitUnknownError, Error, NoTransactionError, UnavailableError
 
-__all__ = ["Inquiry", "Patience"]
+__all__ = ["Inquiry", "Patience", "is_in_doubt", "not_applied"]
 
 FIRST_PAUSE_S = 0.01
 PAUSE_MAX_S = 0.5
@@ -57,7 +58,7 @@ class Inquiry:
         pause_s = FIRST_PAUSE_S
         while (left_s := until_s - self._patience.now()) > 0:
             try:
-                return lease.renewed().request([self._command], _decode_commit_ts, timeout_s=left_s)
+                return lease.renewed().request([self._command], decode_commit_ts, timeout_s=left_s)
             except NoTransactionError:
                 return None
             except UnavailableError as error:
@@ -72,11 +73,26 @@ class Inquiry:
         ) from lost
 
 
-_decode_commit_ts = partial(decode_member, name="commit_ts")
-
-
 def _unknown(why: str) -> CommitUnknownError:
     return CommitUnknownError(
         f"a commit was in flight, and was applied whole, or not at all: {why}. "
         f"Read what it would have written, then decide"
     )
+
+
+def is_in_doubt(error: UnavailableError, command: bytes) -> bool:
+    """Whether `command`, the last one of the request that failed so, may have committed all the same.
+
+    Beside lost replies these are a server's that says it can't go on: what its disk has of the commit,
+    its next start will find out.
+    """
+    if isinstance(error, ConnectionLostError):
+        return error.unsent_bytes < len(command)
+    return not error.retryable
+
+
+def not_applied(lost: UnavailableError) -> UnavailableError:
+    """The loss of a commit of which the server has said that it was not applied, and never will be."""
+    if not isinstance(lost, ConnectionLostError):
+        return lost
+    return UnavailableError(f"{lost.message}; nothing was applied: run it again", retryable=True)

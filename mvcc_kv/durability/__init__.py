@@ -8,7 +8,8 @@
     flushing.py     group commit, for embedded use; a server's is in server/commits.py
     recovery.py     what the log says happened after the checkpoint, and whether it can be believed
     retention.py    what it says happened before that, where history is retained
-    inspection.py   verify, repair and restore
+    inspection.py   verify: with findings.py, what it says, and segments.py, what the log's segments are worth
+    repairing.py    repair and restore
     replacing.py    a directory's content replaced, in steps that can be finished later
     backup.py       checkpoint files that are written and read elsewhere
     files.py        every operation on a file that this room makes: one seam, so that tests can make each one fail

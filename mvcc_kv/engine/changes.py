@@ -16,10 +16,18 @@ from typing import Protocol
 from mvcc_kv.api import CommittedWrites
 from mvcc_kv.errors import BadRequestError, SnapshotGoneError
 
-__all__ = ["CHANGES_BUFFER_BYTES", "ChangeSource", "StoreChanges", "commits_after", "feed_begin", "has_news"]
+__all__ = [
+    "CHANGES_BUFFER_BYTES",
+    "COMMITS_AT_ONCE",
+    "ChangeSource",
+    "StoreChanges",
+    "commits_after",
+    "feed_begin",
+    "has_news",
+]
 
 CHANGES_BUFFER_BYTES = 16 * 1024 * 1024
-_COMMITS_AT_ONCE = 100  # that a follower is given: some hundred microseconds' work
+COMMITS_AT_ONCE = 100  # that a follower is given: some hundred microseconds' work
 
 
 class ChangeSource(Protocol):
@@ -67,12 +75,12 @@ def has_news(store: ChangeSource, ts: int) -> bool:
     return ts < store.visible_ts and store.oldest_ts <= store.visible_ts
 
 
-def commits_after(store: ChangeSource, ts: int) -> list[CommittedWrites]:
-    """The next visible commits, a hundred at most, in order. Raises `SnapshotGoneError` if they are kept no more.
+def commits_after(store: ChangeSource, ts: int, limit: int = COMMITS_AT_ONCE) -> list[CommittedWrites]:
+    """The next visible commits, `limit` at most, in order. Raises `SnapshotGoneError` if they are kept no more.
 
     But if what is kept no more is not all visible yet, the answer is none: it may turn out that it never was.
     """
-    return store.commits_after(ts, _COMMITS_AT_ONCE) if has_news(store, ts) else []
+    return store.commits_after(ts, limit) if has_news(store, ts) else []
 
 
 class StoreChanges:

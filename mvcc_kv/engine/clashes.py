@@ -16,6 +16,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Iterator
+from itertools import chain, takewhile
 
 from mvcc_kv.engine.chains import Version
 from mvcc_kv.errors import Winner
@@ -23,6 +24,7 @@ from mvcc_kv.errors import Winner
 __all__ = ["Marks", "RecentKeys"]
 
 RECENT_KEYS_MAX = 50_000
+MARK_BYTES = 250  # what a mark takes beside its key or label, with the tombstone's own node
 
 
 class _Label:
@@ -39,6 +41,7 @@ class Marks:
     """The marks on the newest versions. `note` is told of each write before it is linked."""
 
     def __init__(self) -> None:
+        self.used_bytes = 0
         self._labels: OrderedDict[int, _Label] = OrderedDict()  # by commit_ts
         self._tombstones: OrderedDict[bytes, int] = OrderedDict()  # by commit_ts, heads only
         self._sums: OrderedDict[bytes, tuple[int, int]] = OrderedDict()  # (head's commit_ts, newest other commit_ts)
@@ -46,6 +49,7 @@ class Marks:
     def name(self, commit_ts: int, label: str, keys: int) -> None:
         """The commit, of so many keys, is called so."""
         self._labels[commit_ts] = _Label(label, keys)
+        self.used_bytes += MARK_BYTES + len(label)
 
     def winner(self, commit_ts: int) -> Winner:
         label = self._labels.get(commit_ts)
@@ -57,14 +61,15 @@ class Marks:
             if self._labels:
                 self._unname(head[0])
             if head[1] is None:
-                self._tombstones.pop(key, None)
+                self.forget_tombstone(key)
         if deletes:
-            self._tombstones[key] = commit_ts
+            self.remember_tombstone(key, commit_ts)
         if adds:
+            self.used_bytes += 0 if key in self._sums else MARK_BYTES + len(key)
             self._sums[key] = commit_ts, self.written_ts(key, head)
             self._sums.move_to_end(key)
-        elif self._sums:
-            self._sums.pop(key, None)
+        elif self._sums and self._sums.pop(key, None) is not None:
+            self.used_bytes -= MARK_BYTES + len(key)
 
     def written_ts(self, key: bytes, head: Version | None) -> int:
         """The newest commit of the key that wasn't an ADD, as far as one can clash with it; 0 if there is none."""
@@ -73,8 +78,9 @@ class Marks:
         return 0 if head is None else head[0]
 
     def remember_tombstone(self, key: bytes, commit_ts: int) -> None:
-        """For a store that is being filled: the deletions that retained history knows of, in order."""
+        """The key was deleted, by the newest commit so far."""
         self._tombstones[key] = commit_ts
+        self.used_bytes += MARK_BYTES + len(key)
 
     def _unname(self, commit_ts: int) -> None:
         """A head of this commit was superseded; with its last one goes its label."""
@@ -83,6 +89,7 @@ class Marks:
             label.heads -= 1
             if not label.heads:
                 del self._labels[commit_ts]
+                self.used_bytes -= MARK_BYTES + len(label.text)
 
     @property
     def is_empty(self) -> bool:
@@ -103,19 +110,36 @@ class Marks:
     def expire(self, horizon: int) -> tuple[bytes, int] | None:
         """Forget the oldest mark of each kind, if it has expired; the tombstone's key and commit_ts if one was."""
         if self._labels and next(iter(self._labels)) <= horizon:
-            self._labels.popitem(last=False)
+            _, label = self._labels.popitem(last=False)
+            self.used_bytes -= MARK_BYTES + len(label.text)
         if self._sums and next(iter(self._sums.values()))[0] <= horizon:
-            self._sums.popitem(last=False)
+            key, _ = self._sums.popitem(last=False)
+            self.used_bytes -= MARK_BYTES + len(key)
         if self._tombstones and next(iter(self._tombstones.values())) <= horizon:
-            return self._tombstones.popitem(last=False)
+            key, commit_ts = self._tombstones.popitem(last=False)
+            self.used_bytes -= MARK_BYTES + len(key)
+            return key, commit_ts
         return None
 
+    def bytes_up_to(self, ts: int | None) -> int:
+        """What the marks of commits up to `ts` take, all of them if it is None; cost by how many they are."""
+        if ts is None:
+            return self.used_bytes
+        texts = chain(
+            (key for key, _ in takewhile(lambda it: it[1] <= ts, self._tombstones.items())),
+            (label.text for _, label in takewhile(lambda it: it[0] <= ts, self._labels.items())),
+            (key for key, _ in takewhile(lambda it: it[1][0] <= ts, self._sums.items())),
+        )
+        return sum(MARK_BYTES + len(text) for text in texts)
+
     def forget_tombstone(self, key: bytes) -> None:
-        """The key is out of the index."""
-        self._tombstones.pop(key, None)
+        """The key is out of the index, or has a value again."""
+        if self._tombstones.pop(key, None) is not None:
+            self.used_bytes -= MARK_BYTES + len(key)
 
     def check(self, heads: dict[bytes, Version], horizon: int) -> None:
         """Verify that every head that can be clashed with is marked as it should be."""
+        assert self.used_bytes == self._weight()
         tombstones = {key: head[0] for key, head in heads.items() if head[1] is None}
         assert self._tombstones.items() <= tombstones.items(), "only heads are listed"
         assert self._tombstones.items() >= {(key, ts) for key, ts in tombstones.items() if ts > horizon}
@@ -125,6 +149,10 @@ class Marks:
             assert ts <= horizon or label.heads == committed.count(ts), "a label stays while a head can be lost to it"
         for key, (head_ts, written_ts) in self._sums.items():
             assert written_ts < head_ts == heads[key][0], "a sum is the newest version of its key"
+
+    def _weight(self) -> int:
+        texts = [*self._tombstones, *self._sums, *(label.text for label in self._labels.values())]
+        return sum(MARK_BYTES + len(text) for text in texts)
 
 
 class RecentKeys:

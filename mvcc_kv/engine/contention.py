@@ -8,6 +8,7 @@ too high by at most the smallest, and every key that has more than 1/COUNTERS of
 from __future__ import annotations
 
 from collections.abc import Iterable
+from itertools import islice
 
 __all__ = ["HotKeys"]
 
@@ -29,9 +30,9 @@ class HotKeys:
         self._counts: dict[bytes, int] = {}
 
     def count(self, keys: Iterable[bytes]) -> None:
-        """One more conflict about each of the keys."""
+        """One more conflict about each of the keys; of a conflict about very many, the first count for all."""
         counts = self._counts
-        for key in keys:
+        for key in islice(keys, REPORTED):
             if key in counts or len(counts) < self._counters:
                 counts[key] = counts.get(key, 0) + 1
             else:

@@ -137,19 +137,23 @@ class CommitHistory:
                 self.used_bytes += _base_size(base)
             history.append(commit.commit_ts, value)
 
-    def expire(self, now_us: int, visible_ts: int, commits_max: int = EXPIRED_AT_ONCE) -> bool:
-        """Let go of what is too old or too much, at most so many commits; whether something was.
+    def has_expired(self, now_us: int, visible_ts: int) -> bool:
+        """Whether the oldest commit is too old, or one too many.
 
-        But not of what isn't visible yet: it can't be read elsewhere, nor has anybody been told of it.
+        But not one that isn't visible yet: nobody has been told of it. And the last one stays however large it is, so
+        that who follows and has seen all before it is told of it, too.
         """
-        oldest_us = now_us - self._retain_us if self._retain_us else None
+        if self.base_ts >= visible_ts or not self._commits:
+            return False
+        if self._retain_us and self._commits[self.base_ts + 1].time_us < now_us - self._retain_us:
+            return True
+        return self.used_bytes > self._retain_bytes and len(self._commits) > 1
+
+    def expire(self, now_us: int, visible_ts: int, commits_max: int = EXPIRED_AT_ONCE) -> bool:
+        """Let go of what has expired, at most so many commits; whether something was."""
         expired = 0
-        while self.base_ts < visible_ts and self._commits and expired < commits_max:
-            oldest = self._commits[self.base_ts + 1]
-            is_old = oldest_us is not None and oldest.time_us < oldest_us
-            if not is_old and self.used_bytes <= self._retain_bytes:
-                break
-            self._expire(oldest)
+        while expired < commits_max and self.has_expired(now_us, visible_ts):
+            self._expire(self._commits[self.base_ts + 1])
             expired += 1
         return expired > 0
 

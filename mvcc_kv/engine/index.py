@@ -15,10 +15,43 @@ from sortedcontainers import SortedDict
 from mvcc_kv.api import KeyRange, Page
 from mvcc_kv.engine.chains import Version, versions, visible, without
 
-__all__ = ["Seen", "VersionIndex"]
+__all__ = ["LOOKS_MAX", "ScanBounds", "Seen", "VersionIndex"]
 
 Seen: TypeAlias = "Callable[[bytes, Version], bytes | None]"
 """The value that a snapshot sees of the key with that head, which is newer than the snapshot."""
+
+LOOKS_MAX = 1_000  # keys that one page looks at, unless it is to have more items: some 200 microseconds
+
+
+class ScanBounds:
+    """What pages may cost beside their items: keys looked at, of which some have no value, and bytes.
+
+    Each page takes its part of them; `looked_at` says how many keys it was. The last one may pass the bytes by an item.
+    """
+
+    __slots__ = ("bytes_left", "looked_at", "looks_max")
+
+    def __init__(self, looks_max: int = LOOKS_MAX, bytes_max: int | None = None) -> None:
+        self.looks_max = looks_max
+        self.bytes_left = bytes_max
+        self.looked_at = 0
+
+    @property
+    def has_room(self) -> bool:
+        """Whether there may be another page."""
+        return self.looked_at < self.looks_max and (self.bytes_left is None or self.bytes_left > 0)
+
+    def cut(self, page: Page, reverse: bool) -> Page:
+        """The page as far as the bytes reach."""
+        if self.bytes_left is None:
+            return page
+        items = page.items
+        for at, (key, value) in enumerate(items, 1):
+            self.bytes_left -= len(key) + len(value)
+            if self.bytes_left <= 0 and at < len(items):
+                return Page(items[:at], items[at - 1][0] if reverse else items[at][0])
+        return page
+
 
 # Overwriting is dict's own business; only a new key costs SortedDict's ordered insert.
 _overwrite = cast("Callable[[SortedDict[bytes, Version], bytes, Version], None]", dict.__setitem__)
@@ -79,22 +112,29 @@ class VersionIndex:
                 found.append(key)
         return iter(found)
 
-    def page(self, ts: int, seen: Seen, keys: KeyRange, limit: int, reverse: bool) -> Page:
-        """One page of what a snapshot at `ts` sees; looks at up to `limit` keys of the index."""
+    def page(self, ts: int, seen: Seen, keys: KeyRange, limit: int, reverse: bool, bounds: ScanBounds | None) -> Page:
+        """Up to `limit` items that a snapshot at `ts` sees; the page ends sooner where its bounds say so."""
+        bounds = bounds or ScanBounds(looks_max=max(limit, LOOKS_MAX))
         if keys.high is not None and keys.low >= keys.high:
             return Page([], None)
         heads = self.heads
-        found = list(islice(heads.irange(keys.low, keys.high, (True, False), reverse), limit + 1))
-        following = None
-        if len(found) > limit:
-            following = found[limit - 1] if reverse else found[limit]
-        items = []
-        for key in found[:limit]:
-            head = heads[key]
-            value = head[1] if head[0] <= ts else seen(key, head)
-            if value is not None:
-                items.append((key, value))
-        return Page(items, following)
+        ahead = heads.irange(keys.low, keys.high, (True, False), reverse)
+        items: list[tuple[bytes, bytes]] = []
+        while True:
+            wanted = min(limit - len(items), bounds.looks_max - bounds.looked_at)
+            found = list(islice(ahead, wanted))
+            bounds.looked_at += len(found)
+            for key in found:
+                head = heads[key]
+                value = head[1] if head[0] <= ts else seen(key, head)
+                if value is not None:
+                    items.append((key, value))
+            if len(found) < wanted:
+                return bounds.cut(Page(items, None), reverse)
+            if len(items) == limit or bounds.looked_at >= bounds.looks_max:
+                behind = next(ahead, None)
+                following = None if behind is None else found[-1] if reverse else behind
+                return bounds.cut(Page(items, following), reverse)
 
     def chains(self) -> dict[bytes, list[Version]]:
         """Every chain, newest first, for checks and pictures."""

@@ -54,12 +54,20 @@ class OpenTransactions:
         """The oldest snapshot whose transaction may still write."""
         return self._writers.oldest
 
+    @property
+    def next_writer_ts(self) -> int | None:
+        """The snapshot of the second oldest transaction that may write; None if it is alone, or there is none."""
+        oldest = self._writers.oldest
+        if oldest is None or self._writers.count(oldest) > 1:
+            return oldest
+        return self._writers.from_on(oldest + 1)
+
     def begin(self, transaction: Transaction, newest_ts: int) -> None:
         """The transaction is open; commits so far go up to `newest_ts`."""
         self._by_id[transaction.id] = ref(transaction)
         if not transaction.is_past:
             self.snapshots.begin(transaction.start_ts)
-        if not transaction.read_only:
+        if _may_clash(transaction):
             self._writers.add(transaction.start_ts)
             if transaction.is_serializable:
                 self.recent.begin(newest_ts)
@@ -70,7 +78,7 @@ class OpenTransactions:
             return False
         if not transaction.is_past:
             self.snapshots.end(transaction.start_ts)
-        if not transaction.read_only:
+        if _may_clash(transaction):
             self._writers.remove(transaction.start_ts)
             if transaction.is_serializable:
                 self.recent.end()
@@ -92,12 +100,17 @@ class OpenTransactions:
         """What remembering the reads of all of them takes."""
         return sum(it.reads.used_bytes for it in self if it.reads is not None)
 
-    def report(self, now_us: int) -> list[OpenTransaction]:
-        """The open transactions as others may see them, the oldest snapshot first."""
-        return sorted((self._told(it, now_us) for it in self), key=lambda it: (it.start_ts, it.id))
+    def report(self, now_us: int, marks_bytes: int) -> list[OpenTransaction]:
+        """The open transactions as others may see them, the oldest snapshot first.
 
-    def _told(self, transaction: Transaction, now_us: int) -> OpenTransaction:
-        is_alone = not transaction.is_past
+        `marks_bytes`: what the oldest of those that may write keeps of marks, alone.
+        """
+        return sorted((self._told(it, now_us, marks_bytes) for it in self), key=lambda it: (it.start_ts, it.id))
+
+    def _told(self, transaction: Transaction, now_us: int, marks_bytes: int) -> OpenTransaction:
+        pinned_bytes = 0 if transaction.is_past else self.snapshots.alone_bytes(transaction.start_ts)
+        if _may_clash(transaction) and transaction.start_ts == self.oldest_writer_ts:
+            pinned_bytes += marks_bytes
         return OpenTransaction(
             id=transaction.id,
             age_s=max(now_us - transaction.begun_us, 0) / 1_000_000,
@@ -108,5 +121,10 @@ class OpenTransactions:
             client=transaction.client,
             keys_written=len(transaction.writes) + len(transaction.added),
             read_set_bytes=0 if transaction.reads is None else transaction.reads.used_bytes,
-            pinned_bytes=self.snapshots.alone_bytes(transaction.start_ts) if is_alone else 0,
+            pinned_bytes=pinned_bytes,
         )
+
+
+def _may_clash(transaction: Transaction) -> bool:
+    """Whether marks must stay for it. In the past it has those of the history that it reads, as long as that lasts."""
+    return not transaction.read_only and not transaction.is_past

@@ -29,6 +29,7 @@ from mvcc_kv.engine.changes import CHANGES_BUFFER_BYTES, StoreChanges, feed_begi
 from mvcc_kv.engine.commit_log import CommitLog
 from mvcc_kv.engine.contention import HotKeys
 from mvcc_kv.engine.history import CommitHistory
+from mvcc_kv.engine.index import ScanBounds
 from mvcc_kv.engine.opened import OpenTransactions
 from mvcc_kv.engine.outcomes import CommitOutcomes
 from mvcc_kv.engine.transaction import READ_SET_BYTES_MAX, Transaction
@@ -44,6 +45,9 @@ __all__ = ["VersionedStore"]
 COLLECT_STEPS = 1_000
 
 LABEL_CHARACTERS_MAX = 128
+
+# With history, what transactions keep alive takes weighing; so it is done once in so many commits.
+WEIGHED_EVERY = 1_000
 
 _NOTHING: frozenset[bytes] = frozenset()
 
@@ -75,19 +79,20 @@ class VersionedStore:
         pinned_bytes_max: int = 0,
     ) -> None:
         self.read_set_bytes_max = read_set_bytes_max
+        self.unpinned_total = 0  # transactions ended because of what old snapshots kept alive
         self._pinned_bytes_max = pinned_bytes_max
         self._log = log
         self._time_us = time_us
         self._newest_us = 0  # when the newest commit was: never goes back, whatever the clock does
         self._lock = Lock()
         self._opened = OpenTransactions()
-        self._pins = self._opened.snapshots.pins
         self._versions = Versions(self._opened, history, collect_steps)
         self._heads = self._versions.heads
         self._commit_ts = 0
         self._outcomes = CommitOutcomes()
         self._turns = TurnsOfThreads()
         self._hot = HotKeys()
+        self._weighs_at = 0  # the commit at which what is pinned is weighed again
         self._gates: list[Lock] = []  # of threads that wait for a commit
         self._commits_total = 0
         self._conflicts_total = 0
@@ -136,21 +141,32 @@ class VersionedStore:
             return self._versions.get_past(ts, key)
 
     def scan(
-        self, keys: KeyRange, *, limit: int, reverse: bool = False, keys_only: bool = False, seen_ts: int = 0
+        self,
+        keys: KeyRange,
+        *,
+        limit: int,
+        reverse: bool = False,
+        keys_only: bool = False,
+        seen_ts: int = 0,
+        bounds: ScanBounds | None = None,
     ) -> Page:
         """One page of the newest visible state, consistent in itself; see `api.Page`."""
         with self._lock:
-            return self._versions.page(max(self._versions.visible_ts, seen_ts), keys, limit, reverse)
+            return self._versions.page(max(self._versions.visible_ts, seen_ts), keys, limit, reverse, bounds)
 
-    def scan_at(self, ts: int, keys: KeyRange, *, limit: int, reverse: bool = False) -> Page:
-        """One page of a live snapshot at `ts`; looks at up to `limit` keys of the index."""
+    def scan_at(
+        self, ts: int, keys: KeyRange, *, limit: int, reverse: bool = False, bounds: ScanBounds | None = None
+    ) -> Page:
+        """One page of a live snapshot at `ts`."""
         with self._lock:
-            return self._versions.page(ts, keys, limit, reverse)
+            return self._versions.page(ts, keys, limit, reverse, bounds)
 
-    def scan_past(self, ts: int, keys: KeyRange, *, limit: int, reverse: bool = False) -> Page:
+    def scan_past(
+        self, ts: int, keys: KeyRange, *, limit: int, reverse: bool = False, bounds: ScanBounds | None = None
+    ) -> Page:
         """One page of the state at `ts`, from retained history. Raises `SnapshotGoneError`."""
         with self._lock:
-            return self._versions.page_past(ts, keys, limit, reverse)
+            return self._versions.page_past(ts, keys, limit, reverse, bounds)
 
     def history(self, key: bytes, *, limit: int, before_ts: int | None = None, seen_ts: int = 0) -> VersionPage:
         """Up to `limit` of the key's versions, newest first: what is retained, and what snapshots keep alive."""
@@ -286,13 +302,13 @@ class VersionedStore:
         """The open transactions, the oldest snapshot first."""
         with self._lock:
             self._reap()
-            return self._opened.report(self._time_us())
+            return self._opened.report(self._time_us(), self._versions.marks_kept_bytes())
 
     def kill(self, transaction_id: int) -> bool:
         """Roll an open transaction back; its owner is told at its next call. Whether there was one of that id."""
         with self._lock:
             transaction = self._opened.find(transaction_id)
-            if transaction is None:
+            if transaction is None or transaction.is_ours:
                 return False
             message = "this transaction was ended by KILL; nothing of it is applied"
             cause = {"code": "KILLED", "message": message}
@@ -336,6 +352,15 @@ class VersionedStore:
 
     def _sum(self, key: bytes, by: bytes) -> bytes:
         return add_numbers(self._versions.newest(key) or b"0", by)
+
+    def _merged_sum(self, key: bytes, by: bytes) -> bytes:
+        try:
+            return self._sum(key, by)
+        except BadRequestError as error:  # what others have added meanwhile is too much for a float
+            self._rollbacks_total += 1
+            raise BadRequestError(
+                f"what was added to {key.decode()!r} can't be: {error}; nothing was applied", key=key.decode()
+            ) from None
 
     def _settled(self, commit_ts: int, *, waits: bool = True) -> int:
         """The commit_ts, when its record is where the log wants it before anybody is told."""
@@ -395,10 +420,7 @@ class VersionedStore:
     def expire(self) -> None:
         """Let go of what is retained and too old by now, a bounded part at a time."""
         with self._lock:
-            history = self._versions.history
-            if history is not None:
-                history.expire(self._time_us(), self._versions.visible_ts)
-            self._versions.collect()
+            self._versions.expire(self._time_us())
 
     # Filling
 
@@ -464,7 +486,7 @@ class VersionedStore:
         """What the transaction writes, with what it adds added to what is there now."""
         if not transaction.added:
             return transaction.writes
-        return {**transaction.writes, **{key: self._sum(key, by) for key, by in transaction.added.items()}}
+        return {**transaction.writes, **{key: self._merged_sum(key, by) for key, by in transaction.added.items()}}
 
     def _apply(
         self,
@@ -501,7 +523,7 @@ class VersionedStore:
 
     def _publish(self, ts: int) -> None:
         self._versions.publish(ts, self._newest_us)
-        if self._pinned_bytes_max and self._pins.total_bytes > self._pinned_bytes_max:
+        if self._pinned_bytes_max and self._versions.pinned_bytes_at_most > self._pinned_bytes_max:
             self._unpin()
         self._versions.collect()
         if self._gates:
@@ -509,16 +531,20 @@ class VersionedStore:
 
     def _unpin(self) -> None:
         """End the oldest snapshots until what all of them keep alive is within its limit."""
-        while self._pins.total_bytes > self._pinned_bytes_max:
+        if self._commit_ts < self._weighs_at:
+            return
+        self._weighs_at = self._commit_ts + (0 if self._versions.history is None else WEIGHED_EVERY)
+        while self._versions.pinned_bytes > self._pinned_bytes_max and not self._versions.frees_marks:
             victims = self._opened.at_oldest_snapshot()
             if not victims:
                 return
             for transaction in victims:
                 self._end(transaction, self._pinned_too_much(transaction))
+                self.unpinned_total += 1
 
     def _pinned_too_much(self, transaction: Transaction) -> Error:
         return gone(
-            f"the snapshot at {transaction.start_ts} was ended: old snapshots kept {self._pins.total_bytes} bytes "
+            f"the snapshot at {transaction.start_ts} was ended: old snapshots kept {self._versions.pinned_bytes} bytes "
             f"of superseded versions alive, more than the {self._pinned_bytes_max} of --max-pinned-bytes, and it was "
             "the oldest; run the transaction again, or raise the limit",
             self._versions.oldest_ts,
@@ -560,7 +586,8 @@ class VersionedStore:
                 "oldest_ts": self.oldest_ts,
                 "retained_commits": 0 if history is None else len(history),
                 "retained_bytes": 0 if history is None else history.used_bytes,
-                "pinned_bytes": self._pins.total_bytes,
+                "pinned_bytes": self._versions.pinned_bytes,
+                "unpinned_total": self.unpinned_total,
                 "read_set_bytes": self._opened.read_set_bytes,
                 "commits_total": self._commits_total,
                 "conflicts_total": self._conflicts_total,

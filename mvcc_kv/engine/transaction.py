@@ -20,9 +20,17 @@ from bisect import bisect_left
 from typing import Protocol
 
 from mvcc_kv.api import KeyRange, Page, TransactionOptions, VersionPage
+from mvcc_kv.engine.index import ScanBounds
 from mvcc_kv.engine.reads import ReadSet
 from mvcc_kv.engine.turns import Ticket
-from mvcc_kv.errors import Error, LimitExceededError, NoTransactionError, ReadOnlyError
+from mvcc_kv.errors import (
+    BadRequestError,
+    Error,
+    LimitExceededError,
+    NoTransactionError,
+    ReadOnlyError,
+    TransactionDoomedError,
+)
 from mvcc_kv.values import add_numbers
 
 __all__ = ["READ_SET_BYTES_MAX", "Transaction"]
@@ -38,8 +46,12 @@ class _Home(Protocol):
 
     def get_at(self, ts: int, key: bytes) -> bytes | None: ...
     def get_past(self, ts: int, key: bytes) -> bytes | None: ...
-    def scan_at(self, ts: int, keys: KeyRange, *, limit: int, reverse: bool = False) -> Page: ...
-    def scan_past(self, ts: int, keys: KeyRange, *, limit: int, reverse: bool = False) -> Page: ...
+    def scan_at(
+        self, ts: int, keys: KeyRange, *, limit: int, reverse: bool = False, bounds: ScanBounds | None = None
+    ) -> Page: ...
+    def scan_past(
+        self, ts: int, keys: KeyRange, *, limit: int, reverse: bool = False, bounds: ScanBounds | None = None
+    ) -> Page: ...
     def history_at(self, ts: int, key: bytes, *, limit: int, before_ts: int | None, is_past: bool) -> VersionPage: ...
     def clash(self, transaction: Transaction) -> tuple[bytes, int] | None: ...
     def commit(self, transaction: Transaction) -> int: ...
@@ -169,11 +181,18 @@ class Transaction:
         return value
 
     def scan(
-        self, keys: KeyRange, *, limit: int, reverse: bool = False, keys_only: bool = False, tracked: bool = True
+        self,
+        keys: KeyRange,
+        *,
+        limit: int,
+        reverse: bool = False,
+        keys_only: bool = False,
+        tracked: bool = True,
+        bounds: ScanBounds | None = None,
     ) -> Page:
         """Up to `limit` items of the snapshot's range with our own writes and deletions in place."""
         self._must_be_open()
-        page = self._scan_at(self.start_ts, keys, limit=limit, reverse=reverse)
+        page = self._scan_at(self.start_ts, keys, limit=limit, reverse=reverse, bounds=bounds)
         if self.writes or self.added:
             page = self._merged(page, _covered(page, keys, reverse), limit, reverse)
         if tracked:
@@ -186,6 +205,8 @@ class Transaction:
         self._must_be_open()
         page = self._store.history_at(self.start_ts, key, limit=limit, before_ts=before_ts, is_past=self.is_past)
         if tracked:
+            if key in self.added:
+                self._turn_into_write(key, self._total(key))
             self._track(key)
         self._must_not_be_ended()
         return page
@@ -235,8 +256,7 @@ class Transaction:
         reads = self.reads = self.reads or ReadSet()
         for key in self._own_keys(keys) if self.added else ():
             if key in self.added:
-                value = self._get_at(self.start_ts, key)
-                self._turn_into_write(key, add_numbers(value or _ZERO, self.added[key]))
+                self._turn_into_write(key, self._total(key))
         reads.add_range(keys.low, keys.high)
         if reads.used_bytes > self._store.read_set_bytes_max:
             self._reads_too_much(reads)
@@ -247,13 +267,15 @@ class Transaction:
             reads.become_everything()
             return
         limit = self._store.read_set_bytes_max
-        raise LimitExceededError(
-            f"remembering what this serializable transaction has read takes {reads.used_bytes} bytes, and may take "
-            f"{limit}; read less, scan ranges rather than single keys, read through its `snapshot` what need not be "
-            "tracked, or raise --max-read-set-bytes",
-            limit=limit,
-            actual=reads.used_bytes,
-            setting="--max-read-set-bytes",
+        raise self._refused(
+            LimitExceededError(
+                f"remembering what this serializable transaction has read takes {reads.used_bytes} bytes, and may take "
+                f"{limit}; read less, scan ranges rather than single keys, read through its `snapshot` what need not "
+                "be tracked, or raise --max-read-set-bytes",
+                limit=limit,
+                actual=reads.used_bytes,
+                setting="--max-read-set-bytes",
+            )
         )
 
     # Writing
@@ -290,6 +312,12 @@ class Transaction:
         Raises `BadRequestError` if `by`, or what the key is now, is no number, or their sum is too large for a float.
         """
         self._must_be_writable()
+        try:
+            self._add(key, by)
+        except BadRequestError as error:
+            raise self._refused(error) from None
+
+    def _add(self, key: bytes, by: bytes) -> None:
         if key in self.writes:
             self.writes[key] = add_numbers(self.writes[key] or _ZERO, by)
             return
@@ -300,6 +328,10 @@ class Transaction:
             self.writes[key] = total
         else:
             self.added[key] = by
+
+    def _total(self, key: bytes) -> bytes:
+        """What the key, which was added to, is in this transaction."""
+        return add_numbers(self._get_at(self.start_ts, key) or _ZERO, self.added[key])
 
     def _turn_into_write(self, key: bytes, total: bytes) -> None:
         if not self.read_only:
@@ -332,6 +364,20 @@ class Transaction:
     def __del__(self) -> None:
         if self._open:
             self._store.abandon(self)
+
+    def _refused(self, error: Error) -> Error:
+        """The error, for raising: with it this transaction is doomed, as a client's is by a command that is refused.
+
+        Who goes on all the same would write what rests on an answer that nobody remembers.
+        """
+        if self.ended is None:
+            self.ended = TransactionDoomedError(
+                f"an earlier call of this transaction was refused ({error.code}), so nothing of it is applied: roll it "
+                "back, and run it again",
+                cause={"code": error.code, "message": error.message},
+            )
+            self._store.rollback(self)
+        return error
 
     def _must_be_open(self) -> None:
         if not self._open:

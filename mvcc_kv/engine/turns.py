@@ -32,6 +32,7 @@ __all__ = ["TURN_S", "WAIT_TICKS", "Ticket", "Turns", "TurnsOfThreads"]
 
 TURN_S = 0.1
 WAIT_TICKS = 10
+LOST_MAX = 20  # who claims to have lost more is no better off
 
 _Begin: TypeAlias = "Callable[[Ticket], None]"
 
@@ -167,7 +168,7 @@ class Turns:
         queue = self._queues.get(key)
         if queue is None:
             queue = self._queues[key] = _Queue(self._queues, key)
-        ticket = Ticket(queue, (-lost, next(self._arrivals)), begin)
+        ticket = Ticket(queue, (-min(lost, LOST_MAX), next(self._arrivals)), begin)
         queue.join(ticket)
         return ticket
 

@@ -26,7 +26,7 @@ from mvcc_kv.api import CommittedWrites, KeyRange, KeyVersion, Page, VersionPage
 from mvcc_kv.engine.chains import Version, versions, visible
 from mvcc_kv.engine.clashes import Marks
 from mvcc_kv.engine.history import CommitHistory, Superseded
-from mvcc_kv.engine.index import VersionIndex, seen_at
+from mvcc_kv.engine.index import ScanBounds, VersionIndex, seen_at
 from mvcc_kv.engine.opened import OpenTransactions
 from mvcc_kv.errors import SnapshotGoneError, Winner
 
@@ -42,6 +42,7 @@ class Versions:
         self.marks = Marks()
         self.history = history
         self.visible_ts = 0
+        self._now_us = 0  # as far as we were told
         self._opened = opened
         self._live = opened.snapshots
         self._collect_steps = collect_steps
@@ -67,14 +68,14 @@ class Versions:
         head = self.heads.get(key)
         return None if head is None else self._seen_in_the_past(ts, key, head)
 
-    def page(self, ts: int, keys: KeyRange, limit: int, reverse: bool) -> Page:
-        """One page of a live snapshot at `ts`; looks at up to `limit` keys of the index."""
-        return self.index.page(ts, seen_at(ts), keys, limit, reverse)
+    def page(self, ts: int, keys: KeyRange, limit: int, reverse: bool, bounds: ScanBounds | None) -> Page:
+        """One page of a live snapshot at `ts`."""
+        return self.index.page(ts, seen_at(ts), keys, limit, reverse, bounds)
 
-    def page_past(self, ts: int, keys: KeyRange, limit: int, reverse: bool) -> Page:
+    def page_past(self, ts: int, keys: KeyRange, limit: int, reverse: bool, bounds: ScanBounds | None) -> Page:
         """One page of what there was at `ts`. Raises `SnapshotGoneError`."""
         self.must_be_retained(ts)
-        return self.index.page(ts, partial(self._seen_in_the_past, ts), keys, limit, reverse)
+        return self.index.page(ts, partial(self._seen_in_the_past, ts), keys, limit, reverse, bounds)
 
     def _seen_in_the_past(self, ts: int, key: bytes, head: Version) -> bytes | None:
         history = self.history
@@ -145,9 +146,9 @@ class Versions:
 
     def publish(self, ts: int, now_us: int) -> None:
         """Let snapshots see every commit up to `ts`; look at the versions that they superseded."""
-        self.visible_ts = ts
+        published, self.visible_ts, self._now_us = ts - self.visible_ts, ts, now_us
         if self.history is not None:
-            self.history.expire(now_us, ts)
+            self.history.expire(now_us, ts, 2 * published + 1)  # so that it can't grow, however many come at once
         superseded = self._superseded
         while superseded and superseded[0][0] <= ts:
             superseded_ts, commit_ts, key, value_bytes = superseded.popleft()
@@ -183,11 +184,44 @@ class Versions:
     @property
     def has_garbage(self) -> bool:
         """Whether `collect` has work to do."""
-        return self._live.has_garbage or self.marks.has_expired(self._horizon())
+        if self._live.has_garbage or self.marks.has_expired(self._horizon()):
+            return True
+        return self.history is not None and self.history.has_expired(self._now_us, self.visible_ts)
+
+    @property
+    def pinned_bytes_at_most(self) -> int:
+        """`pinned_bytes`, and the marks that history would keep anyway."""
+        return self._live.pins.total_bytes + self.marks.used_bytes
+
+    @property
+    def pinned_bytes(self) -> int:
+        """What open transactions keep alive: old versions that they see, and marks that they may clash with.
+
+        Where history is retained, this looks at each mark that it doesn't need.
+        """
+        marks_bytes = self.marks.bytes_up_to(None if self.history is None else self.history.base_ts)
+        return self._live.pins.total_bytes + marks_bytes
+
+    @property
+    def frees_marks(self) -> bool:
+        """Whether marks are there that only wait to be collected."""
+        return self.marks.has_expired(self._horizon())
+
+    def marks_kept_bytes(self) -> int:
+        """What the oldest transaction that may write keeps of marks, alone."""
+        ends = [self._opened.next_writer_ts, None if self.history is None else self.history.base_ts]
+        return self.marks.bytes_up_to(min((ts for ts in ends if ts is not None), default=None))
+
+    def expire(self, now_us: int) -> None:
+        """It is so late now; let go of what is too old."""
+        self._now_us = now_us
+        self.collect()
 
     def collect(self, steps_max: int | None = None) -> None:
         """Free up to about `steps_max` versions that nobody can see any more."""
         steps_max = self._collect_steps if steps_max is None else steps_max
+        if self.history is not None and self.history.has_expired(self._now_us, self.visible_ts):
+            self.history.expire(self._now_us, self.visible_ts, steps_max)
         if self._live.has_garbage:
             for commit_ts, key in self._live.collect(steps_max):
                 self._free(commit_ts, key)

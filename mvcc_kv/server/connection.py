@@ -18,7 +18,8 @@ from mvcc_kv.errors import Error
 from mvcc_kv.protocol.framing import Line, LineFramer
 from mvcc_kv.protocol.guard import may_hold_host_header, speaks_http
 from mvcc_kv.protocol.replies import error_reply
-from mvcc_kv.server.session import Services, Session
+from mvcc_kv.server.served import Services
+from mvcc_kv.server.session import Session
 from mvcc_kv.server.settings import Settings
 
 __all__ = ["Connection"]

@@ -2,7 +2,7 @@
 
     {"ts": 57}                                        at once; and when nothing was said for a while
     {"commit_ts": 58, "time": ..., "changes": [...]}  a commit
-    {"lost": [59, 80], "resync_at": 80}               these are not kept any more; it goes on with 81
+    {"lost": [59, 80], "resync_at": 80}               some of these are kept no more; it goes on with 81
 
 A feed is a place in the store's history, and a line is made of it when the client has room for one. So a consumer that
 stands still costs its unread output and no more, writers know nothing of it, and the history goes on letting go of
@@ -16,13 +16,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from mvcc_kv.engine.changes import ChangeSource, commits_after, has_news
+from mvcc_kv.engine.changes import COMMITS_AT_ONCE, ChangeSource, commits_after, has_news
 from mvcc_kv.errors import SnapshotGoneError
 from mvcc_kv.protocol.replies import changes_reply, result_reply
 
 __all__ = ["Feed"]
 
-_TURN_BYTES = 256 * 1024
+_TURN_BYTES = 1024 * 1024
+_COMMITS_A_TURN_MAX = 4_000
 
 
 class Feed:
@@ -36,6 +37,7 @@ class Feed:
         self._clock = clock
         self._owes_sign = True  # a line that says how far it is, unless there is something better to say
         self._until_ts: int | None = None
+        self._visible_ts = store.visible_ts  # at the last turn
 
     @property
     def is_over(self) -> bool:
@@ -50,7 +52,7 @@ class Feed:
         return True
 
     def more(self, bytes_max: int) -> bytes:
-        """The next lines, of a hundred commits at most. None, if all of them left the prefix alone."""
+        """The next lines: of a hundred commits, or as many as keep up. None, if the prefix was left alone."""
         said = self._told(min(bytes_max, _TURN_BYTES))
         if not said and self._owes_sign:
             said = [result_reply({"ts": self.ts})]
@@ -72,9 +74,9 @@ class Feed:
 
     def _told(self, bytes_max: int) -> list[bytes]:
         try:
-            commits = commits_after(self._store, self.ts)
-        except SnapshotGoneError as gone:
-            return [self._lost(gone.evidence["oldest_ts"])]
+            commits = commits_after(self._store, self.ts, self._helping())
+        except SnapshotGoneError:
+            return [self._lost(self._store.visible_ts)]
         said: list[bytes] = []
         for commit in commits:
             if bytes_max <= 0:
@@ -86,7 +88,13 @@ class Feed:
                 bytes_max -= len(said[-1])
         return said
 
-    def _lost(self, oldest_ts: int) -> bytes:
-        line = result_reply({"lost": [self.ts + 1, oldest_ts], "resync_at": oldest_ts})
-        self.ts = oldest_ts
+    def _helping(self) -> int:
+        """How many commits it is told in this turn: more than were made in the last one, so that it catches up."""
+        visible_ts, self._visible_ts = self._visible_ts, self._store.visible_ts
+        return max(COMMITS_AT_ONCE, min(2 * (self._visible_ts - visible_ts), _COMMITS_A_TURN_MAX))
+
+    def _lost(self, resync_ts: int) -> bytes:
+        """It has to begin anew: at what is newest, lest it be too late for the next ones as well."""
+        line = result_reply({"lost": [self.ts + 1, resync_ts], "resync_at": resync_ts})
+        self.ts = resync_ts
         return line

@@ -1,41 +1,28 @@
-"""SCAN and HISTORY: one reply's worth, of bounded size and bounded work.
-
-Engine pages are small, so that no call takes long; a reply is put together from several, until it has the
-items asked for, or is large enough, or has looked at enough. `next` tells the client where to go on.
-"""
+"""SCAN and HISTORY: one reply's worth, of bounded size and bounded work; `next` tells the client where to go on."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
 from mvcc_kv.api import KeyRange, KeyVersion, Page, VersionPage
+from mvcc_kv.engine.index import ScanBounds
 
 __all__ = ["bounded_history", "bounded_page"]
 
-_ENGINE_PAGE_KEYS = 100
-_PAGES_MAX = 20
+_LOOKS_MAX = 2_000
 _REPLY_BYTES_MAX = 1024 * 1024
+_ENGINE_PAGE_VERSIONS = 100
 
 
 def bounded_page(scan: Callable[..., Page], keys: KeyRange, *, limit: int, reverse: bool) -> tuple[Page, int]:
     """Up to `limit` items, about a mebibyte, and 2,000 keys looked at, whichever comes first; and how many were."""
-    items: list[tuple[bytes, bytes]] = []
-    size_bytes = looked_at = 0
-    following: bytes | None = None
-    for _ in range(_PAGES_MAX):
-        page_keys = min(limit - len(items), _ENGINE_PAGE_KEYS)
-        page = scan(keys, limit=page_keys, reverse=reverse)
-        looked_at += page_keys if page.next is not None else len(page.items)
-        for item in page.items:
-            if size_bytes >= _REPLY_BYTES_MAX:
-                return Page(items, items[-1][0] if reverse else item[0]), looked_at
-            items.append(item)
-            size_bytes += len(item[0]) + len(item[1])
-        following = page.next
-        if following is None or len(items) >= limit:
-            break
-        keys = keys.resumed(following, reverse=reverse)
-    return Page(items, following), looked_at
+    bounds = ScanBounds(_LOOKS_MAX, _REPLY_BYTES_MAX)
+    page = scan(keys, limit=limit, reverse=reverse, bounds=bounds)
+    while page.next is not None and len(page.items) < limit and bounds.has_room:  # own deletions may leave gaps
+        rest = keys.resumed(page.next, reverse=reverse)
+        more = scan(rest, limit=limit - len(page.items), reverse=reverse, bounds=bounds)
+        page = Page([*page.items, *more.items], more.next)
+    return page, bounds.looked_at
 
 
 def bounded_history(history: Callable[..., VersionPage], *, limit: int, before_ts: int | None) -> VersionPage:
@@ -43,7 +30,7 @@ def bounded_history(history: Callable[..., VersionPage], *, limit: int, before_t
     versions: list[KeyVersion] = []
     size_bytes = 0
     while True:
-        page = history(limit=min(limit - len(versions), _ENGINE_PAGE_KEYS), before_ts=before_ts)
+        page = history(limit=min(limit - len(versions), _ENGINE_PAGE_VERSIONS), before_ts=before_ts)
         for version in page.versions:
             if size_bytes >= _REPLY_BYTES_MAX:
                 return VersionPage(versions, versions[-1].commit_ts, page.oldest_ts)

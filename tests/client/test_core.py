@@ -11,15 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mvcc_kv.api import KeyRange, KeyVersion, OpenTransaction, Page, TransactionOptions, VersionPage
-from mvcc_kv.client.core import (
-    Conversation,
-    GarbageError,
-    Reply,
-    decode_member,
-    decode_page,
-    decode_transactions,
-    decode_value_text,
-    decode_versions,
+from mvcc_kv.client.core import Conversation, GarbageError, Reply
+from mvcc_kv.client.decoding import decode_member, decode_page, decode_transactions, decode_value_text, decode_versions
+from mvcc_kv.client.encoding import (
     encode_add,
     encode_command,
     encode_get,

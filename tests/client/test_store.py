@@ -10,7 +10,7 @@ import pytest
 
 from mvcc_kv.api import KeyRange, TransactionOptions
 from mvcc_kv.client import Patience, RemoteStore
-from mvcc_kv.client.store import UNSENT_MAX_BYTES
+from mvcc_kv.client.transaction import UNSENT_MAX_BYTES
 from mvcc_kv.errors import (
     AuthRequiredError,
     BadRequestError,

@@ -10,8 +10,10 @@ import pytest
 
 import mvcc_kv
 from mvcc_kv.durability import Checkpoint, DataDirectory, OsFileSystem, decode_checkpoint
-from mvcc_kv.durability.inspection import Inspection, SegmentReport, inspect, read_content, repair, restore
+from mvcc_kv.durability.findings import Inspection, SegmentReport
+from mvcc_kv.durability.inspection import inspect
 from mvcc_kv.durability.records import HEADER_BYTES, Record, find_records, segment_name
+from mvcc_kv.durability.repairing import read_content, repair, restore
 from mvcc_kv.errors import DataDirectoryError
 
 

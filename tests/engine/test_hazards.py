@@ -59,6 +59,7 @@ ELSEWHERE = {
     "a slow consumer holding up writers": (
         "server/test_loop.py::test_a_client_that_does_not_read_is_held_back_and_the_others_are_served",
         "server/test_loop.py::test_a_client_that_leaves_too_much_unread_is_closed_and_logged",
+        "server/test_feed_over_tcp.py::test_a_stuck_consumer_costs_a_bounded_amount_and_holds_nobody_up",
     ),
 }
 

@@ -9,10 +9,18 @@ from typing import Any
 import pytest
 
 from mvcc_kv.api import KeyRange, TransactionOptions
-from mvcc_kv.engine import Transaction, VersionedStore
+from mvcc_kv.engine import CommitHistory, Transaction, VersionedStore
+from mvcc_kv.engine.clashes import MARK_BYTES, RecentKeys
 from mvcc_kv.engine.contention import HotKeys
 from mvcc_kv.engine.snapshots import VERSION_BYTES
-from mvcc_kv.errors import ConflictError, LimitExceededError, SnapshotGoneError, TransactionDoomedError
+from mvcc_kv.errors import (
+    BadRequestError,
+    ConflictError,
+    LimitExceededError,
+    SnapshotGoneError,
+    TransactionDoomedError,
+)
+from tests.engine.logs import DeferringLog
 
 SERIALIZABLE = TransactionOptions(isolation="serializable")
 A_VERSION_BYTES = VERSION_BYTES + len(b"a") + len(b"1")
@@ -181,7 +189,9 @@ def test_a_serializable_transaction_that_reads_too_much_is_refused_with_numbers(
     with pytest.raises(LimitExceededError) as refused:
         tx.get(b"c")
     assert refused.value.evidence == {"limit": 250, "actual": 303, "setting": "--max-read-set-bytes"}
-    assert tx.get(b"d", tracked=False) is None
+    with pytest.raises(TransactionDoomedError, match="LIMIT_EXCEEDED"):
+        tx.commit()
+    assert store.stats()["active_transactions"] == 0
 
 
 def test_a_snapshot_transaction_reads_as_much_as_it_likes_and_forgets_what() -> None:
@@ -232,3 +242,137 @@ def test_a_hot_key_stands_out_among_more_keys_than_are_counted() -> None:
         hot.count([b"hot", b"cold %d" % n])
     assert hot.top(1) == [(b"hot", 1_000)]
     assert len(hot.top(100)) == 8
+
+
+# What open writers keep beside old versions
+
+
+def test_tombstones_that_an_idle_writer_keeps_count_as_what_it_pins_and_end_it() -> None:
+    store = VersionedStore(pinned_bytes_max=100_000)
+    idle = store.begin(TransactionOptions(label="forgotten"))
+    for n in range(200):
+        store.put(b"queue:%06d" % n, b"1")
+        store.delete(b"queue:%06d" % n)
+    (told,) = store.transactions()
+    assert told.pinned_bytes == store.stats()["pinned_bytes"] > 200 * len(b"queue:000000")
+    for n in range(2_000):
+        store.put(b"queue:%06d" % n, b"1")
+        store.delete(b"queue:%06d" % n)
+    assert not idle.is_open
+    with pytest.raises(SnapshotGoneError):
+        idle.commit()
+    while store.has_garbage:
+        store.collect()
+    assert store.stats()["versions"] == 0 and store.stats()["pinned_bytes"] < 100_000
+    store.check()
+
+
+def test_tombstones_that_two_writers_keep_are_pinned_by_neither_alone() -> None:
+    store = VersionedStore()
+    older = store.begin()
+    store.put(b"a", b"1")
+    store.delete(b"a")
+    newer = store.begin()
+    store.put(b"b", b"1")
+    store.delete(b"b")
+    first, second = store.transactions()
+    assert (first.id, second.id) == (older.id, newer.id)
+    assert first.pinned_bytes == MARK_BYTES + len(b"a") and second.pinned_bytes == 0
+
+
+def test_a_transaction_in_the_past_keeps_nothing_even_if_it_may_write() -> None:
+    store = VersionedStore(history=CommitHistory(retain_bytes=1))
+    store.put(b"a", b"1")
+    store.put(b"a", b"2")
+    past = store.begin(TransactionOptions(at=store.oldest_ts))
+    for n in range(100):
+        store.put(b"%d" % n, b"1")
+        store.delete(b"%d" % n)
+    while store.has_garbage:
+        store.collect()
+    assert store.stats()["versions"] <= 3
+    past.rollback()
+
+
+def test_the_stores_own_work_can_not_be_killed() -> None:
+    store = VersionedStore()
+    checkpoint = store.begin(TransactionOptions(read_only=True), is_ours=True)
+    assert not store.kill(checkpoint.id)
+    assert checkpoint.is_open
+
+
+# Refusals
+
+
+def test_who_was_refused_can_not_go_on_with_what_it_learnt_from_that() -> None:
+    # The refusal tells that a holds no number: a read that nobody would remember.
+    store = VersionedStore()
+    store.put(b"a", b'"text"')
+    tx = store.begin(SERIALIZABLE)
+    with pytest.raises(BadRequestError):
+        tx.add(b"a", b"1")
+    with pytest.raises(TransactionDoomedError, match="BAD_REQUEST"):
+        tx.put(b"b", b'"a is text"')
+    with pytest.raises(TransactionDoomedError):
+        tx.commit()
+    assert store.stats()["active_transactions"] == 0 and store.get(b"b") is None
+
+
+def test_a_sum_that_others_made_too_large_is_refused_by_name_and_counted() -> None:
+    store = VersionedStore()
+    tx = store.begin()
+    tx.add(b"n", b"1e308")
+    store.add(b"n", b"1e308")
+    with pytest.raises(BadRequestError, match="added to 'n' can't be"):
+        tx.commit()
+    assert store.get(b"n") == b"1e+308" and store.stats()["rollbacks_total"] == 1
+
+
+def test_looking_at_the_history_of_a_key_that_was_added_to_is_reading_it() -> None:
+    store = VersionedStore()
+    store.put(b"n", b"1")
+    tx = store.begin()
+    tx.add(b"n", b"1")
+    tx.history(b"n", limit=1)
+    store.add(b"n", b"1")
+    with pytest.raises(ConflictError):
+        tx.commit()
+
+
+# The list of recent keys, a shortcut
+
+
+@pytest.mark.parametrize("keys_max", [1, 3, 50_000])
+def test_a_long_range_is_validated_alike_with_and_without_the_list_of_recent_keys(
+    keys_max: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(RecentKeys.__init__, "__defaults__", (keys_max,))
+    for changed in (None, b"k000", b"k150", b"k299", b"outside"):
+        store = VersionedStore()
+        store.restore(1, [(b"k%03d" % n, b"1") for n in range(300)])
+        tx = store.begin(SERIALIZABLE)
+        tx.scan(KeyRange(prefix=b"k"), limit=1_000)
+        tx.put(b"mine", b"1")
+        for n in range(5):
+            store.put(b"z%d" % n, b"1")
+        if changed is not None:
+            store.put(changed, b"2")
+        if changed in (None, b"outside"):
+            tx.commit()
+        else:
+            with pytest.raises(ConflictError) as lost:
+                tx.commit()
+            assert lost.value.keys == [changed.decode()]
+
+
+def test_commits_on_their_way_when_the_first_serializable_transaction_begins_are_not_overlooked() -> None:
+    log = DeferringLog()
+    store = VersionedStore(log)
+    store.restore(1, [(b"k%03d" % n, b"1") for n in range(300)])
+    store.put(b"k150", b"2")  # linked, not visible yet: it is after the snapshot
+    tx = store.begin(SERIALIZABLE)
+    tx.scan(KeyRange(prefix=b"k"), limit=1_000)
+    tx.put(b"mine", b"1")
+    with pytest.raises(ConflictError) as lost:
+        tx.commit()
+    assert lost.value.keys == ["k150"]

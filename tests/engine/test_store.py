@@ -9,6 +9,7 @@ import pytest
 
 from mvcc_kv.api import Isolation, KeyRange, Page, TransactionOptions
 from mvcc_kv.engine import VersionedStore
+from mvcc_kv.engine.index import ScanBounds
 from mvcc_kv.engine.snapshots import VERSION_BYTES
 from mvcc_kv.engine.store import LABEL_CHARACTERS_MAX
 from mvcc_kv.errors import BadRequestError, ConflictError, UnavailableError, Winner
@@ -118,10 +119,34 @@ def test_a_page_may_be_empty_and_still_not_the_last() -> None:
     writer = store.begin()  # keeps the tombstones
     for key in (b"a", b"b"):
         store.delete(key)
-    assert store.scan(KeyRange(), limit=2) == Page([], b"c")
+    assert store.scan(KeyRange(), limit=2, bounds=ScanBounds(2)) == Page([], b"c")
     assert keys_of(store.scan(KeyRange(start=b"c"), limit=2)) == "c d"
     assert keys_of(writer.scan(KeyRange(), limit=4)) == "a b c d"
     writer.rollback()
+
+
+@pytest.mark.parametrize("reverse", [False, True])
+def test_one_item_is_found_behind_any_number_of_tombstones_as_far_as_its_bounds_go(reverse: bool) -> None:
+    store = store_of("m")
+    writer = store.begin()
+    for key in [f"{letter}{n}".encode() for letter in "az" for n in range(500)]:
+        store.put(key, b"1")
+        store.delete(key)
+    bounds = ScanBounds()
+    assert keys_of(store.scan(KeyRange(), limit=1, reverse=reverse, bounds=bounds)) == "m"
+    assert bounds.looked_at == 501
+    writer.rollback()
+
+
+@pytest.mark.parametrize("reverse", [False, True])
+def test_a_page_ends_where_its_bytes_do_and_the_rest_begins_there(reverse: bool) -> None:
+    store = store_of("a b c d e")
+    bounds = ScanBounds(bytes_max=len(b"a1" + b"b"))
+    page = store.scan(KeyRange(), limit=5, reverse=reverse, bounds=bounds)
+    assert keys_of(page) == ("e d" if reverse else "a b")
+    assert not bounds.has_room and page.next is not None
+    rest = store.scan(KeyRange().resumed(page.next, reverse=reverse), limit=5, reverse=reverse)
+    assert keys_of(rest) == ("c b a" if reverse else "c d e")
 
 
 # Options
@@ -340,6 +365,7 @@ def test_stats_count_what_there_is() -> None:
         "retained_commits": 0,
         "retained_bytes": 0,
         "pinned_bytes": 2 * (VERSION_BYTES + len(b"a1")),
+        "unpinned_total": 0,
         "read_set_bytes": 0,
         "commits_total": 5,
         "conflicts_total": 0,

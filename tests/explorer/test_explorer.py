@@ -11,7 +11,7 @@ import pytest
 from mvcc_kv.cli.speakers import EngineSpeaker
 from mvcc_kv.database import MemoryKeeper
 from mvcc_kv.engine import VersionedStore
-from mvcc_kv.protocol.commands import parse as parse_command
+from mvcc_kv.protocol.grammar import parse as parse_command
 from mvcc_kv.stress.script import parse, play
 from tests.explorer import interleavings
 from tests.explorer.explore import Engine, Finding, Tally, examine, explore, schedules, smallest

@@ -13,7 +13,9 @@ from hypothesis import strategies as st
 from mvcc_kv.api import KeyRange, TransactionOptions
 from mvcc_kv.errors import BadRequestError, UnknownCommandError
 from mvcc_kv.protocol import commands
-from mvcc_kv.protocol.commands import SCAN_ITEMS_MAX, USAGE, Get, Put, parse, verb_of
+from mvcc_kv.protocol.commands import SCAN_ITEMS_MAX, Get, Put
+from mvcc_kv.protocol.grammar import parse, verb_of
+from mvcc_kv.protocol.usage import USAGE
 
 JSON_TEXTS = [
     "null",

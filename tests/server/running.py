@@ -169,7 +169,7 @@ class Running:
     @property
     def peers(self) -> list[Any]:
         """The server's side of the connections."""
-        return list(self.server._peers)
+        return list(self.server._loop.peers)
 
     def held(self) -> AbstractContextManager[None]:
         """The loop stands still in this block."""

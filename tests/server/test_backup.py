@@ -9,7 +9,7 @@ from mvcc_kv.engine import VersionedStore
 from mvcc_kv.errors import UnavailableError
 from mvcc_kv.server import Settings
 from mvcc_kv.server.connection import Connection
-from mvcc_kv.server.session import Services
+from mvcc_kv.server.served import Services
 
 KEYS = 1_300
 

@@ -95,8 +95,8 @@ def test_who_asks_while_one_is_written_gets_the_next_with_its_own_commits(kept: 
         first.send(b"PUT a 1\nCHECKPOINT\n")
         until(lambda: "sync" in kept.files.operations)
         for client in (second, third):
-            client.ask(b"PUT b 2")
-            client.send(b"CHECKPOINT\n")
+            client.send(b"PUT b 2\nCHECKPOINT\n")
+            assert client.result()["key"] == "b"  # with that CHECKPOINT was executed, too
         assert first.result()["key"] == "a"
         kept.files.may_sync.set()
         assert first.result() == {"checkpoint_ts": 1}
@@ -254,7 +254,7 @@ def test_a_checkpoint_by_time_that_fails_is_tried_again(kept: Kept) -> None:
         until(lambda: "write" in kept.files.operations)
         assert client.asked(b"PING") == "PONG"
         kept.files.mend()
-        until(lambda: run.server._checkpoints._job is None)
+        until(lambda: run.server._disk.checkpoints._job is None)
         run.advance(61)
         until(lambda: client.asked(b"STATS")["checkpoint_ts"] == 1)
 
@@ -327,7 +327,7 @@ def test_the_logs_size_does_not_ask_again_at_every_commit_when_checkpoints_fail(
             """How many checkpoints were tried so far; each write adds 100 bytes to the log."""
             for _ in range(times):
                 client.ask(b"PUT a 1")
-            until(lambda: not run.server._checkpoints.is_busy)
+            until(lambda: not run.server._disk.checkpoints.is_busy)
             return len(attempts)
 
         assert put(50) == 1

@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 from mvcc_kv.api import TransactionOptions
 from mvcc_kv.engine import VersionedStore
 from mvcc_kv.errors import Error, UnavailableError
-from mvcc_kv.protocol.commands import USAGE
+from mvcc_kv.protocol.usage import USAGE
 from mvcc_kv.server import Settings
 from mvcc_kv.server.connection import Connection
-from mvcc_kv.server.session import Services
+from mvcc_kv.server.served import Services
 
 
 class House:

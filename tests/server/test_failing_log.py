@@ -76,7 +76,7 @@ def test_a_start_among_refused_replies_leaves_a_transaction_that_says_so_once(ba
         client.ask(b"PUT a 1")
         log.may_write.clear()
         client.send(b"\n".join([b"PUT a 2", *batch, b""]))
-        until(lambda: run.store.commit_ts == 2 and run.peers[0].connection.session._opened is not None)
+        until(lambda: run.store.commit_ts == 2 and run.peers[0].connection.session.opened is not None)
         failing(run, log)
         said = [client.result()["code"] for _ in range(1 + len(batch))]
         assert said == ["UNAVAILABLE"] * len(said)

@@ -250,7 +250,7 @@ def test_clients_that_come_and_go_leave_nothing_behind() -> None:
         run.advance(1)
         assert other.asked(b"PING") == "PONG"
         assert len(run.server._deadlines) == 1
-        assert len(run.server._selector.get_map()) == 3  # the listener, the wake-up, the client
+        assert len(run.server._loop._selector.get_map()) == 3  # the listener, the wake-up, the client
 
 
 # HTTP
@@ -313,7 +313,7 @@ def test_a_bug_in_one_command_ends_only_its_connection(logs: pytest.LogCaptureFi
         client, other = run.connect(), run.connect()
         client.ask(b"START")
         (peer,) = [peer for peer in run.peers if peer.connection.session.begun_at is not None]
-        peer.connection.session._opened.transaction.writes = None  # nothing can be written to that
+        peer.connection.session.opened.transaction.writes = None  # nothing can be written to that
         client.send(b"PUT k v\n")
         assert client.is_closed_by_server()
         assert other.asked(b"STATS")["active_transactions"] == 0

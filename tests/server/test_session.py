@@ -12,9 +12,10 @@ import pytest
 from mvcc_kv.engine import CommitHistory, VersionedStore
 from mvcc_kv.errors import Error
 from mvcc_kv.protocol import replies
-from mvcc_kv.protocol.commands import USAGE
 from mvcc_kv.protocol.framing import Line, OverlongLine
-from mvcc_kv.server.session import Services, Session
+from mvcc_kv.protocol.usage import USAGE
+from mvcc_kv.server.served import Services
+from mvcc_kv.server.session import Session
 
 Answer = Callable[[int | Error], None]
 

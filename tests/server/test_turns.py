@@ -10,7 +10,8 @@ import pytest
 from mvcc_kv.engine import VersionedStore
 from mvcc_kv.engine.turns import TURN_S, WAIT_TICKS, Turns
 from mvcc_kv.server.deadlines import Deadlines
-from mvcc_kv.server.session import Services, Session
+from mvcc_kv.server.served import Services
+from mvcc_kv.server.session import Session
 
 from .breaking_log import BreakingLog, logged
 from .running import Client, Running, running, until

@@ -1,0 +1,44 @@
+"""A peer: a socket, the connection that thinks for it, and when something is due for it."""
+
+from __future__ import annotations
+
+import socket
+from selectors import EVENT_READ
+
+from mvcc_kv.server.connection import Connection
+from mvcc_kv.server.deadlines import Timer
+
+__all__ = ["Peer"]
+
+
+class Peer:
+    """A socket and its connection."""
+
+    __slots__ = (
+        "active_at",
+        "connection",
+        "events",
+        "has_ended",
+        "has_quiet_timer",
+        "heartbeat_timer",
+        "idle_timer",
+        "is_open",
+        "listens_since",
+        "name",
+        "socket",
+        "transaction_timer",
+    )
+
+    def __init__(self, sock: socket.socket, name: str, connection: Connection, now: float) -> None:
+        self.socket = sock
+        self.name = name
+        self.connection = connection
+        self.events = EVENT_READ  # what the selector watches it for
+        self.is_open = True
+        self.has_ended = False
+        self.has_quiet_timer = False
+        self.heartbeat_timer: Timer | None = None
+        self.idle_timer: Timer | None = None
+        self.transaction_timer: Timer | None = None
+        self.active_at = now  # when it last sent something, or took something that we had for it
+        self.listens_since = now  # when it last sent something, or we began to listen again
