@@ -18,6 +18,7 @@ import mvcc_kv
 from mvcc_kv.api import Database
 from mvcc_kv.cli.stress_display import Display
 from mvcc_kv.stress.feed import FeedFollower
+from mvcc_kv.stress.judging import judge
 from mvcc_kv.stress.mixture import Mixture
 from mvcc_kv.stress.nemesis import Nemesis, faults_of
 from mvcc_kv.stress.plan import Workload
@@ -26,7 +27,7 @@ from mvcc_kv.stress.report import write_report
 from mvcc_kv.stress.runner import Load, run
 from mvcc_kv.stress.server import ServerTarget
 from mvcc_kv.stress.target import EmbeddedTarget, RemoteTarget, Target
-from mvcc_kv.stress.verdict import Expected, Judge, Summary, summarize
+from mvcc_kv.stress.verdict import Expected, Summary, summarize
 from mvcc_kv.stress.workloads import WORKLOADS
 
 __all__ = ["Connector", "Settings", "TargetOptions", "stressed"]
@@ -90,7 +91,7 @@ def stressed(settings: Settings, folder: Path, *, quiet: bool = False) -> Summar
             )
     conflicts = 1 if load.clients_total > 1 else 0
     expected = Expected(commits=settings.min_commits, conflicts=conflicts, faults=kinds)
-    summary = summarize(done, work, load, expected, _judge() if settings.check else None)
+    summary = summarize(done, work, load, expected, judge if settings.check else None)
     write_report(folder, summary, done, settings=_told(settings), parts=_parts(work))
     return summary
 
@@ -100,11 +101,6 @@ def _told(settings: Settings) -> dict[str, Any]:
     told = asdict(settings)
     told["target"].pop("password")
     return told
-
-
-def _judge() -> Judge | None:
-    """The checker. None while there is none."""
-    return None
 
 
 @dataclass(frozen=True, slots=True)
