@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: run test check format bench torture explore clean
+.PHONY: run test check format bench torture explore mutants clean
 
 run: $(READY)
 	$(BIN)/mvcc-kv serve
@@ -31,6 +31,9 @@ torture: $(READY)
 
 explore: $(READY)
 	$(BIN)/python -m tests.explorer --budget-s $(BUDGET_S)
+
+mutants: $(READY)
+	$(BIN)/python -m tests.mutants
 
 $(READY): pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "mvcc-kv needs Python 3.11 or newer; set PYTHON=python3.x")'
