@@ -15,6 +15,7 @@ def main() -> int:
     """Run them and print the matrix as it comes about."""
     asked = _arguments()
     wanted = [mutant for mutant in MUTANTS if asked.only is None or asked.only in mutant.name]
+    wanted = [mutant for mutant in wanted if "--embedded" in mutant.options or not asked.embedded]
     missed = []
     with ThreadPoolExecutor(asked.jobs) as pool:
         for mutant, findings in zip(wanted, pool.map(lambda it: _findings(it, asked), wanted), strict=True):
@@ -31,6 +32,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--budget-s", type=float, default=60.0, help="how long one may take")
     parser.add_argument("--jobs", type=int, default=1, help="how many at a time")
     parser.add_argument("--workloads", default="", help="instead of the recorded one: some, with commas, or all")
+    parser.add_argument("--embedded", action="store_true", help="those that need no server")
     parser.add_argument("--seconds", type=float, help="instead of the recorded ones")
     return parser.parse_args()
 
