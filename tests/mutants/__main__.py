@@ -7,7 +7,7 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 
 from mvcc_kv.stress.workloads import WORKLOADS
-from tests.mutants.running import Finding, try_to_find
+from tests.mutants.running import Finding, try_to_find, unharmed
 from tests.mutants.table import MUTANTS, Mutant
 
 
@@ -16,12 +16,16 @@ def main() -> int:
     asked = _arguments()
     wanted = [mutant for mutant in MUTANTS if asked.only is None or asked.only in mutant.name]
     wanted = [mutant for mutant in wanted if "--embedded" in mutant.options or not asked.embedded]
+    wanted = list(map(unharmed, wanted)) if asked.control else wanted
     missed = []
     with ThreadPoolExecutor(asked.jobs) as pool:
         for mutant, findings in zip(wanted, pool.map(lambda it: _findings(it, asked), wanted), strict=True):
             print(_row(mutant, findings), flush=True)
             if not any(it.is_found for it in findings):
                 missed.append(mutant.name)
+    if asked.control:
+        print(f"{len(wanted) - len(missed)} false alarms in {len(wanted)} runs of the package as it is")
+        return int(len(missed) < len(wanted))
     print(f"{len(wanted) - len(missed)} of {len(wanted)} found" + "".join(f"\nnot found: {name}" for name in missed))
     return 1 if missed or not wanted else 0
 
@@ -33,6 +37,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--jobs", type=int, default=1, help="how many at a time")
     parser.add_argument("--workloads", default="", help="instead of the recorded one: some, with commas, or all")
     parser.add_argument("--embedded", action="store_true", help="those that need no server")
+    parser.add_argument("--control", action="store_true", help="the same runs without the bugs: 1 for an alarm")
     parser.add_argument("--seconds", type=float, help="instead of the recorded ones")
     return parser.parse_args()
 

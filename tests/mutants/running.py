@@ -17,13 +17,13 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import mvcc_kv
 from tests.mutants.table import Mutant
 
-__all__ = ["Finding", "command", "mutated", "try_to_find"]
+__all__ = ["Finding", "changed", "command", "mutated", "try_to_find", "unharmed"]
 
 PACKAGE = Path(mvcc_kv.__file__).parent
 
@@ -59,6 +59,11 @@ def changed(mutant: Mutant, source: str) -> str:
     times = source.count(mutant.old)
     assert times == 1, f"{mutant.name}: its place is in {mutant.file} {times} times, not once; mend the table"
     return source.replace(mutant.old, mutant.new)
+
+
+def unharmed(mutant: Mutant) -> Mutant:
+    """The same run on the package as it is: if that is violated too, the mutant's finding says nothing."""
+    return replace(mutant, name=f"control: {mutant.name}", new=mutant.old)
 
 
 def command(mutant: Mutant, workload: str, seconds: float) -> list[str]:
