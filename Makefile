@@ -7,7 +7,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: run test check format bench torture explore stress clean
+.PHONY: run test check format bench torture explore stress mutants clean
 
 run: $(READY)
 	$(BIN)/mvcc-kv serve
@@ -35,6 +35,9 @@ explore: $(READY)
 
 stress: $(READY)
 	$(BIN)/python -m tests.stress --minutes $(MINUTES)
+
+mutants: $(READY)
+	$(BIN)/python -m tests.mutants
 
 $(READY): pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "mvcc-kv needs Python 3.11 or newer; set PYTHON=python3.x")'

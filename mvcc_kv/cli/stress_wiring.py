@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 import sys
 import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import asdict, dataclass
 from functools import partial
@@ -17,10 +17,9 @@ import typer
 import mvcc_kv
 from mvcc_kv.api import Database
 from mvcc_kv.cli.stress_display import Display
-from mvcc_kv.stress.checker import Level, check, pair
 from mvcc_kv.stress.clock import Offset
 from mvcc_kv.stress.feed import FeedFollower
-from mvcc_kv.stress.history import Event
+from mvcc_kv.stress.judging import judge
 from mvcc_kv.stress.mixture import Mixture
 from mvcc_kv.stress.nemesis import Nemesis, faults_of
 from mvcc_kv.stress.plan import Workload
@@ -29,7 +28,7 @@ from mvcc_kv.stress.report import write_report
 from mvcc_kv.stress.runner import Load, run
 from mvcc_kv.stress.server import ServerTarget
 from mvcc_kv.stress.target import EmbeddedTarget, RemoteTarget, Target
-from mvcc_kv.stress.verdict import CHECKED, Expected, Judged, Summary, summarize
+from mvcc_kv.stress.verdict import Expected, Summary, summarize
 from mvcc_kv.stress.workloads import WORKLOADS
 
 __all__ = ["Connector", "Settings", "TargetOptions", "stressed"]
@@ -93,7 +92,7 @@ def stressed(settings: Settings, folder: Path, *, quiet: bool = False) -> Summar
             )
     conflicts = 1 if load.clients_total > 1 else 0
     expected = Expected(commits=settings.min_commits, conflicts=conflicts, faults=kinds)
-    summary = summarize(done, work, load, expected, _judge if settings.check else None)
+    summary = summarize(done, work, load, expected, judge if settings.check else None)
     write_report(folder, summary, done, settings=_told(settings), parts=_parts(work))
     return summary
 
@@ -103,24 +102,6 @@ def _told(settings: Settings) -> dict[str, Any]:
     told = asdict(settings)
     told["target"].pop("password")
     return told
-
-
-def _judge(workload: str, events: Sequence[Event], isolation: str) -> Judged | None:
-    """What the checker says: the level has to hold in its strong form, with the order of real time."""
-    if workload not in CHECKED:
-        return None
-    base = "serializable" if isolation == "serializable" else "snapshot-isolation"
-    level = Level(base, "realtime")
-    verdict = check(pair(events))
-    holds = verdict.holds(level)
-    found = [f"{name}: {one.words}" for name, several in verdict.anomalies.items() for one in several]
-    if holds is False and not found:
-        found = [f"{level.name} does not hold; see mvcc-kv check"]
-    facts = {
-        "transactions": verdict.counts.transactions,
-        level.name: {True: "holds", False: "does not hold", None: "not known"}[holds],
-    }
-    return Judged(workload, [] if holds is not False else found, facts)
 
 
 @dataclass(frozen=True, slots=True)
