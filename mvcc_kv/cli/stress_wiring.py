@@ -120,7 +120,8 @@ def _judge(workload: str, events: Sequence[Event], isolation: str) -> Judged | N
         "transactions": verdict.counts.transactions,
         level.name: {True: "holds", False: "does not hold", None: "not known"}[holds],
     }
-    return Judged(workload, [] if holds is not False else found, facts)
+    undecided = f"whether {level.name} holds would take the checker too long" if holds is None else None
+    return Judged(workload, [] if holds is not False else found, facts, undecided)
 
 
 @dataclass(frozen=True, slots=True)
