@@ -49,7 +49,8 @@ def check(
     (every value written once a key), as JSON lines of events, as Jepsen's and Elle's EDN, or as
     labelled register histories, one a line. It is judged from the outside: what is called an anomaly is one.
 
-    The exit status is 0 if the level holds, 1 if it doesn't or nobody can know, and 2 if the file can't be read.
+    The exit status is 0 if the level holds, 1 if it doesn't, or nobody can know, or nothing was
+    committed, and 2 if the file can't be read.
     Levels are read-uncommitted, read-committed, monotonic-atomic-view, read-atomic, causal, prefix,
     parallel-snapshot-isolation, snapshot-isolation (or snapshot), repeatable-read and serializable, each also with
     strong-session- or strong- before it; strict-serializable is strong-serializable.
@@ -66,7 +67,7 @@ def check(
             several = _Several(wanted)
             for written in read_histories(file, form):
                 verdict = _judge(written)
-                held = held and verdict.holds(wanted) is True
+                held = held and verdict.holds(wanted) is True and verdict.counts.committed > 0
                 if is_json:
                     typer.echo(json.dumps(_as_json(written, verdict, wanted)))
                 elif written.line is None:
@@ -178,6 +179,8 @@ def _mark(holds: bool | None) -> str:
 
 
 def _told(verdict: Verdict, wanted: Level) -> str:
+    if not verdict.counts.committed:
+        return "[yellow]Nothing was committed, so this shows nothing.[/]"
     match verdict.holds(wanted):
         case True:
             return f"[green]{wanted.name} holds, as far as the clients saw.[/]"

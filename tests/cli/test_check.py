@@ -37,6 +37,13 @@ def test_a_level_that_does_not_is_status_1_and_told_in_words(run: Run, skewed: s
     assert "serializable doesn't hold. The strongest that do: strong-snapshot-isolation." in out
 
 
+def test_a_history_in_which_nothing_was_committed_passes_no_level(run: Run, tmp_path: Path) -> None:
+    path = tmp_path / "history.edn"
+    path.write_text(encode_edn(events("0< ax1\n0! ax1")))
+    out, _, status = run("check", str(path), "--level", "read-uncommitted")
+    assert status == 1 and "Nothing was committed, so this shows nothing." in out
+
+
 def test_programs_get_json(run: Run, skewed: str) -> None:
     out, _, status = run("check", skewed, "--json")
     told = json.loads(out)

@@ -7,7 +7,7 @@ order, the elements that committed and that nobody read.
 from __future__ import annotations
 
 from array import array
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any
@@ -22,6 +22,7 @@ __all__ = [
     "add_real_time",
     "counting",
     "list_order",
+    "process_pairs",
     "register_order",
 ]
 
@@ -157,16 +158,25 @@ def _add_ends(edges: Edges, observations: Observations, order: VersionOrder) -> 
     return ends
 
 
+def process_pairs(observations: Observations, transactions: Iterable[int]) -> Iterator[tuple[int, int]]:
+    """Of these transactions each with the next of its process.
+
+    What comes behind one with unknown outcome may be before it: it may have been done long after.
+    """
+    last: dict[int, int] = {}
+    for transaction in sorted(transactions, key=observations.invoked_at.__getitem__):
+        process = observations.processes[transaction]
+        before = last.get(process)
+        if before is not None:
+            yield before, transaction
+        if observations.outcomes[transaction] == "ok":
+            last[process] = transaction
+
+
 def add_process_order(edges: Edges, observations: Observations, counts: bytearray) -> None:
     """An edge from each transaction to the next of its process."""
-    last: dict[int, int] = {}
-    for transaction in sorted(range(len(observations)), key=observations.invoked_at.__getitem__):
-        if counts[transaction]:
-            process = observations.processes[transaction]
-            before = last.get(process)
-            if before is not None:
-                edges.add(before, transaction, PROCESS)
-            last[process] = transaction
+    for before, after in process_pairs(observations, (it for it in range(len(observations)) if counts[it])):
+        edges.add(before, after, PROCESS)
 
 
 def add_real_time(edges: Edges, observations: Observations, counts: bytearray) -> None:

@@ -33,6 +33,7 @@ _NUMBER = re.compile(r"[+-]?[0-9]+N?")
 _FLOAT = re.compile(r"[+-]?[0-9]+(?:\.[0-9]*)?(?:[eE][+-]?[0-9]+)?M?")
 _ESCAPES = {"n": "\n", "t": "\t", "r": "\r", '"': '"', "\\": "\\"}
 _DISCARDED = object()
+_DEPTH_MAX = 100
 
 
 def decode_edn(text: str) -> Iterator[tuple[int, Any]]:
@@ -42,9 +43,11 @@ def decode_edn(text: str) -> Iterator[tuple[int, Any]]:
     [(1, {'f': 'txn', 'value': [['r', 1, None]]})]
     """
     reader = _Reader(text)
-    while not reader.is_at_end():
-        line = reader.line()
-        form = reader.form()
+    line, counted = 1, 0
+    while (token := reader.token()) is not None:
+        at = token.start(token.lastgroup or 0)
+        line, counted = line + text.count("\n", counted, at), at
+        form = reader.form(token)
         if form is not _DISCARDED:
             yield line, form
 
@@ -53,91 +56,89 @@ class _Reader:
     def __init__(self, text: str) -> None:
         self._text = text
         self._at = 0
-        self._line = 1
-        self._counted = 0
         self._depth = 0
 
-    def is_at_end(self) -> bool:
-        rest = _REST.match(self._text, self._at)
-        return rest is not None and rest.end() == len(self._text)
-
-    def line(self) -> int:
-        """The line of the next form."""
-        rest = _REST.match(self._text, self._at)
-        at = self._at if rest is None else rest.end()
-        self._line += self._text.count("\n", self._counted, at)
-        self._counted = at
-        return self._line
-
-    def form(self) -> Any:
-        line = self.line()
+    def token(self) -> re.Match[str] | None:
+        """The next token; None at the end."""
         found = _TOKEN.match(self._text, self._at)
-        if found is None:
-            raise self._error(line, "something here is no EDN")
-        self._at = found.end()
-        match found.lastgroup:
-            case "open":
-                return self._collection(found["open"], line)
-            case "close":
-                raise self._error(line, f"{found['close']!r} closes nothing")
-            case "string":
-                return re.sub(r"\\(.)", lambda it: _ESCAPES.get(it[1], it[1]), found["string"][1:-1], flags=re.DOTALL)
-            case "tag":
-                return self._whole_form(line)
-            case "discard":
-                self._whole_form(line)
-                return _DISCARDED
-            case "character":
-                return found["character"][1:]
-        return _atom(found["atom"])
+        if found is not None:
+            self._at = found.end()
+            return found
+        rest = _REST.match(self._text, self._at)
+        if rest is not None and rest.end() < len(self._text):
+            raise self._error(rest.end(), "something here is no EDN")
+        return None
 
-    def _whole_form(self, line: int) -> Any:
-        while True:
-            if self.is_at_end():
-                raise self._error(line, "it breaks off here")
-            form = self.form()
+    def form(self, token: re.Match[str]) -> Any:
+        """The form that begins with the token."""
+        kind = token.lastgroup
+        if kind == "atom":
+            return _atom(token["atom"])
+        if kind == "open":
+            return self._collection(token["open"], token.start("open"))
+        if kind == "string":
+            return _string(token["string"])
+        if kind == "character":
+            return token["character"][1:]
+        if kind == "tag":
+            return self._whole_form(token.start("tag"))
+        if kind == "discard":
+            self._whole_form(token.start("discard"))
+            return _DISCARDED
+        raise self._error(token.start("close"), f"{token['close']!r} closes nothing")
+
+    def _whole_form(self, at: int) -> Any:
+        while (token := self.token()) is not None:
+            form = self.form(token)
             if form is not _DISCARDED:
                 return form
+        raise self._error(at, "it breaks off here")
 
-    def _collection(self, opened: str, line: int) -> Any:
+    def _collection(self, opened: str, at: int) -> Any:
         self._depth += 1
-        if self._depth > 100:
-            raise self._error(line, "it is nested too deeply")
+        if self._depth > _DEPTH_MAX:
+            raise self._error(at, "it is nested too deeply")
         items: list[Any] = []
-        while True:
-            if self.is_at_end():
-                raise self._error(line, f"{opened!r} is never closed; is the file cut short?")
-            found = _TOKEN.match(self._text, self._at)
-            if found is not None and found.lastgroup == "close":
-                if found["close"] != _CLOSING[opened]:
-                    raise self._error(self.line(), f"{found['close']!r} closes the {opened!r} of line {line}")
-                self._at = found.end()
+        while (token := self.token()) is not None:
+            if token.lastgroup == "close":
                 self._depth -= 1
-                return self._mapping(items, line) if opened == "{" else items
-            form = self.form()
+                if token["close"] != _CLOSING[opened]:
+                    told = f"{token['close']!r} closes the {opened!r} of line {self._line(at)}"
+                    raise self._error(token.start("close"), told)
+                return self._mapping(items, at) if opened == "{" else items
+            form = self.form(token)
             if form is not _DISCARDED:
                 items.append(form)
+        raise self._error(at, f"{opened!r} is never closed; is the file cut short?")
 
-    def _mapping(self, items: list[Any], line: int) -> dict[Any, Any]:
+    def _mapping(self, items: list[Any], at: int) -> dict[Any, Any]:
         if len(items) % 2:
-            raise self._error(line, "a map has a key without a value")
+            raise self._error(at, "a map has a key without a value")
         keys = [repr(it) if isinstance(it, list | dict) else it for it in items[::2]]
         return dict(zip(keys, items[1::2], strict=True))
 
-    def _error(self, line: int, what: str) -> BadRequestError:
-        return BadRequestError(
-            f"line {line}: {what}; a history in EDN is a map such as {{:type :ok, ...}} a transaction"
-        )
+    def _line(self, at: int) -> int:
+        return self._text.count("\n", 0, at) + 1
+
+    def _error(self, at: int, what: str) -> BadRequestError:
+        told = f"line {self._line(at)}: {what}"
+        return BadRequestError(f"{told}; a history in EDN is a map such as {{:type :ok, ...}} a transaction")
+
+
+def _string(quoted: str) -> str:
+    if "\\" not in quoted:
+        return quoted[1:-1]
+    return re.sub(r"\\(.)", lambda it: _ESCAPES.get(it[1], it[1]), quoted[1:-1], flags=re.DOTALL)
 
 
 def _atom(text: str) -> Any:
+    if text[0] == ":":
+        return text[1:]
     if text in _CONSTANTS:
         return _CONSTANTS[text]
     if _NUMBER.fullmatch(text):
         return int(text.rstrip("N"))
-    if _FLOAT.fullmatch(text):
-        return float(text.rstrip("M"))
-    return text.removeprefix(":")
+    return float(text.rstrip("M")) if _FLOAT.fullmatch(text) else text
 
 
 def edn_events(text: str) -> Iterator[Event]:
@@ -160,7 +161,10 @@ def _event(form: Any, line: int) -> Event | None:
     kind = form.get("type")
     if kind not in ("invoke", "ok", "fail", "info"):
         raise BadRequestError(f"line {line}: :type is :invoke, :ok, :fail or :info, not {kind!r}")
-    micros = [_micro(it, line) for it in form.get("value") or []]
+    value = form.get("value") or []
+    if not isinstance(value, list):
+        raise BadRequestError(f"line {line}: :value is a list of micro-operations, not {value!r}")
+    micros = [_micro(it, line) for it in value]
     index, time, f = form.get("index"), form.get("time"), form.get("f", "txn")
     return Event(
         index=index if isinstance(index, int) else line - 1,

@@ -53,7 +53,7 @@ def read_events(lines: Iterable[bytes]) -> Iterator[Event]:
     for number, line in enumerate(lines, 1):
         try:
             yield _decode(line)
-        except msgspec.DecodeError as error:
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
             if line.strip() and not _is_of_nobody(line):
                 told = f"line {number} is no event ({error}); each line is one JSON object with index, time, process, "
                 raise BadRequestError(f"{told}type (invoke, ok, fail or info) and value") from None

@@ -169,7 +169,7 @@ class Observations:
                 key_id = self.key_id(key)
             if f == "r":
                 if is_ok:
-                    element = self._list_read(transaction, key_id, value) if is_list else self._read(key_id, value)
+                    element = self._read_list(transaction, key_id, value) if is_list else self._read(key_id, value)
                     self.micros.append(element * 2)
             elif f == write:
                 element = self.element_id(key_id, value if _is_plain(value) else json_key(value))
@@ -199,6 +199,12 @@ class Observations:
         element = self.element_id(key, value if _is_plain(value) else json_key(value))
         self.is_seen[element] = 1
         return element
+
+    def _read_list(self, transaction: int, key: int, value: Any) -> int:
+        try:
+            return self._list_read(transaction, key, value)
+        except TypeError:  # elements that can't be looked up as they are
+            return self._list_read(transaction, key, [_hashable(it) for it in value])
 
     def _list_read(self, transaction: int, key: int, value: Any) -> int:
         if not value:

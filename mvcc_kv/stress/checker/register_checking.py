@@ -11,9 +11,10 @@ from itertools import islice
 
 from mvcc_kv.stress.checker.anomalies import EXCLUDED_BY, Anomaly, direct_anomalies
 from mvcc_kv.stress.checker.components import knots
+from mvcc_kv.stress.checker.cores import core
 from mvcc_kv.stress.checker.cycles import BROKEN_BY, Found, Knot, search
 from mvcc_kv.stress.checker.dependencies import VersionOrder, add_process_order, add_real_time, register_order
-from mvcc_kv.stress.checker.explain import cycle_anomaly
+from mvcc_kv.stress.checker.explain import cycle_anomaly, what_it_did
 from mvcc_kv.stress.checker.graph import ALONG, RW, WR, WW, Edges
 from mvcc_kv.stress.checker.models import ALL_LEVELS, Dialect, Level, stronger
 from mvcc_kv.stress.checker.observations import NOBODY, Observations
@@ -43,7 +44,7 @@ def judge_registers(
     levels = register_levels(registers, excluded, dialect)
     unexplained = {level for level, holds in levels.items() if holds is False and level not in excluded}
     if unexplained:
-        anomaly = _unexplained(unexplained)
+        anomaly = _unexplained(registers, unexplained, dialect)
         anomalies[anomaly.name].append(anomaly)
     return anomalies, {level: levels.get(level) for level in ALL_LEVELS}
 
@@ -60,14 +61,20 @@ def _broken(found: list[Found]) -> frozenset[Level]:
     return frozenset(broken)
 
 
-def _unexplained(levels: set[Level]) -> Anomaly:
-    """What to call it that the levels don't hold."""
-    weakest = [it for it in levels if not any(it in stronger(other) for other in levels if other != it)]
-    told = ", ".join(sorted(level.name for level in weakest))
-    if any(level.base in _WITHOUT_FRACTURES for level in weakest):
-        words = f"some transaction saw a part of another, or an older state than it must have seen (asked for {told})"
-        return Anomaly("fractured-read", (), words)
-    return Anomaly("no-order", (), f"no order of the transactions explains what was read (asked for {told})")
+def _unexplained(registers: Registers, levels: set[Level], dialect: Dialect) -> Anomaly:
+    """What to call it that the levels don't hold, and of whom it is true."""
+    weakest = min(
+        (it for it in levels if not any(it in stronger(other) for other in levels if other != it)), key=ALL_LEVELS.index
+    )
+    name, words = "no-order", f"no order of the transactions explains what was read, as {weakest.name} wants it"
+    if weakest.base in _WITHOUT_FRACTURES:
+        name, words = "fractured-read", f"{weakest.name} wants a transaction to be seen whole, and the order to be kept"
+    found = core(registers, weakest, dialect)
+    observations = registers.observations
+    for it in found:
+        did = ", ".join(what_it_did(observations, it))
+        words += f"\n{observations.names[it]} (process {observations.processes[it]}): {did}"
+    return Anomaly(name, tuple(found), words)
 
 
 def _search(registers: Registers, order: VersionOrder, counts: bytearray) -> list[Found]:

@@ -7,9 +7,10 @@ that begin later stand instants, as in graph.py, numbered past the transactions.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from itertools import pairwise
 
+from mvcc_kv.stress.checker.dependencies import process_pairs
 from mvcc_kv.stress.checker.observations import NOBODY, Observations
 
 __all__ = ["Registers"]
@@ -18,8 +19,9 @@ __all__ = ["Registers"]
 class Registers:
     """The transactions that count, in the order of their completions, with what each read and wrote, and from whom."""
 
-    def __init__(self, observations: Observations, counts: bytearray) -> None:
-        self.members = [it for it in range(len(observations)) if counts[it]]
+    def __init__(self, observations: Observations, counts: bytearray, only: frozenset[int] | None = None) -> None:
+        self.members = [it for it in range(len(observations)) if counts[it] and (only is None or it in only)]
+        self._counts = counts
         self.observations = observations
         self._writers_of: dict[int, list[int]] | None = None
         self.reads: list[list[tuple[int, int]]] = []  # key and version, as they came
@@ -43,6 +45,15 @@ class Registers:
         self.begun = [observations.invoked_at[it] for it in self.members]
         self.ended = [observations.completed_at[it] for it in self.members]
 
+    def only(self, members: Iterable[int]) -> Registers:
+        """The same with these transactions only; what they read of others doesn't count."""
+        fewer = Registers(self.observations, self._counts, frozenset(members))
+        known = fewer.writer_of
+        fewer.reads = [
+            [(key, it) for key, it in reads if it in known or self.observations.is_initial(it)] for reads in fewer.reads
+        ]
+        return fewer
+
     def __len__(self) -> int:
         return len(self.members)
 
@@ -59,13 +70,6 @@ class Registers:
                     self._writers_of[its_key].append(at)
         return self._writers_of[key]
 
-    def chains(self) -> list[list[int]]:
-        """The transactions of each process, in its order."""
-        of: dict[int, list[int]] = defaultdict(list)
-        for at in sorted(range(len(self)), key=self.begun.__getitem__):
-            of[self.observations.processes[self.members[at]]].append(at)
-        return list(of.values())
-
     def read_from(self) -> Iterator[tuple[int, int]]:
         """Each writer with who read from it."""
         for reader, reads in enumerate(self.reads):
@@ -78,7 +82,8 @@ class Registers:
         """What is before what in that order; instants are numbered from `len(self)` on."""
         if not order:
             return []
-        edges = [pair for chain in self.chains() for pair in pairwise(chain)]
+        at = {transaction: at for at, transaction in enumerate(self.members)}
+        edges = [(at[one], at[other]) for one, other in process_pairs(self.observations, self.members)]
         if order == "realtime":
             instants = self.instants()
             for instant, (ended, begun) in enumerate(instants, len(self)):

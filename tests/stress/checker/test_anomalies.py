@@ -178,6 +178,8 @@ NEAR_MISSES = {
     "a failed write that nobody saw": "0< ax1\n0! ax1\n1= rx:",
     "an unknown write that somebody saw": "0< ax1\n0? ax1\n1= rx1",
     "an unknown write that nobody saw": "0< ax1\n0? ax1\n1= rx:",
+    "a process that goes on after an unknown write": "0< ax1\n0? ax1\n0= ay1\n1= ry1 rx:\n1= rx1",
+    "a register's process that goes on so": "0< wx1\n0? wx1\n0= wy1\n1= ry1 rx:\n1= rx1",
     "a write without a reply that somebody saw": "0< ax1\n1= rx1",
     "an unknown write that is seen late": "0< ax1\n0? ax1\n1= rx:\n1= ax2\n2= rx2\n3= rx2,1",
     "a transaction's own write for a moment": "0= ax1 rx1 ax2 rx1,2",

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mvcc_kv.errors import BadRequestError
@@ -46,12 +46,14 @@ VALUES = st.recursive(
 )
 
 
+@settings(deadline=None)
 @given(VALUES)
 def test_what_is_written_is_read_back(value: object) -> None:
     [(_, read)] = decode_edn(encode_edn_value(value))
     assert read == value
 
 
+@settings(deadline=None, max_examples=30)
 @given(seed=st.integers(0, 1000))
 def test_a_history_goes_round_trip(seed: int) -> None:
     events = list(simulate(seed, "snapshot", "list-append", transactions=20))

@@ -83,5 +83,17 @@ def test_keys_and_values_of_any_json_are_judged() -> None:
     assert not check(written.transactions).anomalies
 
 
+def test_lists_of_objects_are_judged() -> None:
+    done = '"process":0,"type":"ok","value":[["append","x",{"a":1}],["r","x",[{"a":1}]]]'
+    lines = [
+        b'{"index":0,"time":0,"process":0,"type":"invoke","value":[["append","x",{"a":1}],["r","x",null]]}\n',
+        f'{{"index":1,"time":0,{done}}}\n'.encode(),
+        b'{"index":2,"time":0,"process":1,"type":"invoke","value":[["r","x",null]]}\n',
+        b'{"index":3,"time":0,"process":1,"type":"ok","value":[["r","x",[{"a":1},{"a":1}]]]}\n',
+    ]
+    [written] = read_histories(lines)
+    assert set(check(written.transactions).anomalies) == {"duplicate-elements"}
+
+
 def test_a_history_of_nothing_but_nothing_holds_everything() -> None:
     assert judged("0= rx").strongest[0].name == "strict-serializable"

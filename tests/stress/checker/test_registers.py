@@ -13,6 +13,7 @@ from mvcc_kv.stress.checker.saturation import saturate
 from mvcc_kv.stress.history import Micro
 from tests.stress.checker.oracle import BASES, Oracle
 from tests.stress.checker.simulated import simulate
+from tests.stress.checker.told import judged
 
 
 def scrambled(random: Random) -> list[Transaction]:
@@ -108,3 +109,29 @@ def test_a_labelled_transaction_overlaps_all_but_its_session() -> None:
 
     verdict = check([of(0, 0, ("w", "x", 1)), of(1, 1, ("r", "x", None)), of(0, 2, ("r", "x", 1))])
     assert verdict.strongest[0].name == "strict-serializable"
+
+
+def test_those_to_blame_are_told_and_nobody_else() -> None:
+    text = """
+        0= wx1 wy1
+        5= wz1
+        0< wx2
+        1< wy2
+        2< rx ry
+        3< rx ry
+        0: wx2
+        1: wy2
+        2: rx2 ry1
+        3: rx1 ry2
+        5= rz1
+        5= wz2
+    """
+    [told] = judged(text).anomalies["no-order"]
+    assert {line.split(":")[0] for line in told.words.splitlines()[1:]} == {
+        "T1 (process 0)",
+        "T8 (process 0)",
+        "T9 (process 1)",
+        "T10 (process 2)",
+        "T11 (process 3)",
+    }
+    assert "T10 (process 2): r x 2, r y 1" in told.words
