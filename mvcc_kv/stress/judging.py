@@ -39,7 +39,9 @@ def judge(workload: str, events: Sequence[Event], isolation: str) -> Judged | No
         "strongest": [level.name for level in verdict.strongest],
         "anomalies": {name: len(found) for name, found in verdict.anomalies.items()},
     }
-    return Judged(workload, _violations(verdict, wanted) if verdict.holds(wanted) is False else [], facts)
+    holds = verdict.holds(wanted)
+    undecided = f"whether {wanted.name} holds would take the checker too long" if holds is None else None
+    return Judged(workload, _violations(verdict, wanted) if holds is False else [], facts, undecided)
 
 
 def _violations(verdict: Verdict, wanted: Level) -> list[str]:

@@ -27,11 +27,12 @@ EXIT_STATUS: dict[str, int] = {"held": 0, "violated": 1, "invalid": 2}
 
 @dataclass(frozen=True, slots=True)
 class Judged:
-    """What the checker says of one workload's history: violations in words, and what it looked at."""
+    """What the checker says of one workload's history: violations, what it looked at, and what it couldn't tell."""
 
     workload: str
     violations: list[str]
     facts: Mapping[str, Any] = field(default_factory=dict)
+    undecided: str | None = None
 
 
 Judge = Callable[[str, Sequence[Event], str], "Judged | None"]
@@ -84,6 +85,7 @@ def summarize(run: Run, work: Workload, load: Load, expected: Expected, judge: J
     outcomes = _outcomes(run.events)
     faults = Counter(fault.kind for fault in run.faults)
     reasons = [*_too_little(outcomes, faults, expected), *run.errors, *_surprises(outcomes)]
+    reasons += [f"{it.workload}: {it.undecided}" for it in judged if it.undecided is not None]
     return Summary(
         status="violated" if violations else "invalid" if reasons else "held",
         violations=violations,

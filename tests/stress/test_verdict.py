@@ -85,6 +85,11 @@ def test_the_checker_has_its_say() -> None:
     assert it.status == "violated" and it.violations == ["list-append: G1c: a circle"]
 
 
+def test_what_the_checker_cannot_tell_has_not_held() -> None:
+    it = summary(run_of(GOOD), judge=lambda workload, *_: Judged(workload, [], {}, "it would take too long"))
+    assert (it.status, it.reasons) == ("invalid", ["list-append: it would take too long"])
+
+
 def test_each_part_of_a_mixture_is_judged_by_its_own_events() -> None:
     mixture = Mixture((WORK, Register(prefix="register/")), (1.0, 1.0))
     judged: dict[str, int] = {}
