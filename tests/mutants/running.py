@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -98,7 +99,7 @@ def _run(arguments: list[str], directory: Path, budget_s: float) -> str:
         try:
             told, _ = process.communicate(timeout=budget_s)
         except subprocess.TimeoutExpired:
-            process.terminate()
+            process.send_signal(signal.SIGINT)
             told, _ = process.communicate()
     return told
 
