@@ -30,16 +30,12 @@ def judge(workload: str, events: Sequence[Event], isolation: str) -> Judged | No
         return None
     wanted = PROMISED[isolation]
     verdict = check(pair(events))
-    facts = {
-        "level": wanted.name,
-        "holds": verdict.holds(wanted),
-        "transactions": verdict.counts.transactions,
-        "committed": verdict.counts.committed,
-        "unknown": verdict.counts.unknown,
-        "strongest": [level.name for level in verdict.strongest],
-        "anomalies": {name: len(found) for name, found in verdict.anomalies.items()},
-    }
     holds = verdict.holds(wanted)
+    facts = {
+        "transactions": verdict.counts.transactions,
+        "unknown": verdict.counts.unknown,
+        wanted.name: {True: "holds", False: "does not hold", None: "not known"}[holds],
+    }
     undecided = f"whether {wanted.name} holds would take the checker too long" if holds is None else None
     return Judged(workload, _violations(verdict, wanted) if holds is False else [], facts, undecided)
 

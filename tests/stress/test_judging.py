@@ -39,7 +39,7 @@ def test_write_skew_is_a_violation_of_serializable_only(isolation: str, is_viola
 def test_a_stale_read_is_a_violation_of_both(isolation: str) -> None:
     judged = judge("list-append", STALE, isolation)
     assert judged is not None and judged.violations, judged
-    assert judged.facts["holds"] is False
+    assert "does not hold" in judged.facts.values()
 
 
 def test_a_history_of_another_kind_is_left_to_its_workload() -> None:
