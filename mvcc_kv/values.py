@@ -18,6 +18,7 @@ from mvcc_kv.errors import BadRequestError
 
 __all__ = [
     "NESTING_MAX",
+    "Expiring",
     "add_numbers",
     "check_nesting",
     "decode_key",
@@ -42,6 +43,27 @@ _NESTING_TOKEN = re.compile(rb'"(?:[^"\\]|\\.)*"|[{}\[\]]', re.DOTALL)
 _encode = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode
 _decode = msgspec.json.Decoder().decode
 _encode_string = msgspec.json.Encoder().encode
+
+
+class Expiring(bytes):
+    """A value's JSON text that is there until `expires_us`, the wall clock in microseconds since 1970.
+
+    Everywhere a value goes, this one goes too; who makes a text of it (a slice, a sum) has a plain one.
+
+    >>> value = Expiring(b'"lunch"', 1_795_425_757_000_000)
+    >>> value == b'"lunch"', value.expires_us, type(value[1:])
+    (True, 1795425757000000, <class 'bytes'>)
+    """
+
+    expires_us: int
+
+    def __new__(cls, text: bytes, expires_us: int) -> Expiring:
+        value = super().__new__(cls, text)
+        value.expires_us = expires_us
+        return value
+
+    def __getnewargs__(self) -> tuple[bytes, int]:  # type: ignore[override]  # for copies and pickles
+        return bytes(self), self.expires_us
 
 
 def encode_key(key: str) -> bytes:
