@@ -1,25 +1,23 @@
 """A connection without its socket: bytes in, replies out, both bounded.
 
-    receive() -> framer -> lines waiting -> run(): session -> output, which the loop sends
+    receive() -> dialect's parser -> requests waiting -> run(): its session -> output, which the loop sends
 
 `run` executes a bounded number of commands, those that look at many keys counting for several, so that nobody
 starves, and stops at a command whose reply comes later, or while the client leaves too much of its output unread. A
-reply of many lines is a helping of them a run, under the same conditions. As long as lines wait, the loop reads no
-more: so what a connection holds is what one `receive` brought, an unfinished line, and its output up to the high mark
-and one reply line.
+reply of many lines is a helping of them a run, under the same conditions. As long as requests wait, the loop reads no
+more: so what a connection holds is what one `receive` brought, an unfinished request, and its output up to the high
+mark and one reply.
 """
 
 from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
+from typing import Any
 
 from mvcc_kv.errors import Error
-from mvcc_kv.protocol.framing import Line, LineFramer
-from mvcc_kv.protocol.guard import may_hold_host_header, speaks_http
-from mvcc_kv.protocol.replies import error_reply
+from mvcc_kv.server.dialects import Dialect, LineDialect, Speaker
 from mvcc_kv.server.served import Services
-from mvcc_kv.server.session import Session
 from mvcc_kv.server.settings import Settings
 
 __all__ = ["Connection"]
@@ -33,15 +31,14 @@ class Connection:
 
     __slots__ = (
         "_commands_per_turn",
-        "_framer",
+        "_dialect",
         "_has_ended",
         "_held",
         "_held_bytes",
         "_is_answer_awaited",
-        "_is_fresh",
-        "_lines",
         "_output",
         "_output_high_bytes",
+        "_requests",
         "_store",
         "on_answer",
         "output_bytes",
@@ -50,33 +47,32 @@ class Connection:
 
     def __init__(self, services: Services, settings: Settings, client: str | None = None) -> None:
         self.on_answer: Callable[[], None] = lambda: None  # called when a reply that was to come later has come
-        self.session = Session(services, self._answer, client)
-        self._framer = LineFramer(line_bytes_max=settings.max_transaction_bytes, strict=settings.strict_lines)
+        self._dialect: Dialect = LineDialect(services, settings, self._answer, client)
+        self.session: Speaker = self._dialect.session
         self._commands_per_turn = settings.commands_per_turn
         self._output_high_bytes = settings.output_high_bytes
-        self._lines: deque[Line] = deque()
+        self._requests: deque[Any] = deque()
         self._store = services.store
         self._output: list[bytes] = []
         self._held: deque[tuple[int, bytes]] = deque()  # replies that wait for a commit to become visible
         self._held_bytes = 0
         self.output_bytes = 0
         self._is_answer_awaited = False
-        self._is_fresh = True  # nothing of its first line has come yet
         self._has_ended = False
 
     # In
 
     def receive(self, data: bytes, *, is_burst_end: bool) -> None:
         """Take in what the client sent; `is_burst_end` as in `LineFramer.receive`."""
-        self._take(self._framer.receive(data, is_burst_end=is_burst_end), data)
+        self._take(self._dialect.receive(data, is_burst_end=is_burst_end))
 
     def quiet(self) -> None:
         """Nothing has come for a while: that ends the last line of a client that sends no newline behind it."""
-        self._take(self._framer.quiet())
+        self._take(self._dialect.quiet())
 
     def end(self) -> None:
         """The client will send no more; it may still read."""
-        self._take(self._framer.end())
+        self._take(self._dialect.end())
         self._has_ended = True
         self.session.finish()
 
@@ -85,25 +81,18 @@ class Connection:
         self._has_ended = True
         self.session.finish()
 
-    def _take(self, lines: list[Line], data: bytes = b"") -> None:
-        if not lines or self.session.wants_to_close:
-            return
-        if (self._is_fresh or may_hold_host_header(data)) and speaks_http(lines, from_the_first=self._is_fresh):
-            self._refuse_http()
-            return
-        self._is_fresh = False
-        self._lines.extend(lines)
-
-    def _refuse_http(self) -> None:
-        self.session.speaks_http = self.session.wants_to_close = True
-        self._lines.clear()
+    def _take(self, requests: list[Any]) -> None:
+        if self.session.speaks_http:
+            self._requests.clear()
+        elif not self.session.wants_to_close:
+            self._requests.extend(requests)
 
     # Running
 
     @property
     def wants_quiet(self) -> bool:
-        """Whether a line waits for its end, which may be silence."""
-        return self._framer.is_unfinished and self.can_receive
+        """Whether a request waits for its end, which may be silence."""
+        return self._dialect.is_unfinished and self.can_receive
 
     @property
     def is_served(self) -> bool:
@@ -114,10 +103,10 @@ class Connection:
     def can_run(self) -> bool:
         """Whether `run` would execute something now."""
         session = self.session
-        if session.has_more and not (self._lines and session.gives_way):
-            # One line at most is held: should it have to be refused, that is one reply.
+        if session.has_more and not (self._requests and session.gives_way):
+            # One reply at most is held: should it have to be refused, that is one.
             return session.is_ready and not self._held and self._has_room
-        return bool(self._lines) and not self._is_answer_awaited and self._has_room
+        return bool(self._requests) and not self._is_answer_awaited and self._has_room
 
     @property
     def can_receive(self) -> bool:
@@ -125,7 +114,7 @@ class Connection:
         session = self.session
         if session.has_more and not session.gives_way:
             return False
-        return not self._lines and not self._is_over and self._has_room
+        return not self._requests and not self._is_over and self._has_room
 
     @property
     def _has_room(self) -> bool:
@@ -141,7 +130,7 @@ class Connection:
         """Whether the socket can be closed: everything that will be said has been said."""
         if self.session.speaks_http:
             return True
-        is_answered = not self._lines and not self.session.has_more and not self._is_answer_awaited
+        is_answered = not self._requests and not self.session.has_more and not self._is_answer_awaited
         return self._is_over and is_answered and not self.output_bytes and not self._held
 
     @property
@@ -151,24 +140,24 @@ class Connection:
 
     def run(self) -> None:
         """Execute waiting commands: one turn's worth."""
-        lines = self._lines
+        requests = self._requests
         if self._say_more():
             return
         execute = self.session.execute
         left = self._commands_per_turn
-        while lines and left > 0:
+        while requests and left > 0:
             if self._is_answer_awaited or not self._has_room:
                 return
-            line = lines.popleft()
+            request = requests.popleft()
             self._is_answer_awaited = True  # a reply that comes later may come while the command is executed
-            reply = execute(line)
+            reply = execute(request)
             left -= 1 + self.session.effort // KEYS_PER_COMMAND
             if reply is None:
                 continue
             self._is_answer_awaited = False
             self._say(reply)
             if self.session.wants_to_close:
-                lines.clear()
+                requests.clear()
                 return
             if self.session.has_more:
                 if self._has_ended:
@@ -178,7 +167,7 @@ class Connection:
     def _say_more(self) -> bool:
         """Say the next lines of a reply in many; whether it was its turn."""
         session = self.session
-        if not session.has_more or (self._lines and session.gives_way):
+        if not session.has_more or (self._requests and session.gives_way):
             return False
         said = session.more(self._output_high_bytes - self.output_bytes - self._held_bytes)
         if said:
@@ -213,7 +202,7 @@ class Connection:
     def refuse_held(self, error: Error) -> None:
         """What is not visible yet never will be: a held reply is an error instead, and the session forgets it."""
         self.release(self._store.visible_ts)
-        reply = error_reply(error)
+        reply = self.session.refusal(error)
         self._output += [reply] * len(self._held)
         self.output_bytes += len(reply) * len(self._held)
         self._held.clear()
@@ -238,7 +227,7 @@ class Connection:
     def close(self) -> None:
         """The socket is gone: roll back, forget what waits."""
         self.on_answer = lambda: None
-        self._lines.clear()
+        self._requests.clear()
         self._output.clear()
         self._held.clear()
         self.output_bytes = self._held_bytes = 0

@@ -177,6 +177,10 @@ class Session:
             if self._stream.is_over:
                 self._end_stream()
 
+    def refusal(self, error: Error) -> bytes:
+        """The reply that tells of the error."""
+        return replies.error_reply(error)
+
     def expire(self, after_s: float) -> None:
         """Roll the open transaction back because it took too long; the client is told at its next command."""
         if self.opened is not None:
