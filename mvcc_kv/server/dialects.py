@@ -1,0 +1,106 @@
+"""Dialects: how a client's bytes become requests, and whose words the answers are in.
+
+    first bytes                        dialect
+    b"*1\\r\\n$4\\r\\nPING\\r\\n"            RESP
+    b"SET a 1\\r\\n"                     RESP: an inline command that only Redis has
+    b"PUT a 1\\n", b"GET a", b"PING\\n"  lines
+
+A dialect is a parser (protocol/) with its session. A connection speaks one of them to its end; it begins with lines,
+and `sniffing` tells when it must be the other one: before anything was executed, because the first line decides.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Protocol
+
+from mvcc_kv.errors import Error
+from mvcc_kv.protocol.framing import Line, LineFramer
+from mvcc_kv.protocol.guard import may_hold_host_header, speaks_http
+from mvcc_kv.server.feed import Feed
+from mvcc_kv.server.served import Services
+from mvcc_kv.server.session import Session
+from mvcc_kv.server.settings import Settings
+
+__all__ = ["Dialect", "LineDialect", "Speaker"]
+
+
+class Speaker(Protocol):
+    """What a connection needs of a session, whatever it speaks; see `Session`."""
+
+    hold_ts: int
+    effort: int
+    speaks_http: bool
+    wants_to_close: bool
+
+    @property
+    def begun_at(self) -> float | None: ...
+    @property
+    def has_more(self) -> bool: ...
+    @property
+    def is_ready(self) -> bool: ...
+    @property
+    def gives_way(self) -> bool: ...
+    @property
+    def feed(self) -> Feed | None: ...
+    def execute(self, request: Any, /) -> bytes | None: ...
+    def more(self, bytes_max: int) -> bytes: ...
+    def refusal(self, error: Error) -> bytes:
+        """The reply that tells of an error."""
+        ...
+
+    def finish(self) -> None: ...
+    def expire(self, after_s: float) -> None: ...
+    def lose(self, cause: Error) -> None: ...
+    def close(self) -> None: ...
+
+
+class Dialect(Protocol):
+    """A connection's parser and session. What `receive`, `quiet` and `end` return is for the session to execute."""
+
+    @property
+    def session(self) -> Speaker: ...
+    @property
+    def is_unfinished(self) -> bool:
+        """Whether silence could complete a request."""
+        ...
+
+    def receive(self, data: bytes, *, is_burst_end: bool) -> list[Any]: ...
+    def quiet(self) -> list[Any]: ...
+    def end(self) -> list[Any]: ...
+
+
+class LineDialect:
+    """The line protocol, with its guard against browsers."""
+
+    __slots__ = ("_framer", "_is_fresh", "session")
+
+    def __init__(
+        self, services: Services, settings: Settings, answer_later: Callable[[bytes], None], client: str | None
+    ) -> None:
+        self.session = Session(services, answer_later, client)
+        self._framer = LineFramer(line_bytes_max=settings.max_transaction_bytes, strict=settings.strict_lines)
+        self._is_fresh = True  # nothing of its first line has come yet
+
+    @property
+    def is_unfinished(self) -> bool:
+        return self._framer.is_unfinished
+
+    def receive(self, data: bytes, *, is_burst_end: bool) -> list[Line]:
+        return self._guarded(self._framer.receive(data, is_burst_end=is_burst_end), data)
+
+    def quiet(self) -> list[Line]:
+        return self._guarded(self._framer.quiet())
+
+    def end(self) -> list[Line]:
+        return self._guarded(self._framer.end())
+
+    def _guarded(self, lines: list[Line], data: bytes = b"") -> list[Line]:
+        """The lines, or none if this is a browser."""
+        if not lines:
+            return lines
+        if (self._is_fresh or may_hold_host_header(data)) and speaks_http(lines, from_the_first=self._is_fresh):
+            self.session.speaks_http = self.session.wants_to_close = True
+            return []
+        self._is_fresh = False
+        return lines
