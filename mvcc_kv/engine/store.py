@@ -101,6 +101,16 @@ class VersionedStore:
     # Reading
 
     @property
+    def now_us(self) -> int:
+        """The wall clock, microseconds since 1970."""
+        return self._time_us()
+
+    @property
+    def keys_total(self) -> int:
+        """How many keys have a value."""
+        return self._versions.index.keys
+
+    @property
     def commit_ts(self) -> int:
         """The timestamp of the newest commit."""
         return self._commit_ts
@@ -189,10 +199,12 @@ class VersionedStore:
         *,
         client: str | None = None,
         is_ours: bool = False,
+        newest: bool = False,
     ) -> Transaction:
         """Open a transaction at the newest visible state, or at an older one. One that asks for its turn waits for it.
 
-        `client` says whose it is; `is_ours`: it is the store's own work, and never ended for what it pins.
+        `client` says whose it is; `is_ours`: it is the store's own work, and never ended for what it pins. `newest`: at
+        the newest commit, visible or not.
         Raises `SnapshotGoneError` for a timestamp that is kept no more, `BadRequestError` for one of the future.
         """
         if options.label is not None and len(options.label) > LABEL_CHARACTERS_MAX:
@@ -203,7 +215,7 @@ class VersionedStore:
             return self._begin_in_turn(options, seen_ts, client)
         with self._lock:
             self._reap()
-            newest_ts = max(self._versions.visible_ts, seen_ts)
+            newest_ts = self._commit_ts if newest else max(self._versions.visible_ts, seen_ts)
             start_ts = newest_ts if options.at is None else self._start_at(options.at, newest_ts)
             transaction = Transaction(
                 self,
@@ -323,6 +335,20 @@ class VersionedStore:
             known_ts = None if token is None else self._outcomes.applied(token)
             commit_ts = self._apply({key: value}, token=token) if known_ts is None else known_ts
         self._settled(commit_ts)
+
+    def newest(self, key: bytes) -> bytes | None:
+        """The key's newest value, visible or not: what a write outside a transaction may rest on. Takes no lock."""
+        return self._versions.newest(key)
+
+    def write(self, writes: Mapping[bytes, bytes | None]) -> int:
+        """Put, and delete where the value is None, all at once; the commit_ts. Never conflicts.
+
+        What is deleted must be there. What was read for it with `newest` still holds if nobody wrote since: that is
+        for the caller to know, who has the store for himself.
+        """
+        with self._lock:
+            commit_ts = self._apply(writes)
+        return self._settled(commit_ts)
 
     def delete(self, key: bytes, token: str | None = None) -> bool:
         """Delete one key in a transaction of its own; whether it was there. With a `token`, once at most."""

@@ -13,10 +13,11 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from mvcc_kv.errors import Error
-from mvcc_kv.server.dialects import Dialect, LineDialect, Speaker
+from mvcc_kv.server.dialects import Dialect, LineDialect, RespDialect, Sniffer, Speaker
 from mvcc_kv.server.served import Services
 from mvcc_kv.server.settings import Settings
 
@@ -39,6 +40,8 @@ class Connection:
         "_output",
         "_output_high_bytes",
         "_requests",
+        "_sniffer",
+        "_speak_resp",
         "_store",
         "on_answer",
         "output_bytes",
@@ -48,6 +51,8 @@ class Connection:
     def __init__(self, services: Services, settings: Settings, client: str | None = None) -> None:
         self.on_answer: Callable[[], None] = lambda: None  # called when a reply that was to come later has come
         self._dialect: Dialect = LineDialect(services, settings, self._answer, client)
+        self._sniffer: Sniffer | None = Sniffer()
+        self._speak_resp = partial(RespDialect, services, self._answer, self._push, client)
         self.session: Speaker = self._dialect.session
         self._commands_per_turn = settings.commands_per_turn
         self._output_high_bytes = settings.output_high_bytes
@@ -64,11 +69,27 @@ class Connection:
 
     def receive(self, data: bytes, *, is_burst_end: bool) -> None:
         """Take in what the client sent; `is_burst_end` as in `LineFramer.receive`."""
+        if self._sniffer is not None:
+            data = self._sniff(self._sniffer, data)
         self._take(self._dialect.receive(data, is_burst_end=is_burst_end))
+
+    def _sniff(self, sniffer: Sniffer, data: bytes) -> bytes:
+        """Find out what is spoken here; what the dialect that it is has to receive now."""
+        is_resp = sniffer.speaks_resp(data)
+        if is_resp is not None:
+            self._sniffer = None
+        if not is_resp:
+            return data
+        self._dialect.session.close()
+        self._dialect = self._speak_resp()
+        self.session = self._dialect.session
+        return sniffer.first
 
     def quiet(self) -> None:
         """Nothing has come for a while: that ends the last line of a client that sends no newline behind it."""
         self._take(self._dialect.quiet())
+        if self._requests:
+            self._sniffer = None
 
     def end(self) -> None:
         """The client will send no more; it may still read."""
@@ -178,6 +199,11 @@ class Connection:
         """The reply that was to come later."""
         self._is_answer_awaited = False
         self._say(reply)
+        self.on_answer()
+
+    def _push(self, said: bytes) -> None:
+        """Something that the client didn't ask for."""
+        self._say(said)
         self.on_answer()
 
     def _say(self, reply: bytes) -> None:

@@ -6,7 +6,7 @@
     b"PUT a 1\\n", b"GET a", b"PING\\n"  lines
 
 A dialect is a parser (protocol/) with its session. A connection speaks one of them to its end; it begins with lines,
-and `sniffing` tells when it must be the other one: before anything was executed, because the first line decides.
+and `Sniffer` says when it must be the other one: before anything was executed, because the first line decides.
 """
 
 from __future__ import annotations
@@ -17,12 +17,17 @@ from typing import Any, Protocol
 from mvcc_kv.errors import Error
 from mvcc_kv.protocol.framing import Line, LineFramer
 from mvcc_kv.protocol.guard import may_hold_host_header, speaks_http
+from mvcc_kv.protocol.resp.hiredis_requests import request_parser
+from mvcc_kv.protocol.resp.sniffing import is_redis_inline, speaks_resp
 from mvcc_kv.server.feed import Feed
+from mvcc_kv.server.redis.handlers import RedisSession
 from mvcc_kv.server.served import Services
 from mvcc_kv.server.session import Session
 from mvcc_kv.server.settings import Settings
 
-__all__ = ["Dialect", "LineDialect", "Speaker"]
+__all__ = ["Dialect", "LineDialect", "RespDialect", "Sniffer", "Speaker"]
+
+_FIRST_LINE_BYTES_MAX = 64 * 1024
 
 
 class Speaker(Protocol):
@@ -104,3 +109,64 @@ class LineDialect:
             return []
         self._is_fresh = False
         return lines
+
+
+class RespDialect:
+    """Redis's protocol, with Redis's commands."""
+
+    __slots__ = ("_has_failed", "_house", "_parser", "session")
+
+    def __init__(
+        self,
+        services: Services,
+        answer_later: Callable[[bytes], None],
+        push: Callable[[bytes], None],
+        client: str | None,
+    ) -> None:
+        self.session = RedisSession(services, answer_later, push, client)
+        self._house = services.redis
+        self._parser = request_parser()
+        self._has_failed = False
+
+    is_unfinished = False  # silence ends nothing here
+
+    def receive(self, data: bytes, *, is_burst_end: bool) -> list[Any]:
+        """Commands; behind them, where the bytes made no sense any more, what is wrong with them."""
+        parser = self._parser
+        parser.is_authenticated = not self.session.is_locked
+        parser.bulk_bytes_max = self._house.bulk_bytes_max
+        requests: list[Any] = parser.receive(data)
+        if parser.error is not None and not self._has_failed:
+            self._has_failed = True
+            requests.append(parser.error)
+        return requests
+
+    def quiet(self) -> list[Any]:
+        return []
+
+    def end(self) -> list[Any]:
+        return []
+
+
+class Sniffer:
+    """Keeps a new connection's first bytes until they tell what it speaks."""
+
+    __slots__ = ("_first",)
+
+    def __init__(self) -> None:
+        self._first = b""
+
+    def speaks_resp(self, data: bytes) -> bool | None:
+        """Whether the connection that sent this, too, speaks RESP; None if nobody can say yet."""
+        first = self._first = self._first + data
+        if speaks_resp(first):
+            return True
+        begun = first.lstrip(b"\r\n")
+        if b"\n" in begun or len(begun) > _FIRST_LINE_BYTES_MAX:
+            return is_redis_inline(begun)
+        return None
+
+    @property
+    def first(self) -> bytes:
+        """Everything that came so far."""
+        return self._first

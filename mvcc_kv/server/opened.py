@@ -18,7 +18,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from mvcc_kv.engine.turns import Ticket
-from mvcc_kv.errors import Error, TransactionDoomedError
+from mvcc_kv.errors import Error, TransactionDoomedError, TransactionTimeoutError
 from mvcc_kv.protocol.replies import ROLLED_BACK
 from mvcc_kv.server.notice import EarlyNotice
 from mvcc_kv.server.served import ServedTransaction
@@ -76,6 +76,16 @@ class Opened:
             self.rollback()
             self.cause = self.transaction.ended or cause
             self.untold = self.ended_by_server = True
+
+    def expire(self, after_s: float) -> None:
+        """It took too long."""
+        self.end(
+            TransactionTimeoutError(
+                f"the transaction was open for more than {after_s:g} s and was rolled back; run it again",
+                limit_s=after_s,
+                setting="--transaction-timeout-s",
+            )
+        )
 
     def lose(self, cause: Error) -> None:
         """What it reads will never be visible."""

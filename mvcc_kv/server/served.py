@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -19,6 +19,7 @@ from mvcc_kv.engine.changes import CHANGES_BUFFER_BYTES
 from mvcc_kv.engine.turns import Turns
 from mvcc_kv.errors import Error
 from mvcc_kv.server.deadlines import Deadlines
+from mvcc_kv.server.redis.house import House
 
 __all__ = ["ServedStore", "ServedTransaction", "Services"]
 
@@ -43,6 +44,10 @@ class ServedStore(Protocol):
     """
 
     @property
+    def now_us(self) -> int: ...
+    @property
+    def keys_total(self) -> int: ...
+    @property
     def commit_ts(self) -> int: ...
     @property
     def visible_ts(self) -> int: ...
@@ -53,6 +58,8 @@ class ServedStore(Protocol):
     def commits_after(self, ts: int, limit: int) -> list[CommittedWrites]: ...
     def keep_changes(self, bytes_max: int) -> None: ...
     def get(self, key: bytes, seen_ts: int = 0) -> bytes | None: ...
+    def newest(self, key: bytes) -> bytes | None: ...
+    def write(self, writes: Mapping[bytes, bytes | None]) -> int: ...
     def put(self, key: bytes, value: bytes, token: str | None = None) -> None: ...
     def delete(self, key: bytes, token: str | None = None) -> bool: ...
     def add(self, key: bytes, by: bytes, token: str | None = None) -> bytes: ...
@@ -61,7 +68,7 @@ class ServedStore(Protocol):
     ) -> Page: ...
     def history(self, key: bytes, *, limit: int, before_ts: int | None = None, seen_ts: int = 0) -> VersionPage: ...
     def begin(
-        self, options: TransactionOptions, seen_ts: int = 0, *, client: str | None = None
+        self, options: TransactionOptions, seen_ts: int = 0, *, client: str | None = None, newest: bool = False
     ) -> ServedTransaction: ...
     def transactions(self) -> list[OpenTransaction]: ...
     def kill(self, transaction_id: int) -> bool: ...
@@ -83,6 +90,7 @@ class Services:
 
     `checkpoint` starts one and calls back with its commit_ts or the error, later; `clock` gives seconds, and
     `deadlines` are told the time by whoever made them. `turns`: who may begin now, of those who ask.
+    `redis`: what the sessions of Redis's clients share.
     """
 
     store: ServedStore
@@ -94,3 +102,4 @@ class Services:
     deadlines: Deadlines = field(default_factory=Deadlines)
     turns: Turns = field(default_factory=Turns)
     changes_buffer_bytes: int = CHANGES_BUFFER_BYTES
+    redis: House = field(default_factory=House)

@@ -23,7 +23,6 @@ from mvcc_kv.errors import (
     Error,
     LimitExceededError,
     ReadOnlyError,
-    TransactionTimeoutError,
     UnknownCommandError,
 )
 from mvcc_kv.protocol import replies
@@ -184,13 +183,7 @@ class Session:
     def expire(self, after_s: float) -> None:
         """Roll the open transaction back because it took too long; the client is told at its next command."""
         if self.opened is not None:
-            self.opened.end(
-                TransactionTimeoutError(
-                    f"the transaction was open for more than {after_s:g} s and was rolled back; run it again",
-                    limit_s=after_s,
-                    setting="--transaction-timeout-s",
-                )
-            )
+            self.opened.expire(after_s)
 
     def lose(self, cause: Error) -> None:
         """What this client saw beyond `visible_ts` will never be visible: forget it, and what was begun there."""

@@ -1,0 +1,11 @@
+"""Redis's commands on our store.
+
+session.py        a client's state: its commands become replies
+commands.py       the table of commands: who does it, how many arguments it takes, which of them are keys
+keyspace.py       what a command reads and writes: by itself, in EXEC's batch, in a transaction of ours
+texts.py          JSON text <-> raw strings
+house.py          what all Redis sessions of a server share
+failures.py       Redis's error texts
+arguments.py      numbers and options in Redis's own strictness
+strings.py, ...   the commands, by what they are about
+"""

@@ -1,0 +1,154 @@
+"""What a command reads and writes, wherever it runs.
+
+    GET a                     Reading   the newest visible state; waits for nobody
+    INCR a                    Writing   the newest state, visible or not; what it puts is one commit, at its end
+    MULTI ... EXEC            Within    a transaction begun at the newest state, which nobody can come in between
+    START ... INCR a ...      Within    the client's own transaction: its snapshot and its own writes
+
+A writing command that read what is not on disk yet tells of it: its reply waits for that, as it does for its own write.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from mvcc_kv.api import KeyRange, Page
+from mvcc_kv.server.redis.failures import Failure
+from mvcc_kv.server.served import ServedStore, ServedTransaction
+
+__all__ = ["EVERYTHING", "Reading", "Space", "Within", "Writing"]
+
+EVERYTHING = KeyRange()
+
+
+class Space(Protocol):
+    """The keys as a command sees them. Values are JSON texts, `Expiring` ones where the key has an expiry."""
+
+    @property
+    def now_us(self) -> int: ...
+    def get(self, key: bytes) -> bytes | None: ...
+    def put(self, key: bytes, value: bytes) -> None: ...
+    def delete(self, key: bytes) -> bool:
+        """Delete the key; whether it was there."""
+        ...
+
+    def page(self, keys: KeyRange, limit: int, *, reverse: bool = False) -> Page: ...
+    def count(self) -> int:
+        """How many keys there are."""
+        ...
+
+
+class Reading:
+    """The newest visible state, or what this client has seen of what comes after it."""
+
+    __slots__ = ("_seen_ts", "_store")
+
+    def __init__(self, store: ServedStore, seen_ts: int) -> None:
+        self._store = store
+        self._seen_ts = seen_ts
+
+    @property
+    def now_us(self) -> int:
+        return self._store.now_us
+
+    def get(self, key: bytes) -> bytes | None:
+        return self._store.get(key, self._seen_ts)
+
+    def put(self, key: bytes, value: bytes) -> None:
+        raise AssertionError("a command that writes is marked as one")
+
+    def delete(self, key: bytes) -> bool:
+        raise AssertionError("a command that writes is marked as one")
+
+    def page(self, keys: KeyRange, limit: int, *, reverse: bool = False) -> Page:
+        return self._store.scan(keys, limit=limit, reverse=reverse, seen_ts=self._seen_ts)
+
+    def count(self) -> int:
+        return self._store.keys_total
+
+
+class Writing:
+    """The newest state; what is put and deleted is applied at once, by `commit`."""
+
+    __slots__ = ("_store", "writes")
+
+    def __init__(self, store: ServedStore) -> None:
+        self._store = store
+        self.writes: dict[bytes, bytes | None] = {}
+
+    @property
+    def now_us(self) -> int:
+        return self._store.now_us
+
+    def get(self, key: bytes) -> bytes | None:
+        return self.writes[key] if key in self.writes else self._store.newest(key)
+
+    def put(self, key: bytes, value: bytes) -> None:
+        _must_be_text(key)
+        self.writes[key] = value
+
+    def delete(self, key: bytes) -> bool:
+        if self.get(key) is None:
+            return False
+        if self._store.newest(key) is None:
+            del self.writes[key]
+        else:
+            self.writes[key] = None
+        return True
+
+    def page(self, keys: KeyRange, limit: int, *, reverse: bool = False) -> Page:
+        assert not self.writes, "a command looks for keys before it writes any"
+        return self._store.scan(keys, limit=limit, reverse=reverse, seen_ts=self._store.commit_ts)
+
+    def count(self) -> int:
+        return self._store.keys_total
+
+    def commit(self) -> None:
+        if self.writes:
+            self._store.write(self.writes)
+
+
+class Within:
+    """A transaction's snapshot, with its own writes."""
+
+    __slots__ = ("_store", "_transaction")
+
+    def __init__(self, store: ServedStore, transaction: ServedTransaction) -> None:
+        self._store = store
+        self._transaction = transaction
+
+    @property
+    def now_us(self) -> int:
+        return self._store.now_us
+
+    def get(self, key: bytes) -> bytes | None:
+        return self._transaction.get(key)
+
+    def put(self, key: bytes, value: bytes) -> None:
+        _must_be_text(key)
+        self._transaction.put(key, value)
+
+    def delete(self, key: bytes) -> bool:
+        return self._transaction.delete(key)
+
+    def page(self, keys: KeyRange, limit: int, *, reverse: bool = False) -> Page:
+        return self._transaction.scan(keys, limit=limit, reverse=reverse)
+
+    def count(self) -> int:
+        """Counted one by one: a snapshot's size is written nowhere."""
+        total, rest = 0, EVERYTHING
+        while True:
+            page = self.page(rest, 1_000)
+            total += len(page.items)
+            if page.next is None:
+                return total
+            rest = rest.resumed(page.next, reverse=False)
+
+
+def _must_be_text(key: bytes) -> None:
+    if key.isascii():
+        return
+    try:
+        key.decode()
+    except UnicodeDecodeError:
+        raise Failure("ERR a key must be UTF-8 text here (values may be any bytes); encode it, in base64 say") from None

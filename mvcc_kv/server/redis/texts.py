@@ -1,0 +1,55 @@
+r"""Between the JSON text of the store and the raw strings of Redis.
+
+store                      Redis              which Redis's commands write
+"lunch"                    lunch              a string, where it is UTF-8
+{"$bytes": "//4="}         \xff\xfe           where it is not
+90                         90                 a counter
+{"balance": 1.0}           {"balance": 1.0}   (never: other JSON is its text)
+"""
+
+from __future__ import annotations
+
+from base64 import b64decode, b64encode
+from binascii import Error as Base64Error
+
+import msgspec
+
+__all__ = ["text_of", "value_of"]
+
+_encode_string = msgspec.json.Encoder().encode
+_decode_string = msgspec.json.Decoder(str).decode
+
+
+class _Bytes(msgspec.Struct, forbid_unknown_fields=True):
+    encoded: str = msgspec.field(name="$bytes")
+
+
+_decode_bytes = msgspec.json.Decoder(_Bytes).decode
+
+
+def text_of(value: bytes) -> bytes:
+    """The raw string that a JSON text is read as.
+
+    >>> text_of(b'"lunch"'), text_of(b'[1.0, 2]'), text_of(b'{"$bytes": "//4="}')
+    (b'lunch', b'[1.0, 2]', b'\\xff\\xfe')
+    """
+    if value[0] == 0x22:
+        return value[1:-1] if value.find(b"\\") < 0 else _decode_string(value).encode()
+    if value[0] == 0x7B and value.find(b'"$bytes"') > 0:
+        try:
+            return b64decode(_decode_bytes(value).encoded, validate=True)
+        except (msgspec.MsgspecError, Base64Error, ValueError):
+            return bytes(value)
+    return bytes(value)
+
+
+def value_of(text: bytes) -> bytes:
+    """The JSON text that a raw string is kept as.
+
+    >>> value_of(b'say "hi"'), value_of(b"\\xff\\xfe")
+    (b'"say \\\\"hi\\\\""', b'{"$bytes": "//4="}')
+    """
+    try:
+        return _encode_string(text.decode())
+    except UnicodeDecodeError:
+        return b'{"$bytes": "%b"}' % b64encode(text)

@@ -1,0 +1,126 @@
+"""MULTI, EXEC, DISCARD, WATCH, UNWATCH: Redis's transactions. EXEC's commands are one commit, or none."""
+
+from __future__ import annotations
+
+from mvcc_kv.api import TransactionOptions
+from mvcc_kv.errors import Error
+from mvcc_kv.protocol.resp import replies as resp
+from mvcc_kv.server.redis.commands import Command, command
+from mvcc_kv.server.redis.failures import Failure
+from mvcc_kv.server.redis.keyspace import Reading, Within
+from mvcc_kv.server.redis.session import RedisSession
+from mvcc_kv.server.redis.watching import Watch
+
+__all__: list[str] = []
+
+_OPTIONS = TransactionOptions(label="EXEC")
+_GROUP = "transactions"
+
+
+@command(
+    "multi", 1, "noscript loading stale fast allow_busy", group=_GROUP, since="1.2.0", summary="Starts a transaction."
+)
+def multi(session: RedisSession, _: list[bytes]) -> bytes:
+    if session.queue is not None:
+        raise Failure("ERR MULTI calls can not be nested")
+    if session.opened is not None:
+        raise Failure("ERR MULTI inside a transaction that START began; COMMIT or ROLLBACK it first")
+    session.queue = []
+    return resp.OK
+
+
+@command(
+    "discard",
+    1,
+    "noscript loading stale fast allow_busy",
+    group=_GROUP,
+    since="2.0.0",
+    summary="Discards a transaction.",
+)
+def discard(session: RedisSession, _: list[bytes]) -> bytes:
+    if session.queue is None:
+        raise Failure("ERR DISCARD without MULTI")
+    session.discard()
+    return resp.OK
+
+
+@command(
+    "watch",
+    -2,
+    "noscript loading stale fast allow_busy",
+    keys=(1, -1, 1),
+    group=_GROUP,
+    since="2.2.0",
+    summary="Monitors changes to keys to determine the execution of a transaction.",
+)
+def watch(session: RedisSession, arguments: list[bytes]) -> bytes:
+    if session.queue is not None:
+        raise Failure("ERR WATCH inside MULTI is not allowed")
+    if session.opened is not None:
+        raise Failure("ERR WATCH inside a transaction that START began is not needed: its snapshot doesn't change")
+    if session.watch is None:
+        session.watch = Watch(session.services.store, session.seen_ts, session.address)
+    session.watch.add(arguments[1:], session.seen_ts)
+    return resp.OK
+
+
+@command(
+    "unwatch",
+    1,
+    "noscript loading stale fast allow_busy",
+    group=_GROUP,
+    since="2.2.0",
+    summary="Forgets about watched keys of a transaction.",
+)
+def unwatch(session: RedisSession, _: list[bytes]) -> bytes:
+    session.unwatch()
+    return resp.OK
+
+
+@command(
+    "exec",
+    1,
+    "noscript loading stale skip_slowlog",
+    group=_GROUP,
+    since="1.2.0",
+    summary="Executes all commands in a transaction.",
+)
+def execute(session: RedisSession, _: list[bytes]) -> bytes:
+    queue, is_dirty, watched = session.queue, session.is_dirty, session.watch
+    if queue is None:
+        raise Failure("ERR EXEC without MULTI")
+    is_lost = watched is not None and watched.is_lost
+    session.discard()
+    if is_dirty:
+        raise Failure("EXECABORT Transaction discarded because of previous errors.")
+    if is_lost:
+        return resp.null_array(session.proto)
+    return _run(session, queue)
+
+
+def _run(session: RedisSession, queue: list[tuple[Command, list[bytes]]]) -> bytes:
+    """The commands one after the other; nothing else happens in between, for the server is one thread."""
+    store = session.services.store
+    if not any(entry.writes for entry, _ in queue):
+        session.space = Reading(store, session.seen_ts)
+        return resp.array([_reply(session, *queued) for queued in queue])
+    transaction = store.begin(_OPTIONS, client=session.address, newest=True)
+    session.space = Within(store, transaction)
+    try:
+        replies = [_reply(session, *queued) for queued in queue]
+        session.wait_for(transaction.commit())
+    finally:
+        transaction.rollback()
+    return resp.array(replies)
+
+
+def _reply(session: RedisSession, entry: Command, arguments: list[bytes]) -> bytes:
+    """What one command answers; an error is an answer like others, and the rest goes on."""
+    try:
+        reply = session.called(entry, arguments)
+        assert reply is not None, "a command that answers later is not allowed in MULTI"
+        return reply
+    except Failure as failure:
+        return resp.error(failure.text)
+    except Error as error:
+        return session.refusal(error)
