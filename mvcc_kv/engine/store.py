@@ -417,10 +417,10 @@ class VersionedStore:
                     self._gates.remove(gate)
         return self._versions.visible_ts > ts
 
-    def expire(self) -> None:
+    def trim(self) -> None:
         """Let go of what is retained and too old by now, a bounded part at a time."""
         with self._lock:
-            self._versions.expire(self._time_us())
+            self._versions.trim(self._time_us())
 
     # Filling
 

@@ -148,7 +148,7 @@ class Versions:
         """Let snapshots see every commit up to `ts`; look at the versions that they superseded."""
         published, self.visible_ts, self._now_us = ts - self.visible_ts, ts, now_us
         if self.history is not None:
-            self.history.expire(now_us, ts, 2 * published + 1)  # so that it can't grow, however many come at once
+            self.history.trim(now_us, ts, 2 * published + 1)  # so that it can't grow, however many come at once
         superseded = self._superseded
         while superseded and superseded[0][0] <= ts:
             superseded_ts, commit_ts, key, value_bytes = superseded.popleft()
@@ -171,7 +171,7 @@ class Versions:
 
     def _restore_newest(self, history: CommitHistory, now_us: int) -> None:
         """Take the newest versions that history knows of as they were, tombstones too: the past needs those."""
-        while history.expire(now_us, self.visible_ts):
+        while history.trim(now_us, self.visible_ts):
             pass
         for commit_ts, key, value in sorted(history.newest()):
             self.heads[key] = (commit_ts, value, None)
@@ -212,7 +212,7 @@ class Versions:
         ends = [self._opened.next_writer_ts, None if self.history is None else self.history.base_ts]
         return self.marks.bytes_up_to(min((ts for ts in ends if ts is not None), default=None))
 
-    def expire(self, now_us: int) -> None:
+    def trim(self, now_us: int) -> None:
         """It is so late now; let go of what is too old."""
         self._now_us = now_us
         self.collect()
@@ -221,7 +221,7 @@ class Versions:
         """Free up to about `steps_max` versions that nobody can see any more."""
         steps_max = self._collect_steps if steps_max is None else steps_max
         if self.history is not None and self.history.has_expired(self._now_us, self.visible_ts):
-            self.history.expire(self._now_us, self.visible_ts, steps_max)
+            self.history.trim(self._now_us, self.visible_ts, steps_max)
         if self._live.has_garbage:
             for commit_ts, key in self._live.collect(steps_max):
                 self._free(commit_ts, key)
