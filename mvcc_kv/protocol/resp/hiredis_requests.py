@@ -24,9 +24,14 @@ else:
 
 __all__ = ["HAS_HIREDIS", "HiredisScan", "request_parser"]
 
-# Simple strings, verbatim ones and big numbers come out of hiredis as bytes too; and for a count it takes memory at
-# once. Where they may be, in an argument even, it is not asked.
-_SUSPECT = re.compile(rb"[+=(]|[*%~>|][0-9]{6}")
+# Simple strings, verbatim ones and big numbers come out of hiredis as bytes too; and as much memory as a count names
+# is taken at once. Where these marks are, and be it in an argument, hiredis is not asked.
+_OTHER_TYPES = b"+=(%~>|"
+_LARGE_COUNT = re.compile(rb"\*[0-9]{6}")
+
+_LIST, _BYTES = frozenset([list]), frozenset([bytes])
+_COUNT_BYTES = [len(b"*%d\r\n" % number) for number in range(1024)]
+_ARGUMENT_BYTES = [len(b"$%d\r\n\r\n" % number) + number for number in range(4096)]
 
 
 class HiredisScan:
@@ -37,14 +42,14 @@ class HiredisScan:
 
     def __call__(self, data: bytes) -> tuple[list[Command], bytes]:
         """Take the commands off the beginning that are whole and canonical: returns them, and the rest."""
-        if _SUSPECT.search(data):
+        if len(data.translate(None, _OTHER_TYPES)) < len(data) or _LARGE_COUNT.search(data):
             return scan(data)
         reader = self._reader
         try:
             reader.feed(data)
             commands = list(iter(reader.gets, False))
             length = _length(commands)
-        except (hiredis.HiredisError, TypeError):
+        except (hiredis.HiredisError, TypeError, LookupError):
             length = -1
         if length != len(data):
             self._reader = _reader()
@@ -72,9 +77,9 @@ def _reader() -> hiredis.Reader:
 
 
 def _length(commands: list[Command]) -> int:
-    """How many bytes the commands take on the wire; -1 or a `TypeError` if they are no commands."""
-    if not {list}.issuperset(map(type, commands)):
+    """How many bytes the commands take on the wire, -1 if they are no commands; a `LookupError` if one is large."""
+    arguments = list(chain.from_iterable(commands))
+    if not _LIST.issuperset(map(type, commands)) or not _BYTES.issuperset(map(type, arguments)):
         return -1
-    joined = b"".join(chain.from_iterable(commands))  # a TypeError for whatever is not bytes
-    counts = sum(len(b"%d" % len(command)) + 3 for command in commands)
-    return len(joined) + counts + sum(len(b"%d" % len(a)) + 5 for a in chain.from_iterable(commands))
+    counts = sum(map(_COUNT_BYTES.__getitem__, map(len, commands)))
+    return counts + sum(map(_ARGUMENT_BYTES.__getitem__, map(len, arguments)))

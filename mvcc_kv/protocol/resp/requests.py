@@ -38,6 +38,7 @@ _LL_MAX = 2**63 - 1
 # What the quick reader knows by heart: b"*3" -> 3, and 3 -> b"$3".
 _MEMBERS = {b"*%d" % number: number for number in range(1, 65)}
 _LENGTHS = [b"$%d" % number for number in range(4096)]
+_LENGTH_OF = {text: number for number, text in enumerate(_LENGTHS)}
 # Splitting a read that is larger costs more memory than it saves time.
 _SCAN_BYTES_MAX = 1024 * 1024
 
@@ -60,25 +61,54 @@ class ProtocolError(Error):
 def scan(data: bytes) -> tuple[list[Command], bytes]:
     r"""Take the commands off the beginning that are whole and canonical: returns them, and the rest.
 
-    An argument that holds \r\n itself, or is large, ends it.
+    A large argument ends it. Two and three arguments are what most commands have, and taken apart at once.
 
     >>> scan(b"*2\r\n$3\r\nGET\r\n$1\r\na\r\n*1\r\n$4\r\nPI")
     ([[b'GET', b'a']], b'*1\r\n$4\r\nPI')
     """
     tokens = data.split(b"\r\n")
-    last, lengths, commands = len(tokens) - 1, _LENGTHS, []
+    last, lengths = len(tokens) - 1, _LENGTHS
+    commands: list[Command] = []
     at = 0
     try:
         while at < last:
-            end = at + 1 + 2 * _MEMBERS[tokens[at]]
-            arguments = tokens[at + 2 : end : 2]
-            if end > last or [lengths[len(argument)] for argument in arguments] != tokens[at + 1 : end : 2]:
-                break
+            count = tokens[at]
+            if count == b"*3" and at + 7 <= last:
+                _, n, a, m, b, k, c = tokens[at : at + 7]
+                if lengths[len(a)] == n and lengths[len(b)] == m and lengths[len(c)] == k:
+                    commands.append([a, b, c])
+                    at += 7
+                    continue
+            elif count == b"*2" and at + 5 <= last:
+                _, n, a, m, b = tokens[at : at + 5]
+                if lengths[len(a)] == n and lengths[len(b)] == m:
+                    commands.append([a, b])
+                    at += 5
+                    continue
+            arguments, at = _scan_arguments(tokens, at + 1, _MEMBERS[count])
             commands.append(arguments)
-            at = end
     except LookupError:
-        pass  # more members, or a larger one, than is known by heart; or no count at all
+        pass  # it isn't whole, or larger than what is known by heart, or no such command at all
     return commands, b"\r\n".join(tokens[at:])
+
+
+def _scan_arguments(tokens: list[bytes], at: int, members: int) -> tuple[Command, int]:
+    r"""The arguments from `at` on, and where they end; one that holds \r\n is put together again."""
+    arguments = []
+    for _ in range(members):
+        length, start, at = _LENGTH_OF[tokens[at]], at + 1, at + 2
+        argument = tokens[start]
+        if len(argument) < length:
+            missing = length - len(argument)
+            while missing > 0:
+                missing -= 2 + len(tokens[at])
+                at += 1
+            argument = b"\r\n".join(tokens[start:at])
+        if len(argument) != length:
+            raise LookupError
+        arguments.append(argument)
+    tokens[at]  # its \r\n has come
+    return arguments, at
 
 
 class RequestParser:
