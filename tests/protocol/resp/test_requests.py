@@ -8,7 +8,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from mvcc_kv.protocol.resp.requests import Command, RequestParser, scan
+from mvcc_kv.protocol.resp.requests import RequestParser
+from mvcc_kv.protocol.resp.scanning import Command, scan
 from tests.protocol.resp.streams import cut, cuts, encoded, fed, pipelines, streams
 
 KIB = 1024
@@ -69,7 +70,7 @@ def test_a_stream_holds_these_commands_and_this_error(
     stream: bytes, commands: list[Command], complaint: bytes | None
 ) -> None:
     assert fed(RequestParser(), [stream]) == (commands, reply(complaint))
-    pieces = cut(stream, list(range(0, 200)) + list(range(LINE - 9, LINE + 19)))
+    pieces = cut(stream, list(range(200)) + list(range(LINE - 9, LINE + 19)))
     assert fed(RequestParser(), pieces) == (commands, reply(complaint))
 
 
