@@ -8,9 +8,9 @@ import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
-__all__ = ["READ_BYTES", "answers", "is_installed", "running_redis"]
+__all__ = ["STREAM_BYTES", "answers", "is_installed", "running_redis"]
 
-READ_BYTES = 16_384  # what Redis reads at once
+STREAM_BYTES = 2_048  # Redis reads so much at once, and writes the answers to it at once
 
 
 def is_installed() -> bool:
@@ -39,7 +39,8 @@ def running_redis(*arguments: str) -> Iterator[int]:
 def answers(port: int, stream: bytes, *, half_close: bool = True) -> bytes:
     """All that the server sends for the stream until it closes; without `half_close` only an error makes it close.
 
-    What follows an error should have come with it: a server that closes with bytes unread takes its answers back.
+    What follows an error should have come with it: a server that closes with bytes unread takes its answers back. And
+    who has half closed gets no more than one write's answers.
     """
     with socket.create_connection(("127.0.0.1", port), timeout=30) as connection:
         connection.sendall(stream)

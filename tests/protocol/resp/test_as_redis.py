@@ -16,7 +16,7 @@ from mvcc_kv.protocol.resp.requests import RequestParser
 from mvcc_kv.protocol.resp.scanning import Command
 from mvcc_kv.protocol.resp.sniffing import is_redis_inline
 from mvcc_kv.protocol.usage import USAGE
-from tests.protocol.resp.redis_oracle import READ_BYTES, answers, is_installed, running_redis
+from tests.protocol.resp.redis_oracle import STREAM_BYTES, answers, is_installed, running_redis
 from tests.protocol.resp.streams import PIECES, encoded, fed, pipelines, streams
 from tests.protocol.resp.test_requests import GOLDEN
 
@@ -75,7 +75,7 @@ def test_redis_reads_damaged_pipelines_as_we_do(
     telling = [[TELLING[number % 4], *command] for number, command in enumerate(pipeline)]
     stream = encoded(telling)
     damaged = stream[:at] + piece + stream[at + gone :]
-    check_as_redis(port, damaged[:READ_BYTES], RequestParser(members_max=MEMBERS_MAX))
+    check_as_redis(port, damaged[:STREAM_BYTES], RequestParser(members_max=MEMBERS_MAX))
 
 
 def test_a_login_lifts_the_limits_for_what_stands_behind_it(locked_port: int) -> None:
