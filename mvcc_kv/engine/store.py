@@ -111,6 +111,19 @@ class VersionedStore:
         return self._versions.index.keys
 
     @property
+    def places(self) -> int:
+        """How many keys the index has: those with a value, and those whose deletion is not forgotten yet."""
+        return len(self._heads)
+
+    def key_in(self, place: int) -> bytes | None:
+        """The key in that place of the index, from 0 on, whether or not it has a value; None if it is not so long.
+
+        Costs the logarithm of the index's size.
+        """
+        with self._lock:
+            return self._versions.index.key_in(place)
+
+    @property
     def commit_ts(self) -> int:
         """The timestamp of the newest commit."""
         return self._commit_ts
