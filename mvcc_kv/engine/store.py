@@ -256,6 +256,7 @@ class VersionedStore:
                 client=client,
                 is_past=is_past,
                 is_ours=is_ours,
+                may_expire=self._may_expire,
                 overdue_us=now_us if self._may_expire and not (is_past or is_ours) else 0,
             )
             self._opened.begin(transaction, self._commit_ts)

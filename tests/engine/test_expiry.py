@@ -326,7 +326,7 @@ def test_an_expiry_ends_a_followers_wait() -> None:
     store = VersionedStore(time_us=iter(range(0, 10**9, 1000)).__next__)  # a millisecond a look
     changes = store.changes()
     store.put(b"a", b"1", ttl_s=0.05)
-    told = []
+    told: list[object] = []
     while len(told) < 2:
         change = changes.next(60)
         told += [] if change is None else [change.writes]
