@@ -18,8 +18,11 @@ from mvcc_kv.errors import BadRequestError
 
 __all__ = [
     "NESTING_MAX",
+    "TTL_S_MAX",
+    "TTL_S_MIN",
     "Expiring",
     "add_numbers",
+    "add_to",
     "check_nesting",
     "decode_key",
     "decode_time",
@@ -28,12 +31,17 @@ __all__ = [
     "encode_number",
     "encode_time",
     "encode_value",
+    "expiring",
+    "is_overdue",
     "json_string",
     "microseconds",
+    "seconds_left",
 ]
 
 # Deep enough for people, and well below what makes parsers in this and other languages give up.
 NESTING_MAX = 500
+TTL_S_MIN = 0.001
+TTL_S_MAX = 10 * 365 * 24 * 3600
 _DIGITS_MAX = 640  # the least that Python's own limit can be set to
 _BITS_MAX = 2_000  # fewer digits than that
 _INTEGER = re.compile(rb"-?(?:0|[1-9][0-9]*)\Z")
@@ -64,6 +72,35 @@ class Expiring(bytes):
 
     def __getnewargs__(self) -> tuple[bytes, int]:  # type: ignore[override]  # for copies and pickles
         return bytes(self), self.expires_us
+
+
+def expiring(value: bytes, ttl_s: float, now_us: int) -> Expiring:
+    """The value, there for `ttl_s` seconds from now. Raises `BadRequestError` for a time that can't be meant.
+
+    >>> expiring(b"1", 2.5, now_us=1_000_000).expires_us
+    3500000
+    """
+    if isinstance(ttl_s, bool) or not isinstance(ttl_s, int | float):
+        raise BadRequestError(f"ttl_s is a number of seconds, not {type(ttl_s).__name__}: {ttl_s!r}")
+    if not TTL_S_MIN <= ttl_s <= TTL_S_MAX:
+        raise BadRequestError(
+            f"ttl_s is from {TTL_S_MIN} to {TTL_S_MAX} seconds, not {ttl_s!r}; leave it out for a value that stays"
+        )
+    return Expiring(value, now_us + round(ttl_s * 1_000_000))
+
+
+def is_overdue(value: bytes | None, now_us: int) -> bool:
+    """Whether the value's time was up at `now_us`, and only the commit that takes it away is still to come."""
+    return type(value) is Expiring and value.expires_us <= now_us
+
+
+def seconds_left(value: bytes, now_us: int) -> float | None:
+    """How long the value will be there, 0.0 if its time is up; None if it stays.
+
+    >>> seconds_left(Expiring(b"1", 2_500_000), now_us=1_000_000), seconds_left(b"1", now_us=1_000_000)
+    (1.5, None)
+    """
+    return max(value.expires_us - now_us, 0) / 1_000_000 if isinstance(value, Expiring) else None
 
 
 def encode_key(key: str) -> bytes:
@@ -189,6 +226,20 @@ def add_numbers(value: bytes, by: bytes) -> bytes:
     if not math.isfinite(total):
         raise BadRequestError(f"the sum of {_shown(value)} and {_shown(by)} is too large for a float")
     return repr(total).encode()
+
+
+def add_to(value: bytes | None, by: bytes) -> bytes:
+    """What a key becomes by adding: the sum of `by` and its value, 0 where there is none, for as long as that was for.
+
+    Raises as `add_numbers`.
+
+    >>> add_to(Expiring(b"1", 5), b"2").expires_us, add_to(None, b"2")
+    (5, b'2')
+    """
+    if value is None:
+        return add_numbers(b"0", by)
+    total = add_numbers(value, by)
+    return Expiring(total, value.expires_us) if type(value) is Expiring else total
 
 
 def _long_sum(value: bytes, by: bytes) -> bytes:

@@ -103,7 +103,7 @@ class HistoryReader:
             return
         self.history.append(CommittedWrites(commit_ts, commit.time_us, commit.label, tuple(commit.writes)), superseded)
         self._newest_us = max(self._newest_us, commit.time_us)
-        self.history.expire(self._newest_us, self.history.newest_ts)
+        self.history.trim(self._newest_us, self.history.newest_ts)
 
     def finish(self, end_ts: int) -> None:
         """That was all, and the newest state is the one at `end_ts`: a checkpoint may be ahead of its log."""

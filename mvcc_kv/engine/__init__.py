@@ -4,6 +4,7 @@ chains.py       what one key held, newest first: immutable nodes that readers wa
 index.py        the chains by key, in order
 snapshots.py    which timestamps are being read, which old versions only they still need, and how much that is
 history.py      what the last commits changed: for reads in the past and the change feed
+expiry.py       which keys go by themselves, and when
 reads.py        what a transaction has read, by key and by range
 clashes.py      what open transactions can still clash with
 contention.py   which keys conflicts are about

@@ -59,7 +59,7 @@ class _KeyHistory:
         self.timestamps.append(commit_ts)
         self.values.append(value)
 
-    def expire(self) -> None:
+    def trim(self) -> None:
         """The oldest version becomes the base."""
         first = self.first
         value = self.values[first]
@@ -149,15 +149,15 @@ class CommitHistory:
             return True
         return self.used_bytes > self._retain_bytes and len(self._commits) > 1
 
-    def expire(self, now_us: int, visible_ts: int, commits_max: int = EXPIRED_AT_ONCE) -> bool:
+    def trim(self, now_us: int, visible_ts: int, commits_max: int = EXPIRED_AT_ONCE) -> bool:
         """Let go of what has expired, at most so many commits; whether something was."""
         expired = 0
         while expired < commits_max and self.has_expired(now_us, visible_ts):
-            self._expire(self._commits[self.base_ts + 1])
+            self._let_go(self._commits[self.base_ts + 1])
             expired += 1
         return expired > 0
 
-    def _expire(self, commit: CommittedWrites) -> None:
+    def _let_go(self, commit: CommittedWrites) -> None:
         self.base_ts = commit.commit_ts
         del self._commits[commit.commit_ts]
         self.used_bytes -= _size(commit.writes)
@@ -167,7 +167,7 @@ class CommitHistory:
             if len(history) == 1:
                 del self._keys[key]
             else:
-                history.expire()
+                history.trim()
                 self.used_bytes += _base_size(history.base)
 
     def has(self, key: bytes) -> bool:

@@ -14,6 +14,7 @@ from sortedcontainers import SortedDict
 
 from mvcc_kv.api import KeyRange, Page
 from mvcc_kv.engine.chains import Version, versions, visible, without
+from mvcc_kv.values import is_overdue
 
 __all__ = ["LOOKS_MAX", "ScanBounds", "Seen", "VersionIndex"]
 
@@ -112,8 +113,20 @@ class VersionIndex:
                 found.append(key)
         return iter(found)
 
-    def page(self, ts: int, seen: Seen, keys: KeyRange, limit: int, reverse: bool, bounds: ScanBounds | None) -> Page:
-        """Up to `limit` items that a snapshot at `ts` sees; the page ends sooner where its bounds say so."""
+    def page(
+        self,
+        ts: int,
+        seen: Seen,
+        keys: KeyRange,
+        limit: int,
+        reverse: bool,
+        bounds: ScanBounds | None,
+        overdue_us: int = 0,
+    ) -> Page:
+        """Up to `limit` items that a snapshot at `ts` sees; the page ends sooner where its bounds say so.
+
+        What is there until `overdue_us` or sooner is left out.
+        """
         bounds = bounds or ScanBounds(looks_max=max(limit, LOOKS_MAX))
         if keys.high is not None and keys.low >= keys.high:
             return Page([], None)
@@ -124,11 +137,14 @@ class VersionIndex:
             wanted = min(limit - len(items), bounds.looks_max - bounds.looked_at)
             found = list(islice(ahead, wanted))
             bounds.looked_at += len(found)
+            taken = len(items)
             for key in found:
                 head = heads[key]
                 value = head[1] if head[0] <= ts else seen(key, head)
                 if value is not None:
                     items.append((key, value))
+            if overdue_us:
+                items[taken:] = [item for item in items[taken:] if not is_overdue(item[1], overdue_us)]
             if len(found) < wanted:
                 return bounds.cut(Page(items, None), reverse)
             if len(items) == limit or bounds.looked_at >= bounds.looks_max:

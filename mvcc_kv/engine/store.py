@@ -14,12 +14,16 @@ Rules:
     version (backward validation: Kung and Robinson, "On Optimistic Methods for Concurrency Control", TODS 1981). So
     it might as well have run at the moment of its commit, alone. One that only read did so at its snapshot.
   - A read takes no lock. It takes a chain's head first and `visible_ts` after, and what it holds never changes.
+  - Keys whose time is up go in a commit before anybody else gets his turn (`expiry.py`); who comes nevertheless before
+    that is visible finds them gone. In a store where no key expires this costs a look at `_may_expire`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import replace
+from itertools import islice
 from threading import Lock
 from typing import Any
 
@@ -28,6 +32,7 @@ from mvcc_kv.engine.chains import versions, visible
 from mvcc_kv.engine.changes import CHANGES_BUFFER_BYTES, StoreChanges, feed_begin
 from mvcc_kv.engine.commit_log import CommitLog
 from mvcc_kv.engine.contention import HotKeys
+from mvcc_kv.engine.expiry import EXPIRED_AT_ONCE, EXPIRED_BYTES_AT_ONCE
 from mvcc_kv.engine.history import CommitHistory
 from mvcc_kv.engine.index import ScanBounds
 from mvcc_kv.engine.opened import OpenTransactions
@@ -36,8 +41,8 @@ from mvcc_kv.engine.transaction import READ_SET_BYTES_MAX, Transaction
 from mvcc_kv.engine.turns import TurnsOfThreads
 from mvcc_kv.engine.validation import clashes
 from mvcc_kv.engine.versions import Versions, gone
-from mvcc_kv.errors import BadRequestError, ConflictError, Error, TransactionDoomedError
-from mvcc_kv.values import add_numbers
+from mvcc_kv.errors import BadRequestError, ConflictError, Error, TransactionDoomedError, UnavailableError
+from mvcc_kv.values import add_to, expiring, is_overdue, seconds_left
 
 __all__ = ["VersionedStore"]
 
@@ -50,6 +55,7 @@ LABEL_CHARACTERS_MAX = 128
 WEIGHED_EVERY = 1_000
 
 _NOTHING: frozenset[bytes] = frozenset()
+_WAIT_S_MAX = 3600.0
 
 
 class VersionedStore:
@@ -94,6 +100,8 @@ class VersionedStore:
         self._hot = HotKeys()
         self._weighs_at = 0  # the commit at which what is pinned is weighed again
         self._gates: list[Lock] = []  # of threads that wait for a commit
+        self._may_expire = False  # what `Expiries` says; here, so that a look at it costs little
+        self._expired_total = 0
         self._commits_total = 0
         self._conflicts_total = 0
         self._rollbacks_total = 0
@@ -136,14 +144,32 @@ class VersionedStore:
 
         Here and below, somebody who has seen the commit at `seen_ts`, such as his own, doesn't read behind it.
         """
+        if self._may_expire:
+            self._expire_first()
         head = self._heads.get(key)  # taken before visible_ts is: all that was visible then is still below it
         if head is not None and head[0] > self._versions.visible_ts:
             head = visible(head, max(self._versions.visible_ts, seen_ts))
-        return None if head is None else head[1]
+        if head is None or (self._may_expire and is_overdue(head[1], self._time_us())):
+            return None
+        return head[1]
+
+    def get_with_ttl(self, key: bytes, seen_ts: int = 0) -> tuple[bytes, float | None] | None:
+        """The key's value and how many seconds it is there yet, None if it stays; None if it isn't there."""
+        value = self.get(key, seen_ts)
+        return None if value is None else (value, seconds_left(value, self._time_us()))
+
+    def now_us(self) -> int:
+        """The wall clock that expiry goes by: microseconds since 1970."""
+        return self._time_us()
 
     def get_at(self, ts: int, key: bytes) -> bytes | None:
         """The key's value in a live snapshot at `ts`, or None. Takes no lock."""
         return self._versions.get(ts, key)
+
+    def get_unless_overdue(self, overdue_us: int, ts: int, key: bytes) -> bytes | None:
+        """As `get_at`, but None for a value that is there until `overdue_us` or sooner."""
+        value = self._versions.get(ts, key)
+        return None if is_overdue(value, overdue_us) else value
 
     def get_past(self, ts: int, key: bytes) -> bytes | None:
         """The key's value at `ts`, from retained history. Raises `SnapshotGoneError`."""
@@ -161,15 +187,26 @@ class VersionedStore:
         bounds: ScanBounds | None = None,
     ) -> Page:
         """One page of the newest visible state, consistent in itself; see `api.Page`."""
+        if self._may_expire:
+            self._expire_first()
         with self._lock:
-            return self._versions.page(max(self._versions.visible_ts, seen_ts), keys, limit, reverse, bounds)
+            overdue_us = self._time_us() if self._may_expire else 0
+            newest_ts = max(self._versions.visible_ts, seen_ts)
+            return self._versions.page(newest_ts, keys, limit, reverse, bounds, overdue_us)
 
     def scan_at(
-        self, ts: int, keys: KeyRange, *, limit: int, reverse: bool = False, bounds: ScanBounds | None = None
+        self,
+        ts: int,
+        keys: KeyRange,
+        *,
+        limit: int,
+        reverse: bool = False,
+        bounds: ScanBounds | None = None,
+        overdue_us: int = 0,
     ) -> Page:
-        """One page of a live snapshot at `ts`."""
+        """One page of a live snapshot at `ts`, less what is there until `overdue_us` or sooner."""
         with self._lock:
-            return self._versions.page(ts, keys, limit, reverse, bounds)
+            return self._versions.page(ts, keys, limit, reverse, bounds, overdue_us)
 
     def scan_past(
         self, ts: int, keys: KeyRange, *, limit: int, reverse: bool = False, bounds: ScanBounds | None = None
@@ -180,6 +217,8 @@ class VersionedStore:
 
     def history(self, key: bytes, *, limit: int, before_ts: int | None = None, seen_ts: int = 0) -> VersionPage:
         """Up to `limit` of the key's versions, newest first: what is retained, and what snapshots keep alive."""
+        if self._may_expire:
+            self._expire_first()
         with self._lock:
             return self._versions.history_page(max(self._versions.visible_ts, seen_ts), key, limit, before_ts)
 
@@ -213,19 +252,23 @@ class VersionedStore:
             raise BadRequestError(f'isolation is "snapshot" or "serializable", not {options.isolation!r}')
         if options.turn is not None:
             return self._begin_in_turn(options, seen_ts, client)
+        if self._may_expire and not is_ours:
+            self._expire_first()
         with self._lock:
             self._reap()
             newest_ts = self._commit_ts if newest else max(self._versions.visible_ts, seen_ts)
             start_ts = newest_ts if options.at is None else self._start_at(options.at, newest_ts)
+            is_past, now_us = start_ts < newest_ts, self._time_us()
             transaction = Transaction(
                 self,
                 start_ts,
                 options,
                 id=self._opened.new_id(),
-                begun_us=self._time_us(),
+                begun_us=now_us,
                 client=client,
-                is_past=start_ts < newest_ts,
+                is_past=is_past,
                 is_ours=is_ours,
+                overdue_us=now_us if self._may_expire and not (is_past or is_ours) else 0,
             )
             self._opened.begin(transaction, self._commit_ts)
         return transaction
@@ -264,6 +307,8 @@ class VersionedStore:
     def commit(self, transaction: Transaction) -> int:
         """Validate and apply the transaction's writes; it is over, whatever comes of it. Called by `Transaction`."""
         token = transaction.token
+        if self._may_expire and transaction.has_written:
+            self._expire_first()
         with self._lock:
             try:
                 known_ts = None if token is None else self._outcomes.applied(token)
@@ -329,8 +374,16 @@ class VersionedStore:
 
     # Outside transactions
 
-    def put(self, key: bytes, value: bytes, token: str | None = None) -> None:
-        """Write one key in a transaction of its own; never conflicts. With a `token` it is applied once at most."""
+    def put(self, key: bytes, value: bytes, token: str | None = None, *, ttl_s: float | None = None) -> None:
+        """Write one key in a transaction of its own; never conflicts. With a `token` it is applied once at most.
+
+        With `ttl_s` the key is there for so many seconds from now; so it is, without, until its time if the value is
+        an `Expiring` one.
+        """
+        if self._may_expire:
+            self._expire_first()
+        if ttl_s is not None:
+            value = expiring(value, ttl_s, self._time_us())
         with self._lock:
             known_ts = None if token is None else self._outcomes.applied(token)
             commit_ts = self._apply({key: value}, token=token) if known_ts is None else known_ts
@@ -352,10 +405,11 @@ class VersionedStore:
 
     def delete(self, key: bytes, token: str | None = None) -> bool:
         """Delete one key in a transaction of its own; whether it was there. With a `token`, once at most."""
+        if self._may_expire:
+            self._expire_first()
         with self._lock:
             known_ts = None if token is None else self._outcomes.applied(token)
-            head = self._heads.get(key)
-            is_there = known_ts is not None or (head is not None and head[1] is not None)
+            is_there = known_ts is not None or self._newest(key) is not None
             commit_ts = self._apply({key: None}, token=token) if is_there and known_ts is None else self._commit_ts
         self._settled(commit_ts)
         return is_there
@@ -364,20 +418,27 @@ class VersionedStore:
         """Add to a key's number in a transaction of its own; what it is then. Never conflicts.
 
         With a `token` it is applied once at most; to a repetition the answer is what the key is by now.
-        Raises `BadRequestError` for what is no number.
+        A key that expires does so all the same. Raises `BadRequestError` for what is no number.
         """
+        if self._may_expire:
+            self._expire_first()
         with self._lock:
             known_ts = None if token is None else self._outcomes.applied(token)
             if known_ts is None:
                 total = self._sum(key, by)
                 commit_ts = self._apply({key: total}, token=token, added=(key,))
             else:
-                commit_ts, total = known_ts, self._versions.newest(key) or b"null"
+                commit_ts, total = known_ts, self._newest(key) or b"null"
         self._settled(commit_ts)
         return total
 
     def _sum(self, key: bytes, by: bytes) -> bytes:
-        return add_numbers(self._versions.newest(key) or b"0", by)
+        return add_to(self._newest(key), by)
+
+    def _newest(self, key: bytes) -> bytes | None:
+        """The key's newest value, visible or not, unless it is overdue."""
+        value = self._versions.newest(key)
+        return None if self._may_expire and is_overdue(value, self._time_us()) else value
 
     def _merged_sum(self, key: bytes, by: bytes) -> bytes:
         try:
@@ -428,7 +489,11 @@ class VersionedStore:
         return StoreChanges(self, prefix, feed_begin(self, from_ts, bytes_max=CHANGES_BUFFER_BYTES))
 
     def wait_past(self, ts: int, timeout_s: float | None = None) -> bool:
-        """Wait in this thread until a commit after `ts` is visible; False if none was in time."""
+        """Wait in this thread until a commit after `ts` is visible; False if none was in time, or a key's time came.
+
+        The keys that are due then are gone when this returns.
+        """
+        timeout_s = self._until_expiry_s(timeout_s)
         gate = Lock()
         with self._lock:
             if self._versions.visible_ts > ts:
@@ -441,12 +506,74 @@ class VersionedStore:
             with self._lock:
                 if gate in self._gates:
                     self._gates.remove(gate)
+        if self._may_expire:
+            self._expire_first()
         return self._versions.visible_ts > ts
 
-    def expire(self) -> None:
+    def _until_expiry_s(self, timeout_s: float | None) -> float | None:
+        """So long, or until the next key expires if that is sooner; what is due by now goes."""
+        if self._may_expire:
+            self._expire_first()
+        next_us = self._versions.expiries.next_us
+        if next_us is None or (self._log is not None and self._log.failure is not None):
+            return timeout_s
+        expiry_s = max(next_us - self._time_us(), 0) / 1_000_000
+        return min(expiry_s, _WAIT_S_MAX if timeout_s is None else timeout_s)
+
+    # Expiry
+
+    @property
+    def next_expiry_us(self) -> int | None:
+        """When the next key expires, microseconds since 1970; None if none does."""
+        return self._versions.expiries.next_us
+
+    def expire_due(self, limit: int = EXPIRED_AT_ONCE) -> bool:
+        """Delete the keys whose time is up, at most `limit`, in a commit of its own; whether more are due.
+
+        If the log takes no commits, nothing happens: the keys stay overdue, which nobody sees.
+        """
+        with self._lock:
+            commit_ts, is_more = self._expire(limit)
+        if commit_ts is not None:
+            with suppress(UnavailableError):  # nobody waits for the disk: who reads goes by the clock
+                self._settled(commit_ts, waits=False)
+        return is_more
+
+    def _expire_first(self) -> None:
+        """What is due goes before anybody looks. Called without the lock."""
+        next_us = self._versions.expiries.next_us
+        if next_us is not None and next_us <= self._time_us():
+            self.expire_due()
+
+    def _expire(self, limit: int) -> tuple[int | None, bool]:
+        """The commit that took keys away, if one did, and whether more are due. Under the lock."""
+        expiries, now_us = self._versions.expiries, self._time_us()
+        if self._log is not None and self._log.failure is not None:
+            return None, False
+        keys = list(self._due(now_us, limit))
+        try:
+            commit_ts = self._apply(dict.fromkeys(keys)) if keys else None
+        except BaseException as error:
+            expiries.put_back(keys)
+            if isinstance(error, UnavailableError):
+                return None, False
+            raise
+        self._expired_total += len(keys)
+        return commit_ts, expiries.next_us is not None and expiries.next_us <= now_us
+
+    def _due(self, now_us: int, limit: int) -> Iterator[bytes]:
+        """Keys whose time is up, as many as one commit may take away."""
+        bytes_left = EXPIRED_BYTES_AT_ONCE
+        for key in islice(self._versions.expiries.due(now_us), limit):
+            yield key
+            bytes_left -= len(key) + len(self._versions.newest(key) or b"")
+            if bytes_left <= 0:
+                return
+
+    def trim(self) -> None:
         """Let go of what is retained and too old by now, a bounded part at a time."""
         with self._lock:
-            self._versions.expire(self._time_us())
+            self._versions.trim(self._time_us())
 
     # Filling
 
@@ -463,6 +590,7 @@ class VersionedStore:
             self._newest_us = 0 if history is None else history.newest_us
             self._commit_ts = commit_ts
             self._versions.restore(commit_ts, items, self._time_us())
+            self._may_expire = self._versions.expiries.may_expire
             self._outcomes.restore(tokens or {})
 
     def attach(self, log: CommitLog) -> None:
@@ -539,6 +667,7 @@ class VersionedStore:
         if token is not None:
             self._outcomes.keep(token, commit_ts)
         versions.link(commit_ts, writes, added)
+        self._may_expire = versions.expiries.may_expire
         if self._opened.recent.wants_keys:
             self._opened.recent.note(commit_ts, tuple(writes))
         if superseded is not None:
@@ -549,6 +678,7 @@ class VersionedStore:
 
     def _publish(self, ts: int) -> None:
         self._versions.publish(ts, self._newest_us)
+        self._may_expire = self._versions.expiries.may_expire
         if self._pinned_bytes_max and self._versions.pinned_bytes_at_most > self._pinned_bytes_max:
             self._unpin()
         self._versions.collect()
@@ -618,6 +748,8 @@ class VersionedStore:
                 "commits_total": self._commits_total,
                 "conflicts_total": self._conflicts_total,
                 "rollbacks_total": self._rollbacks_total,
+                "expiring_keys": len(self._versions.expiries),
+                "expired_total": self._expired_total,
                 "hot_keys": [{"key": key.decode(), "conflicts": count} for key, count in self._hot.top()],
             }
 

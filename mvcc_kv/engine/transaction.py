@@ -17,6 +17,7 @@ reading a key, before or after adding to it, turns the addition into an ordinary
 from __future__ import annotations
 
 from bisect import bisect_left
+from functools import partial
 from typing import Protocol
 
 from mvcc_kv.api import KeyRange, Page, TransactionOptions, VersionPage
@@ -31,7 +32,7 @@ from mvcc_kv.errors import (
     ReadOnlyError,
     TransactionDoomedError,
 )
-from mvcc_kv.values import add_numbers
+from mvcc_kv.values import add_numbers, add_to, expiring, seconds_left
 
 __all__ = ["READ_SET_BYTES_MAX", "Transaction"]
 
@@ -44,10 +45,19 @@ class _Home(Protocol):
 
     read_set_bytes_max: int
 
+    def now_us(self) -> int: ...
     def get_at(self, ts: int, key: bytes) -> bytes | None: ...
+    def get_unless_overdue(self, overdue_us: int, ts: int, key: bytes) -> bytes | None: ...
     def get_past(self, ts: int, key: bytes) -> bytes | None: ...
     def scan_at(
-        self, ts: int, keys: KeyRange, *, limit: int, reverse: bool = False, bounds: ScanBounds | None = None
+        self,
+        ts: int,
+        keys: KeyRange,
+        *,
+        limit: int,
+        reverse: bool = False,
+        bounds: ScanBounds | None = None,
+        overdue_us: int = 0,
     ) -> Page: ...
     def scan_past(
         self, ts: int, keys: KeyRange, *, limit: int, reverse: bool = False, bounds: ScanBounds | None = None
@@ -64,6 +74,7 @@ class Transaction:
 
     `is_past`: it reads retained history, and holds nothing. `is_ours`: the store's own work, such as a checkpoint's.
     `ended`: why somebody else has ended it; None as long as nobody has.
+    `overdue_us`: what the snapshot holds until then or sooner is not there for it; 0: nothing is overdue.
     """
 
     __slots__ = (
@@ -83,6 +94,7 @@ class Transaction:
         "is_past",
         "is_serializable",
         "label",
+        "overdue_us",
         "read_only",
         "reads",
         "start_ts",
@@ -103,12 +115,17 @@ class Transaction:
         client: str | None = None,
         is_past: bool = False,
         is_ours: bool = False,
+        overdue_us: int = 0,
     ) -> None:
         self._store = store
         self._open = True
         self._sorted: list[bytes] | None = None
         self._get_at = store.get_past if is_past else store.get_at
         self._scan_at = store.scan_past if is_past else store.scan_at
+        if overdue_us:
+            self._get_at = partial(store.get_unless_overdue, overdue_us)
+            self._scan_at = partial(store.scan_at, overdue_us=overdue_us)
+        self.overdue_us = overdue_us
         self.id = id
         self.begun_us = begun_us
         self.client = client
@@ -169,7 +186,7 @@ class Transaction:
             return self.writes[key]
         value = self._get_at(self.start_ts, key)
         if self.added and key in self.added:
-            value = add_numbers(value or _ZERO, self.added[key])
+            value = add_to(value, self.added[key])
             if tracked:
                 self._turn_into_write(key, value)
         if tracked and not self.read_only:
@@ -179,6 +196,14 @@ class Transaction:
         if self.ended is not None:
             self._must_not_be_ended()
         return value
+
+    def get_with_ttl(self, key: bytes, *, tracked: bool = True) -> tuple[bytes, float | None] | None:
+        """The key's value here and how many seconds it is there yet, by the clock (None: it stays); None if none.
+
+        A value whose time comes while the transaction is open has none left, and stays in its view.
+        """
+        value = self.get(key, tracked=tracked)
+        return None if value is None else (value, seconds_left(value, self._store.now_us()))
 
     def scan(
         self,
@@ -228,7 +253,7 @@ class Transaction:
     def _own(self, key: bytes, items: dict[bytes, bytes]) -> bytes | None:
         if key in self.writes:
             return self.writes[key]
-        return add_numbers(items.get(key, _ZERO), self.added[key])
+        return add_to(items.get(key), self.added[key])
 
     def _own_keys(self, seen: KeyRange) -> list[bytes]:
         """Our written keys in the range, in order."""
@@ -280,10 +305,12 @@ class Transaction:
 
     # Writing
 
-    def put(self, key: bytes, value: bytes) -> None:
-        """Buffer a write."""
+    def put(self, key: bytes, value: bytes, *, ttl_s: float | None = None) -> None:
+        """Buffer a write; with `ttl_s`, of a value that is there for so many seconds from now."""
         if not self._open or self.ended is not None or self.read_only:
             self._must_be_writable()
+        if ttl_s is not None:
+            value = expiring(value, ttl_s, self._store.now_us())
         if key not in self.writes:
             self._sorted = None
             if self.added:
@@ -319,10 +346,10 @@ class Transaction:
 
     def _add(self, key: bytes, by: bytes) -> None:
         if key in self.writes:
-            self.writes[key] = add_numbers(self.writes[key] or _ZERO, by)
+            self.writes[key] = add_to(self.writes[key], by)
             return
         by = add_numbers(self.added.get(key, _ZERO), by)
-        total = add_numbers(self._get_at(self.start_ts, key) or _ZERO, by)
+        total = add_to(self._get_at(self.start_ts, key), by)
         self._sorted = None
         if self.reads is not None and key in self.reads:
             self.writes[key] = total
@@ -331,7 +358,7 @@ class Transaction:
 
     def _total(self, key: bytes) -> bytes:
         """What the key, which was added to, is in this transaction."""
-        return add_numbers(self._get_at(self.start_ts, key) or _ZERO, self.added[key])
+        return add_to(self._get_at(self.start_ts, key), self.added[key])
 
     def _turn_into_write(self, key: bytes, total: bytes) -> None:
         if not self.read_only:

@@ -7,6 +7,8 @@
     adds 1 to d         d: PUT at 6, ADD at 7           yes, to 6
     reads e             e at 7                          yes if serializable; also if e wasn't there, or isn't now
     scans f .. h        g at 7                          yes if serializable, whether g was among what it found or not
+    writes i            i expired at 7, which was       no: it was as good as gone, and is
+                        overdue when this one began
 
 What was only read matters to those who write: a transaction that wrote nothing has run at its snapshot, alone.
 """
@@ -16,10 +18,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from itertools import islice
 
+from mvcc_kv.engine.chains import visible
 from mvcc_kv.engine.clashes import RecentKeys
 from mvcc_kv.engine.reads import ReadSet
 from mvcc_kv.engine.transaction import Transaction
 from mvcc_kv.engine.versions import Versions
+from mvcc_kv.values import is_overdue
 
 __all__ = ["clashes"]
 
@@ -39,10 +43,25 @@ def clashes(transaction: Transaction, versions: Versions, recent: RecentKeys) ->
         written_ts = versions.marks.written_ts(key, heads.get(key))
         if written_ts > start_ts:
             lost[key] = written_ts
+    if lost and transaction.overdue_us:
+        lost = {key: ts for key, ts in lost.items() if not _was_overdue(key, transaction, versions)}
     reads = transaction.reads
     if transaction.is_serializable and reads is not None and transaction.has_written:
-        lost.update(islice(_changed_reads(reads, start_ts, versions, recent), _READS_REPORTED_MAX))
+        changed = _changed_reads(reads, start_ts, versions, recent)
+        if transaction.overdue_us:
+            changed = ((key, ts) for key, ts in changed if not _was_overdue(key, transaction, versions))
+        lost.update(islice(changed, _READS_REPORTED_MAX))
     return lost
+
+
+def _was_overdue(key: bytes, transaction: Transaction, versions: Versions) -> bool:
+    """Whether the key, which has a newer version now, is as it was to the transaction: not there.
+
+    It was overdue when the transaction began, which saw none, and what came after was its expiry.
+    """
+    head = versions.heads[key]
+    seen = visible(head, transaction.start_ts)
+    return head[1] is None and seen is not None and is_overdue(seen[1], transaction.overdue_us)
 
 
 def _changed_reads(

@@ -25,10 +25,12 @@ from itertools import islice, pairwise
 from mvcc_kv.api import CommittedWrites, KeyRange, KeyVersion, Page, VersionPage
 from mvcc_kv.engine.chains import Version, versions, visible
 from mvcc_kv.engine.clashes import Marks
+from mvcc_kv.engine.expiry import Expiries
 from mvcc_kv.engine.history import CommitHistory, Superseded
 from mvcc_kv.engine.index import ScanBounds, VersionIndex, seen_at
 from mvcc_kv.engine.opened import OpenTransactions
 from mvcc_kv.errors import SnapshotGoneError, Winner
+from mvcc_kv.values import Expiring
 
 __all__ = ["Versions", "gone"]
 
@@ -41,6 +43,7 @@ class Versions:
         self.heads = self.index.heads
         self.marks = Marks()
         self.history = history
+        self.expiries = Expiries()
         self.visible_ts = 0
         self._now_us = 0  # as far as we were told
         self._opened = opened
@@ -68,9 +71,11 @@ class Versions:
         head = self.heads.get(key)
         return None if head is None else self._seen_in_the_past(ts, key, head)
 
-    def page(self, ts: int, keys: KeyRange, limit: int, reverse: bool, bounds: ScanBounds | None) -> Page:
-        """One page of a live snapshot at `ts`."""
-        return self.index.page(ts, seen_at(ts), keys, limit, reverse, bounds)
+    def page(
+        self, ts: int, keys: KeyRange, limit: int, reverse: bool, bounds: ScanBounds | None, overdue_us: int = 0
+    ) -> Page:
+        """One page of a live snapshot at `ts`, less what is there until `overdue_us` or sooner."""
+        return self.index.page(ts, seen_at(ts), keys, limit, reverse, bounds, overdue_us)
 
     def page_past(self, ts: int, keys: KeyRange, limit: int, reverse: bool, bounds: ScanBounds | None) -> Page:
         """One page of what there was at `ts`. Raises `SnapshotGoneError`."""
@@ -132,12 +137,17 @@ class Versions:
     def link(self, commit_ts: int, writes: Mapping[bytes, bytes | None], added: Collection[bytes]) -> None:
         """Put a commit's versions on top of their chains, not seen yet. `added`: those that were made by adding."""
         marks = self.marks
+        expires = self.expiries.may_expire
         for key, value in writes.items():
+            if type(value) is Expiring:
+                expires = True
             if value is None or added or not marks.is_empty:
                 marks.note(key, self.heads.get(key), commit_ts, deletes=value is None, adds=key in added)
             below = self.index.link(commit_ts, key, value)
             if below is not None:
                 self._superseded.append((commit_ts, below[0], key, len(below[1] or b"")))
+        if expires:
+            self.expiries.note(commit_ts, writes)
 
     def retain(self, commit: CommittedWrites, superseded: Mapping[bytes, Superseded] | None) -> None:
         """Take a commit into history, if there is one."""
@@ -147,8 +157,10 @@ class Versions:
     def publish(self, ts: int, now_us: int) -> None:
         """Let snapshots see every commit up to `ts`; look at the versions that they superseded."""
         published, self.visible_ts, self._now_us = ts - self.visible_ts, ts, now_us
+        if self.expiries.may_expire:
+            self.expiries.published(ts)
         if self.history is not None:
-            self.history.expire(now_us, ts, 2 * published + 1)  # so that it can't grow, however many come at once
+            self.history.trim(now_us, ts, 2 * published + 1)  # so that it can't grow, however many come at once
         superseded = self._superseded
         while superseded and superseded[0][0] <= ts:
             superseded_ts, commit_ts, key, value_bytes = superseded.popleft()
@@ -168,10 +180,11 @@ class Versions:
         self.index.fill((key, (known_ts, value, None)) for key, value in items)
         if history is not None:
             self._restore_newest(history, now_us)
+        self.expiries.fill(self.heads.items())
 
     def _restore_newest(self, history: CommitHistory, now_us: int) -> None:
         """Take the newest versions that history knows of as they were, tombstones too: the past needs those."""
-        while history.expire(now_us, self.visible_ts):
+        while history.trim(now_us, self.visible_ts):
             pass
         for commit_ts, key, value in sorted(history.newest()):
             self.heads[key] = (commit_ts, value, None)
@@ -212,7 +225,7 @@ class Versions:
         ends = [self._opened.next_writer_ts, None if self.history is None else self.history.base_ts]
         return self.marks.bytes_up_to(min((ts for ts in ends if ts is not None), default=None))
 
-    def expire(self, now_us: int) -> None:
+    def trim(self, now_us: int) -> None:
         """It is so late now; let go of what is too old."""
         self._now_us = now_us
         self.collect()
@@ -221,7 +234,7 @@ class Versions:
         """Free up to about `steps_max` versions that nobody can see any more."""
         steps_max = self._collect_steps if steps_max is None else steps_max
         if self.history is not None and self.history.has_expired(self._now_us, self.visible_ts):
-            self.history.expire(self._now_us, self.visible_ts, steps_max)
+            self.history.trim(self._now_us, self.visible_ts, steps_max)
         if self._live.has_garbage:
             for commit_ts, key in self._live.collect(steps_max):
                 self._free(commit_ts, key)
@@ -262,6 +275,7 @@ class Versions:
         assert self.index.keys == sum(chain[0][1] is not None for chain in chains.values())
         assert self.visible_ts <= commit_ts
         self._check_chains(chains, commit_ts)
+        self.expiries.check(self.heads.items(), self.visible_ts)
         self.marks.check({key: chain[0] for key, chain in chains.items()}, self._horizon())
         if self.history is not None:
             self.history.check()

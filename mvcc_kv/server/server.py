@@ -126,7 +126,7 @@ class Server:
 
     def _let_go_of_the_past(self, now: float) -> None:
         """What is retained gets too old also when nothing is committed."""
-        self._store.expire()
+        self._store.trim()
         self._deadlines.add(now + _EXPIRE_S, self._let_go_of_the_past)
 
     def _wind_down(self) -> bool:

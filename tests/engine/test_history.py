@@ -94,7 +94,7 @@ def test_what_is_too_old_goes_with_the_next_commit_or_when_the_loop_says_so() ->
     store.put(b"a", b"3")
     assert store.oldest_ts == 1
     clock.now_us += 2_000
-    store.expire()
+    store.trim()
     assert store.oldest_ts == 3 and store.stats()["retained_bytes"] == 0
     store.check()
 
@@ -117,7 +117,7 @@ def test_an_open_transaction_in_the_past_holds_nothing_and_is_told_when_its_time
     reader = store.begin(TransactionOptions(at=1))
     assert reader.get(b"a") == b"1"
     clock.now_us += 2_000
-    store.expire()
+    store.trim()
     for read in (lambda: reader.get(b"a"), lambda: reader.scan(KeyRange(), limit=1)):
         with pytest.raises(SnapshotGoneError, match="oldest timestamp that can be read is 2"):
             read()
@@ -131,7 +131,7 @@ def test_a_tombstone_stays_as_long_as_somebody_can_read_behind_it() -> None:
     store.put(b"b", b"1")
     assert state_at(store, 1) == {b"a": b"1"}
     clock.now_us += 2_000
-    store.expire()
+    store.trim()
     assert store.keys() == [b"b"]
     store.check()
 
@@ -159,7 +159,7 @@ def test_a_commit_that_was_begun_before_all_that_is_kept_is_refused() -> None:
     late = store.begin(TransactionOptions(at=1))
     late.put(b"c", b"1")
     clock.now_us += 2_000
-    store.expire()
+    store.trim()
     with pytest.raises(SnapshotGoneError):
         late.commit()
     assert store.get(b"c") is None
@@ -336,7 +336,7 @@ def test_what_is_too_old_is_garbage_until_all_of_it_is_gone() -> None:
     for n in range(5_000):
         store.put(b"a", b"%d" % (n % 10))
     clock.now_us += 5_000
-    store.expire()
+    store.trim()
     while store.has_garbage:
         store.collect()
     assert store.oldest_ts == 5_000

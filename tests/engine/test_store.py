@@ -370,6 +370,8 @@ def test_stats_count_what_there_is() -> None:
         "commits_total": 5,
         "conflicts_total": 0,
         "rollbacks_total": 1,
+        "expiring_keys": 0,
+        "expired_total": 0,
         "hot_keys": [],
     }
     reader.rollback()

@@ -153,7 +153,7 @@ def test_segments_go_when_the_checkpoint_and_history_are_both_past_them() -> Non
     assert life.store.oldest_ts == 19
     assert bases(disk) == [15, 20, 25, 30], "the commits after 19 are in the segment after 15"
     clock[0] = 37 * SECOND_US
-    life.store.expire()
+    life.store.trim()
     assert life.store.oldest_ts == 26
     assert bases(disk) == [15, 20, 25, 30]
     life.checkpoint()

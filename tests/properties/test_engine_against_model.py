@@ -153,7 +153,7 @@ class EngineAgainstModel(RuleBasedStateMachine):
     @rule(us=st.integers(1, 8))
     def time_goes_by(self, us: int) -> None:
         self.now_us += us
-        self.store.expire()
+        self.store.trim()
 
     @precondition(lambda self: self.retained is not None)
     @rule(at=PICKS, keys=RANGES, limit=st.integers(1, 9), reverse=st.booleans())
@@ -379,7 +379,7 @@ class EngineAgainstModel(RuleBasedStateMachine):
         self.stats()
         self.now_us += 1_000
         for _ in range(self.model.commit_ts):
-            self.store.expire()
+            self.store.trim()
         while self.store.has_garbage:
             self.store.collect(1)
         self.store.check()
