@@ -109,11 +109,6 @@ class VersionedStore:
     # Reading
 
     @property
-    def now_us(self) -> int:
-        """The wall clock, microseconds since 1970."""
-        return self._time_us()
-
-    @property
     def keys_total(self) -> int:
         """How many keys have a value."""
         return self._versions.index.keys
@@ -391,7 +386,9 @@ class VersionedStore:
 
     def newest(self, key: bytes) -> bytes | None:
         """The key's newest value, visible or not: what a write outside a transaction may rest on. Takes no lock."""
-        return self._versions.newest(key)
+        if self._may_expire:
+            self._expire_first()
+        return self._newest(key)
 
     def write(self, writes: Mapping[bytes, bytes | None]) -> int:
         """Put, and delete where the value is None, all at once; the commit_ts. Never conflicts.

@@ -43,7 +43,6 @@ class ServedStore(Protocol):
     Who has seen the one at `seen_ts` reads at it.
     """
 
-    @property
     def now_us(self) -> int: ...
     @property
     def keys_total(self) -> int: ...

@@ -49,7 +49,7 @@ class Reading:
 
     @property
     def now_us(self) -> int:
-        return self._store.now_us
+        return self._store.now_us()
 
     def get(self, key: bytes) -> bytes | None:
         return self._store.get(key, self._seen_ts)
@@ -78,7 +78,7 @@ class Writing:
 
     @property
     def now_us(self) -> int:
-        return self._store.now_us
+        return self._store.now_us()
 
     def get(self, key: bytes) -> bytes | None:
         return self.writes[key] if key in self.writes else self._store.newest(key)
@@ -119,7 +119,7 @@ class Within:
 
     @property
     def now_us(self) -> int:
-        return self._store.now_us
+        return self._store.now_us()
 
     def get(self, key: bytes) -> bytes | None:
         return self._transaction.get(key)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from mvcc_kv.api import TransactionOptions
-from mvcc_kv.errors import Error
+from mvcc_kv.errors import ConflictError, Error
 from mvcc_kv.protocol.resp import replies as resp
 from mvcc_kv.server.redis.commands import Command, command
 from mvcc_kv.server.redis.failures import Failure
@@ -104,14 +104,17 @@ def _run(session: RedisSession, queue: list[tuple[Command, list[bytes]]]) -> byt
     if not any(entry.writes for entry, _ in queue):
         session.space = Reading(store, session.seen_ts)
         return resp.array([_reply(session, *queued) for queued in queue])
-    transaction = store.begin(_OPTIONS, client=session.address, newest=True)
-    session.space = Within(store, transaction)
-    try:
-        replies = [_reply(session, *queued) for queued in queue]
-        session.wait_for(transaction.commit())
-    finally:
-        transaction.rollback()
-    return resp.array(replies)
+    while True:
+        transaction = store.begin(_OPTIONS, client=session.address, newest=True)
+        session.space = Within(store, transaction)
+        try:
+            replies = [_reply(session, *queued) for queued in queue]
+            session.wait_for(transaction.commit())
+            return resp.array(replies)
+        except ConflictError:
+            continue  # a key's time was up in this very moment
+        finally:
+            transaction.rollback()
 
 
 def _reply(session: RedisSession, entry: Command, arguments: list[bytes]) -> bytes:
