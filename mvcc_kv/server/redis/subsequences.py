@@ -88,7 +88,7 @@ def _options(words: list[bytes]) -> _Options:
 
 
 def _rows(one: bytes, other: bytes) -> list[int]:
-    """A row of bits for each beginning of `one`, the empty one first. The lowest bit stands for `other`'s first byte."""
+    """A row of bits for each beginning of `one`, the empty one first; its lowest bit stands for `other`'s first."""
     everywhere = (1 << len(other)) - 1
     places = {byte: _places(other, byte) for byte in set(one)}
     row, rows = everywhere, [everywhere]
