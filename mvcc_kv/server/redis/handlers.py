@@ -1,6 +1,9 @@
 """Every module with commands: importing this one fills the table. So the session is to be had from here."""
 
 from mvcc_kv.server.redis import (
+    bitfields,
+    bits,
+    counters,
     dumping,
     expiring,
     greeting,
@@ -8,13 +11,18 @@ from mvcc_kv.server.redis import (
     objects,
     ours,
     scanning,
+    setting,
     strings,
+    subsequences,
     transactions,
 )
 from mvcc_kv.server.redis.session import RedisSession
 
 __all__ = [
     "RedisSession",
+    "bitfields",
+    "bits",
+    "counters",
     "dumping",
     "expiring",
     "greeting",
@@ -22,6 +30,8 @@ __all__ = [
     "objects",
     "ours",
     "scanning",
+    "setting",
     "strings",
+    "subsequences",
     "transactions",
 ]
