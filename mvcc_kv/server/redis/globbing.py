@@ -55,7 +55,9 @@ def _nothing(_: bytes) -> bool:
 
 def _pieces(pattern: bytes, ignores_case: bool) -> list[bytes]:
     """The regular expressions of what is between the stars."""
-    pieces, piece, at = [], [], 0
+    pieces: list[bytes] = []
+    piece: list[bytes] = []
+    at = 0
     while at < len(pattern):
         if pattern[at] == 0x2A:
             at = _past_stars(pattern, at)
