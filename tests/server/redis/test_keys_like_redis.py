@@ -47,7 +47,7 @@ restoring = some(
 )
 scanning = some(
     st.tuples(words("MATCH"), patterns),
-    st.tuples(words("COUNT"), st.one_of(st.just(100), numbers)),
+    st.tuples(words("COUNT"), st.sampled_from((100, 100, 10_000, 0, -1, 2**63, "x", ""))),
     st.tuples(words("TYPE"), st.sampled_from(("string", "STRING", "list", "x"))),
     words("NO", "MATCH"),
     most=2,
