@@ -102,6 +102,10 @@ class VersionIndex:
         del self.heads[key]
         self.versions -= 1
 
+    def key_in(self, place: int) -> bytes | None:
+        """The key in that place, from 0 on; None if there are not so many."""
+        return self.heads.keys()[place] if place < len(self.heads) else None
+
     def changed_after(self, ts: int, low: bytes, high: bytes, keys_max: int | None = None) -> Iterator[bytes] | None:
         """The keys of the range with a version after `ts`; None if that takes looking at more than `keys_max`."""
         heads = self.heads

@@ -10,6 +10,8 @@ A writing command that read what is not on disk yet tells of it: its reply waits
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from itertools import islice
 from typing import Protocol
 
 from mvcc_kv.api import KeyRange, Page
@@ -19,6 +21,7 @@ from mvcc_kv.server.served import ServedStore, ServedTransaction
 __all__ = ["EVERYTHING", "Reading", "Space", "Within", "Writing"]
 
 EVERYTHING = KeyRange()
+_PAGE_KEYS = 1_000
 
 
 class Space(Protocol):
@@ -35,6 +38,14 @@ class Space(Protocol):
     def page(self, keys: KeyRange, limit: int, *, reverse: bool = False) -> Page: ...
     def count(self) -> int:
         """How many keys there are."""
+        ...
+
+    def key_at(self, share: float) -> bytes | None:
+        """The key at that part, 0 <= share < 1, of all places that keys have; None if there is no key at this one."""
+        ...
+
+    def clear(self) -> int:
+        """Delete every key; how many there were. It is the first thing that a command writes."""
         ...
 
 
@@ -65,6 +76,12 @@ class Reading:
 
     def count(self) -> int:
         return self._store.keys_total
+
+    def key_at(self, share: float) -> bytes | None:
+        return _there(self, self._store.key_in(int(share * self._store.places)))
+
+    def clear(self) -> int:
+        raise AssertionError("a command that writes is marked as one")
 
 
 class Writing:
@@ -103,6 +120,13 @@ class Writing:
     def count(self) -> int:
         return self._store.keys_total
 
+    def key_at(self, share: float) -> bytes | None:
+        return _there(self, self._store.key_in(int(share * self._store.places)))
+
+    def clear(self) -> int:
+        self.writes = dict.fromkeys(_keys(self))
+        return len(self.writes)
+
     def commit(self) -> None:
         if self.writes:
             self._store.write(self.writes)
@@ -136,13 +160,37 @@ class Within:
 
     def count(self) -> int:
         """Counted one by one: a snapshot's size is written nowhere."""
-        total, rest = 0, EVERYTHING
-        while True:
-            page = self.page(rest, 1_000)
-            total += len(page.items)
-            if page.next is None:
-                return total
-            rest = rest.resumed(page.next, reverse=False)
+        return sum(1 for _ in _keys(self))
+
+    def key_at(self, share: float) -> bytes | None:
+        places, own = self._store.places, self._transaction.writes
+        place = int(share * (places + len(own)))
+        if place >= places:
+            return _there(self, next(islice(own, place - places, None)))
+        key = self._store.key_in(place)
+        return None if key in own else _there(self, key)
+
+    def clear(self) -> int:
+        keys = list(_keys(self))
+        for key in keys:
+            self._transaction.delete(key)
+        return len(keys)
+
+
+def _keys(space: Space) -> Iterator[bytes]:
+    """Every key, in order."""
+    rest = EVERYTHING
+    while True:
+        page = space.page(rest, _PAGE_KEYS)
+        yield from (key for key, _ in page.items)
+        if page.next is None:
+            return
+        rest = rest.resumed(page.next, reverse=False)
+
+
+def _there(space: Space, key: bytes | None) -> bytes | None:
+    """The key, if it is there to be seen."""
+    return None if key is None or space.get(key) is None else key
 
 
 def _must_be_text(key: bytes) -> None:
