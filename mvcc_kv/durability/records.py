@@ -116,6 +116,7 @@ _RETAINED_WRITE = Struct("<III")
 _TIMESTAMP = Struct("<Q")
 _TOKEN = Struct("<QB")
 _EXPIRY = Struct("<IQ")
+_EXPIRY_US_MAX = 2**64 - 1  # Redis takes later ones, and after a restart they are this one
 _COMMIT_KIND, _TOKENS_KIND, _RETAINED_KIND = 1, 2, 3
 _EXPIRING = 4  # added to a commit's kind
 _COMMIT_KINDS = (_COMMIT_KIND, _RETAINED_KIND, _COMMIT_KIND | _EXPIRING, _RETAINED_KIND | _EXPIRING)
@@ -307,8 +308,10 @@ def encode_commit(
 
 
 def _encode_expiries(values: Iterable[bytes | None]) -> bytes:
-    found = [_EXPIRY.pack(at, it.expires_us) for at, it in enumerate(values) if isinstance(it, Expiring)]
-    return _U32.pack(len(found)) + b"".join(found)
+    expiring = [(at, it.expires_us) for at, it in enumerate(values) if isinstance(it, Expiring)]
+    return _U32.pack(len(expiring)) + b"".join(
+        _EXPIRY.pack(at, min(expires_us, _EXPIRY_US_MAX)) for at, expires_us in expiring
+    )
 
 
 def _encode_writes(writes: Mapping[bytes, bytes | None]) -> list[bytes]:
