@@ -117,6 +117,7 @@ def info(session: RedisSession, _: list[bytes]) -> bytes:
 def everybody(session: RedisSession, arguments: list[bytes]) -> bytes:
     sessions = session.house.sessions
     chosen = list(sessions.values())
+    session.effort = len(chosen)
     option = arguments[2].lower() if len(arguments) > 3 else b""
     if option == b"type" and len(arguments) == 4:
         chosen = [one for one in chosen if is_of_type(one, arguments[3])]
@@ -168,6 +169,7 @@ def _check(option: bytes, value: bytes) -> None:
 
 
 def _kill(me: RedisSession, wanted: dict[bytes, bytes], *, spares_me: bool) -> int:
+    me.effort = len(me.house.sessions)
     doomed = [one for one in me.house.sessions.values() if _is_wanted(one, wanted) and not (one is me and spares_me)]
     for one in doomed:
         if one is me:
