@@ -166,10 +166,24 @@ class Versions:
         if self.history is not None:
             self.history.trim(now_us, ts, 2 * published + 1)  # so that it can't grow, however many come at once
         superseded = self._superseded
+        if len(superseded) > self._collect_steps and self._is_cleared:
+            self._clear()
         while superseded and superseded[0][0] <= ts:
             superseded_ts, commit_ts, key, value_bytes = superseded.popleft()
             if not self._live.hold(commit_ts, superseded_ts, key, value_bytes):
                 self._free(commit_ts, key)
+
+    @property
+    def _is_cleared(self) -> bool:
+        """Whether every key was deleted, for everybody to see: so nobody can see, or clash with, what is left here."""
+        is_for_all = self._superseded[-1][0] <= self.visible_ts and not self._live.has_garbage
+        return is_for_all and not self.index.keys and not len(self._opened) and self.history is None
+
+    def _clear(self) -> None:
+        """Let go of everything at once; one by one takes four times as long."""
+        self._superseded.clear()
+        self.index.clear()
+        self.marks.clear()
 
     # Filling
 
