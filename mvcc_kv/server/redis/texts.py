@@ -2,7 +2,7 @@ r"""Between the JSON text of the store and the raw strings of Redis.
 
 store                      Redis              which Redis's commands write
 "lunch"                    lunch              a string, where it is UTF-8
-{"$bytes": "//4="}         \xff\xfe           where it is not
+{"$bytes": "//4="}         \xff\xfe           where it is not, or is long and mostly zeros, which JSON writes as \u0000
 90                         90                 a counter
 {"balance": 1.0}           {"balance": 1.0}   (never: other JSON is its text)
 """
@@ -16,6 +16,7 @@ import msgspec
 
 __all__ = ["text_of", "value_of"]
 
+_LONG_BYTES = 1024
 _encode_string = msgspec.json.Encoder().encode
 _decode_string = msgspec.json.Decoder(str).decode
 
@@ -50,6 +51,8 @@ def value_of(text: bytes) -> bytes:
     (b'"say \\\\"hi\\\\""', b'{"$bytes": "//4="}')
     """
     try:
-        return _encode_string(text.decode())
+        if len(text) < _LONG_BYTES or text.count(0) * 8 < len(text):
+            return _encode_string(text.decode())
     except UnicodeDecodeError:
-        return b'{"$bytes": "%b"}' % b64encode(text)
+        pass
+    return b'{"$bytes": "%b"}' % b64encode(text)
