@@ -1,7 +1,9 @@
 """Every module with commands: importing this one fills the table. So the session is to be had from here."""
 
-<<<<<<< HEAD
 from mvcc_kv.server.redis import (
+    bitfields,
+    bits,
+    counters,
     dumping,
     expiring,
     greeting,
@@ -9,17 +11,18 @@ from mvcc_kv.server.redis import (
     objects,
     ours,
     scanning,
+    setting,
     strings,
+    subsequences,
     transactions,
 )
-=======
-from mvcc_kv.server.redis import bitfields, bits, counters, greeting, ours, setting, strings, subsequences, transactions
->>>>>>> rstr
 from mvcc_kv.server.redis.session import RedisSession
 
 __all__ = [
     "RedisSession",
-<<<<<<< HEAD
+    "bitfields",
+    "bits",
+    "counters",
     "dumping",
     "expiring",
     "greeting",
@@ -27,16 +30,8 @@ __all__ = [
     "objects",
     "ours",
     "scanning",
-    "strings",
-=======
-    "bitfields",
-    "bits",
-    "counters",
-    "greeting",
-    "ours",
     "setting",
     "strings",
     "subsequences",
->>>>>>> rstr
     "transactions",
 ]
