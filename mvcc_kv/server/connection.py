@@ -184,6 +184,8 @@ class Connection:
                 if self._has_ended:
                     self.session.finish()
                 return
+        if not requests and self._dialect.is_held:
+            self._take(self._dialect.receive(b"", is_burst_end=True))
 
     def _say_more(self) -> bool:
         """Say the next lines of a reply in many; whether it was its turn."""

@@ -16,7 +16,7 @@ from typing import Any, Protocol
 
 from mvcc_kv.errors import Error
 from mvcc_kv.protocol.framing import Line, LineFramer
-from mvcc_kv.protocol.guard import may_hold_host_header, speaks_http
+from mvcc_kv.protocol.guard import is_host_header, may_hold_host_header, speaks_http
 from mvcc_kv.protocol.resp.hiredis_requests import request_parser
 from mvcc_kv.protocol.resp.sniffing import is_redis_inline, speaks_resp
 from mvcc_kv.server.feed import Feed
@@ -70,6 +70,11 @@ class Dialect(Protocol):
         """Whether silence could complete a request."""
         ...
 
+    @property
+    def is_held(self) -> bool:
+        """Whether there are more requests in what was received, which `receive(b"")` gives when these are executed."""
+        ...
+
     def receive(self, data: bytes, *, is_burst_end: bool) -> list[Any]: ...
     def quiet(self) -> list[Any]: ...
     def end(self) -> list[Any]: ...
@@ -86,6 +91,8 @@ class LineDialect:
         self.session = Session(services, answer_later, client)
         self._framer = LineFramer(line_bytes_max=settings.max_transaction_bytes, strict=settings.strict_lines)
         self._is_fresh = True  # nothing of its first line has come yet
+
+    is_held = False
 
     @property
     def is_unfinished(self) -> bool:
@@ -136,10 +143,18 @@ class RespDialect:
         parser.is_authenticated = not self.session.is_locked
         parser.bulk_bytes_max = self._house.bulk_bytes_max
         requests: list[Any] = parser.receive(data)
+        if may_hold_host_header(data) and any(is_host_header(arguments[0]) for arguments in requests):
+            self.session.speaks_http = self.session.wants_to_close = True
+            return []
         if parser.error is not None and not self._has_failed:
             self._has_failed = True
             requests.append(parser.error)
         return requests
+
+    @property
+    def is_held(self) -> bool:
+        """Whether requests that have come wait for those before them: they may be logging in."""
+        return self._parser.is_held
 
     def quiet(self) -> list[Any]:
         return []

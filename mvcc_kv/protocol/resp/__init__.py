@@ -2,6 +2,7 @@
 
     sniffing.py          does a new connection speak it?
     requests.py          a connection's bytes -> commands, by the rules of Redis 7.0
+    scanning.py          the quick part of that: many small commands at a time
     hiredis_requests.py  the same, with the quick part done by hiredis where that is installed
     inline.py            an inline command's line -> its arguments
     replies.py           values -> reply bytes

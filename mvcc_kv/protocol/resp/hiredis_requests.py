@@ -13,7 +13,8 @@ from __future__ import annotations
 import re
 from itertools import chain
 
-from mvcc_kv.protocol.resp.requests import BULK_BYTES_MAX, MEMBERS_MAX, Command, RequestParser, Scan, scan
+from mvcc_kv.protocol.resp.requests import BULK_BYTES_MAX, MEMBERS_MAX, RequestParser
+from mvcc_kv.protocol.resp.scanning import BY_HEART_BYTES, BY_HEART_MEMBERS, Command, scan
 
 try:
     import hiredis
@@ -22,35 +23,35 @@ except ImportError:  # an extra: mvcc-kv[redis]
 else:
     HAS_HIREDIS = True
 
-__all__ = ["HAS_HIREDIS", "HiredisScan", "request_parser"]
+__all__ = ["HAS_HIREDIS", "hiredis_scan", "request_parser"]
 
-# Simple strings, verbatim ones and big numbers come out of hiredis as bytes too; and for a count it takes memory at
-# once. Where they may be, in an argument even, it is not asked.
-_SUSPECT = re.compile(rb"[+=(]|[*%~>|][0-9]{6}")
+# Simple strings, verbatim ones and big numbers come out of hiredis as bytes too; and as much memory as a count names
+# is taken at once. Where these marks are, and be it in an argument, hiredis is not asked.
+_OTHER_TYPES = b"+=(%~>|"
+_LARGE_COUNT = re.compile(rb"\*[0-9]{6}")
+
+# To ask it costs two microseconds before it has read anything; a few commands are split sooner.
+HIREDIS_BYTES_MIN = 4096
+
+_LIST, _BYTES = frozenset([list]), frozenset([bytes])
+_COUNT_BYTES = [len(b"*%d\r\n" % number) for number in range(BY_HEART_MEMBERS + 1)]
+_ARGUMENT_BYTES = [len(b"$%d\r\n\r\n" % number) + number for number in range(BY_HEART_BYTES + 1)]
 
 
-class HiredisScan:
-    """A `requests.Scan` by hiredis: its answers are canonical commands, which take the place they must take."""
-
-    def __init__(self) -> None:
-        self._reader = _reader()
-
-    def __call__(self, data: bytes) -> tuple[list[Command], bytes]:
-        """Take the commands off the beginning that are whole and canonical: returns them, and the rest."""
-        if _SUSPECT.search(data):
-            return scan(data)
-        reader = self._reader
-        try:
-            reader.feed(data)
-            commands = list(iter(reader.gets, False))
-            length = _length(commands)
-        except (hiredis.HiredisError, TypeError):
-            length = -1
-        if length != len(data):
-            self._reader = _reader()
-        if length < 0:
-            return scan(data)
-        return [command for command in commands if command], data[length:]
+def hiredis_scan(data: bytes) -> tuple[list[Command], bytes]:
+    """Take the commands off the beginning that are whole and canonical: returns them, and the rest."""
+    if len(data.translate(None, _OTHER_TYPES)) < len(data) or _LARGE_COUNT.search(data):
+        return scan(data)
+    reader = hiredis.Reader()
+    reader.feed(data)
+    try:
+        commands: list[Command] = list(iter(reader.gets, False))
+        length = _length(commands)
+    except (hiredis.HiredisError, TypeError, LookupError):
+        return scan(data)
+    if not all(commands):
+        commands = [command for command in commands if command]
+    return commands, data[length:]
 
 
 def request_parser(
@@ -61,20 +62,22 @@ def request_parser(
     with_hiredis: bool = HAS_HIREDIS,
 ) -> RequestParser:
     """A parser of requests, on hiredis if it is installed: both read the same."""
-    chosen: Scan = HiredisScan() if with_hiredis else scan
     return RequestParser(
-        bulk_bytes_max=bulk_bytes_max, members_max=members_max, is_authenticated=is_authenticated, scan=chosen
+        bulk_bytes_max=bulk_bytes_max,
+        members_max=members_max,
+        is_authenticated=is_authenticated,
+        scan=_scan_by_size if with_hiredis else scan,
     )
 
 
-def _reader() -> hiredis.Reader:
-    return hiredis.Reader()
+def _scan_by_size(data: bytes) -> tuple[list[Command], bytes]:
+    return hiredis_scan(data) if len(data) >= HIREDIS_BYTES_MIN else scan(data)
 
 
 def _length(commands: list[Command]) -> int:
-    """How many bytes the commands take on the wire; -1 or a `TypeError` if they are no commands."""
-    if not {list}.issuperset(map(type, commands)):
-        return -1
-    joined = b"".join(chain.from_iterable(commands))  # a TypeError for whatever is not bytes
-    counts = sum(len(b"%d" % len(command)) + 3 for command in commands)
-    return len(joined) + counts + sum(len(b"%d" % len(a)) + 5 for a in chain.from_iterable(commands))
+    """How many bytes the commands take on the wire; a `TypeError` if they are none, a `LookupError` if one is large."""
+    arguments = list(chain.from_iterable(commands))
+    if not _LIST.issuperset(map(type, commands)) or not _BYTES.issuperset(map(type, arguments)):
+        raise TypeError("other types than arrays of bulk strings")
+    counts = sum(map(_COUNT_BYTES.__getitem__, map(len, commands)))
+    return counts + sum(map(_ARGUMENT_BYTES.__getitem__, map(len, arguments)))

@@ -4,9 +4,10 @@ r"""Requests: where a Redis command ends in a stream of bytes, and what is an er
     b"GET a\r\n"                          the same as an inline command, which people type
     b"*0\r\n"  b"\r\n"                    nothing, which is skipped
 
-Two readers stand behind one parser. The quick one takes the commands that are whole and written as every client
-writes them; what it doesn't take at once goes to the careful one, which knows all that Redis forgives (any two bytes
-end an argument, any byte may stand for the \n of a length) and all that it doesn't, one argument at a time.
+Two readers stand behind one parser. The quick one (`scanning.py`) takes the commands that are whole and written as
+every client writes them; what it doesn't take at once goes to the careful one, which knows all that Redis forgives
+(any two bytes end an argument, any byte may stand for the \n of a length) and all that it doesn't, one argument at a
+time.
 
            receive(b"*1\r\n$4\r\nPING\r\n*1\r\n$4\r\nPI")
                      '------ quick -------''- careful -'      "PI" waits for the rest
@@ -17,13 +18,11 @@ Redis looks only after each read.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TypeAlias
-
 from mvcc_kv.errors import Error
 from mvcc_kv.protocol.resp.inline import split_arguments
+from mvcc_kv.protocol.resp.scanning import BY_HEART_BYTES, BY_HEART_MEMBERS, SCAN_BYTES_MAX, Command, Scan, scan
 
-__all__ = ["BULK_BYTES_MAX", "LINE_BYTES_MAX", "MEMBERS_MAX", "ProtocolError", "RequestParser", "Scan", "scan"]
+__all__ = ["BULK_BYTES_MAX", "LINE_BYTES_MAX", "MEMBERS_MAX", "ProtocolError", "RequestParser"]
 
 BULK_BYTES_MAX = 512 * 1024 * 1024
 MEMBERS_MAX = 1024 * 1024
@@ -35,16 +34,6 @@ UNAUTHENTICATED_BULK_BYTES_MAX = 16_384
 _STAR, _DOLLAR, _NUL = b"*"[0], b"$"[0], b"\0"
 _LL_MAX = 2**63 - 1
 
-# What the quick reader knows by heart: b"*3" -> 3, and 3 -> b"$3".
-_MEMBERS = {b"*%d" % number: number for number in range(1, 65)}
-_LENGTHS = [b"$%d" % number for number in range(4096)]
-# Splitting a read that is larger costs more memory than it saves time.
-_SCAN_BYTES_MAX = 1024 * 1024
-
-Command: TypeAlias = list[bytes]
-# Takes whole commands off the beginning: returns them, and the rest.
-Scan: TypeAlias = Callable[[bytes], tuple[list[Command], bytes]]
-
 
 class ProtocolError(Error):
     """These bytes are not the Redis protocol: send `reply`, then close."""
@@ -55,30 +44,6 @@ class ProtocolError(Error):
     def reply(self) -> bytes:
         """The error in Redis's words, as it goes over the wire."""
         return b"-ERR Protocol error: %b\r\n" % self.message.encode("latin-1")
-
-
-def scan(data: bytes) -> tuple[list[Command], bytes]:
-    r"""Take the commands off the beginning that are whole and canonical: returns them, and the rest.
-
-    An argument that holds \r\n itself, or is large, ends it.
-
-    >>> scan(b"*2\r\n$3\r\nGET\r\n$1\r\na\r\n*1\r\n$4\r\nPI")
-    ([[b'GET', b'a']], b'*1\r\n$4\r\nPI')
-    """
-    tokens = data.split(b"\r\n")
-    last, lengths, commands = len(tokens) - 1, _LENGTHS, []
-    at = 0
-    try:
-        while at < last:
-            end = at + 1 + 2 * _MEMBERS[tokens[at]]
-            arguments = tokens[at + 2 : end : 2]
-            if end > last or [lengths[len(argument)] for argument in arguments] != tokens[at + 1 : end : 2]:
-                break
-            commands.append(arguments)
-            at = end
-    except LookupError:
-        pass  # more members, or a larger one, than is known by heart; or no count at all
-    return commands, b"\r\n".join(tokens[at:])
 
 
 class RequestParser:
@@ -156,8 +121,8 @@ class RequestParser:
 
     def _may_scan(self, length: int) -> bool:
         """Whether the limits can't be passed by what the quick reader would take."""
-        is_large = self.bulk_bytes_max >= len(_LENGTHS) and self.members_max >= len(_MEMBERS)
-        return is_large and self.is_authenticated and 0 < length <= _SCAN_BYTES_MAX
+        is_large = self.bulk_bytes_max >= BY_HEART_BYTES and self.members_max >= BY_HEART_MEMBERS
+        return is_large and self.is_authenticated and 0 < length <= SCAN_BYTES_MAX
 
     def _take_pending(self, commands: list[Command]) -> bytes:
         """What to read on with; a large argument is copied only once more."""
