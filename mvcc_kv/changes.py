@@ -17,7 +17,7 @@ from typing import Self
 
 from mvcc_kv.api import Changes, ChangeStream, CommittedWrites
 from mvcc_kv.errors import BadRequestError, SnapshotGoneError
-from mvcc_kv.values import decode_key, decode_time, decode_value
+from mvcc_kv.values import Expiring, decode_key, decode_time, decode_value
 
 __all__ = ["ChangeFeed", "check_feed_arguments"]
 
@@ -132,4 +132,5 @@ def _changes(commit: CommittedWrites) -> Changes:
         commit.label,
         {decode_key(key): decode_value(value) for key, value in commit.writes if value is not None},
         [decode_key(key) for key, value in commit.writes if value is None],
+        {decode_key(key): decode_time(value.expires_us) for key, value in commit.writes if isinstance(value, Expiring)},
     )

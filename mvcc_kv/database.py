@@ -90,10 +90,15 @@ class StoreDatabase:
     scan = mapping.scan
     keys = mapping.keys
     history = mapping.history
+    ttl = mapping.ttl
 
-    def put(self, key: str, value: Any) -> None:
-        """Set the key's value: anything JSON can hold. Raises `BadRequestError` for anything else."""
-        self._cells().put(encode_key(key), encode_value(value))
+    def put(self, key: str, value: Any, *, ttl_s: float | None = None) -> None:
+        """Set the key's value: anything JSON can hold. Raises `BadRequestError` for anything else.
+
+        With `ttl_s` the key is there for so many seconds, by the store's clock, and then deleted; see `ttl`. Another
+        put makes it stay, or sets another time; `add` leaves the time as it is.
+        """
+        self._cells().put(encode_key(key), encode_value(value), ttl_s=ttl_s)
 
     def delete(self, key: str) -> bool:
         """Delete the key if it is there; whether it was."""
@@ -293,10 +298,14 @@ class StoreDatabaseTransaction:
     scan = mapping.scan
     keys = mapping.keys
     history = mapping.history
+    ttl = mapping.ttl
 
-    def put(self, key: str, value: Any) -> None:
-        """Set the key's value, from the commit on. Over TCP a refusal may surface at the next call that reads."""
-        self._cells().put(encode_key(key), encode_value(value))
+    def put(self, key: str, value: Any, *, ttl_s: float | None = None) -> None:
+        """Set the key's value, from the commit on. Over TCP a refusal may surface at the next call that reads.
+
+        With `ttl_s` the key is there for so many seconds from now, the commit being within them.
+        """
+        self._cells().put(encode_key(key), encode_value(value), ttl_s=ttl_s)
 
     def delete(self, key: str) -> bool:
         """Delete the key, from the commit on, if it is there; whether it was."""
@@ -385,6 +394,7 @@ class TransactionSnapshot:
     scan = mapping.scan
     keys = mapping.keys
     history = mapping.history
+    ttl = mapping.ttl
 
     def _cells(self) -> _Untracked:
         return _Untracked(self._tracked())
@@ -398,6 +408,9 @@ class _Untracked:
 
     def get(self, key: bytes) -> bytes | None:
         return self._tx.get(key, tracked=False)
+
+    def get_with_ttl(self, key: bytes) -> tuple[bytes, float | None] | None:
+        return self._tx.get_with_ttl(key, tracked=False)
 
     def scan(self, keys: KeyRange, *, limit: int, reverse: bool = False, keys_only: bool = False) -> Page:
         return self._tx.scan(keys, limit=limit, reverse=reverse, keys_only=keys_only, tracked=False)

@@ -18,7 +18,7 @@ from mvcc_kv.api import KeyRange, KeyVersion, Page, Version, VersionPage
 from mvcc_kv.errors import BadRequestError, KeyNotFoundError
 from mvcc_kv.values import decode_key, decode_time, decode_value, encode_key
 
-__all__ = ["contains", "delitem", "get", "getitem", "history", "iterate", "keys", "scan", "setitem"]
+__all__ = ["contains", "delitem", "get", "getitem", "history", "iterate", "keys", "scan", "setitem", "ttl"]
 
 FIRST_PAGE_ITEMS = 100  # who looks at the first few and stops should not have read, and depend on, a thousand
 PAGE_ITEMS = 1000
@@ -28,6 +28,7 @@ class Cells(Protocol):
     """What a store and an open transaction of it have in common."""
 
     def get(self, key: bytes) -> bytes | None: ...
+    def get_with_ttl(self, key: bytes) -> tuple[bytes, float | None] | None: ...
     def scan(self, keys: KeyRange, *, limit: int, reverse: bool = False, keys_only: bool = False) -> Page: ...
     def history(self, key: bytes, *, limit: int, before_ts: int | None = None) -> VersionPage: ...
 
@@ -47,6 +48,21 @@ def getitem(self: _Read, key: str) -> Any:
     if text is None:
         raise KeyNotFoundError(f"Key not found: {key!r}", key=key)
     return decode_value(text)
+
+
+def ttl(self: _Read, key: str) -> float | None:
+    """How many seconds the key will be there yet; None if it stays. Raises `KeyNotFoundError`, which is a `KeyError`.
+
+    >>> import mvcc_kv
+    >>> db = mvcc_kv.open(":memory:")
+    >>> db.put("session", "abc", ttl_s=60)
+    >>> 59 < db.ttl("session") <= 60
+    True
+    """
+    found = self._cells().get_with_ttl(encode_key(key))
+    if found is None:
+        raise KeyNotFoundError(f"Key not found: {key!r}", key=key)
+    return found[1]
 
 
 def setitem(self: _Written, key: str, value: Any) -> None:

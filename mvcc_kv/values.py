@@ -24,6 +24,7 @@ __all__ = [
     "add_numbers",
     "add_to",
     "check_nesting",
+    "check_ttl",
     "decode_key",
     "decode_time",
     "decode_value",
@@ -80,13 +81,18 @@ def expiring(value: bytes, ttl_s: float, now_us: int) -> Expiring:
     >>> expiring(b"1", 2.5, now_us=1_000_000).expires_us
     3500000
     """
+    check_ttl(ttl_s)
+    return Expiring(value, now_us + round(ttl_s * 1_000_000))
+
+
+def check_ttl(ttl_s: object) -> None:
+    """Raise `BadRequestError` for what is no time that a value can be there for."""
     if isinstance(ttl_s, bool) or not isinstance(ttl_s, int | float):
         raise BadRequestError(f"ttl_s is a number of seconds, not {type(ttl_s).__name__}: {ttl_s!r}")
     if not TTL_S_MIN <= ttl_s <= TTL_S_MAX:
         raise BadRequestError(
             f"ttl_s is from {TTL_S_MIN} to {TTL_S_MAX} seconds, not {ttl_s!r}; leave it out for a value that stays"
         )
-    return Expiring(value, now_us + round(ttl_s * 1_000_000))
 
 
 def is_overdue(value: bytes | None, now_us: int) -> bool:
@@ -175,11 +181,12 @@ def check_nesting(text: bytes) -> None:
 
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_LAST_US = (datetime.max.replace(tzinfo=UTC) - _EPOCH) // timedelta(microseconds=1)
 
 
 def decode_time(time_us: int) -> datetime:
-    """The moment so many microseconds after the beginning of 1970, in UTC."""
-    return _EPOCH + timedelta(microseconds=time_us)
+    """The moment so many microseconds after the beginning of 1970, in UTC; no later than calendars go."""
+    return _EPOCH + timedelta(microseconds=min(time_us, _LAST_US))
 
 
 def microseconds(moment: datetime) -> int:

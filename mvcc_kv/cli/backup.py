@@ -60,7 +60,7 @@ def _from_directory(path: str, destination: str) -> tuple[str, int]:
 
 def _from_server(address: str, password: str | None, destination: str) -> tuple[str, int]:
     from mvcc_kv.cli.snapshot import served_snapshot
-    from mvcc_kv.durability.backup import PagedSource, write_backup
+    from mvcc_kv.durability.backup import write_backup
 
-    with served_snapshot(address, password) as (commit_ts, pages):
-        return write_backup(destination, PagedSource(commit_ts, pages)), commit_ts
+    with served_snapshot(address, password) as snapshot:
+        return write_backup(destination, snapshot), snapshot.start_ts

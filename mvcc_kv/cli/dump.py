@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import stat
 import sys
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from contextlib import closing, contextmanager, suppress
 from typing import Annotated, BinaryIO
 
@@ -14,8 +14,9 @@ import typer
 from mvcc_kv.api import KeyRange, Page, Store, TransactionOptions
 from mvcc_kv.cli.json_file import encode_items
 from mvcc_kv.cli.progress import watched
+from mvcc_kv.cli.reporting import note
 from mvcc_kv.cli.target import DataDir, Password, Target, Url, chosen
-from mvcc_kv.values import encode_key
+from mvcc_kv.values import Expiring, encode_key
 
 __all__ = ["dump"]
 
@@ -32,7 +33,8 @@ def dump(
 ) -> None:
     """Write all keys and values as one JSON object, an entry a line, in the order of the keys, from one snapshot.
 
-    `mvcc-kv load` reads it back. A FILE is replaced as a whole, or not touched. Clients of the server go on meanwhile.
+    `mvcc-kv load` reads it back. Keys that expire are in it without their time; `mvcc-kv backup` keeps that.
+    A FILE is replaced as a whole, or not touched. Clients of the server go on meanwhile.
 
     \b
       mvcc-kv dump all.json
@@ -45,8 +47,23 @@ def dump(
         total = store.stats()["keys"]
         with closing(_pages(target, store, keys)) as pages:
             items = (item for page in pages for item in page.items)
-            for chunk in encode_items(watched(items, "Dumping", total)):
+            expiring = _Expiring()
+            for chunk in encode_items(expiring.counted(watched(items, "Dumping", total))):
                 out.write(chunk)
+    if expiring.count:
+        note(f"{expiring.count} of them expire, which a dump doesn't say: loaded, they stay. `mvcc-kv backup` keeps it")
+
+
+class _Expiring:
+    """Counts the values that expire, as they pass."""
+
+    def __init__(self) -> None:
+        self.count = 0
+
+    def counted(self, items: Iterable[tuple[bytes, bytes]]) -> Iterator[tuple[bytes, bytes]]:
+        for item in items:
+            self.count += isinstance(item[1], Expiring)
+            yield item
 
 
 def _pages(target: Target, store: Store, prefix: bytes) -> Generator[Page, None, None]:
@@ -54,8 +71,8 @@ def _pages(target: Target, store: Store, prefix: bytes) -> Generator[Page, None,
     if target.data_dir is None:
         from mvcc_kv.cli.snapshot import served_snapshot
 
-        with served_snapshot(target.address, target.password, prefix.decode()) as (_, pages):
-            yield from pages
+        with served_snapshot(target.address, target.password, prefix.decode()) as served:
+            yield from served.pages
         return
     snapshot, keys = store.begin(TransactionOptions(read_only=True)), KeyRange(prefix)
     try:

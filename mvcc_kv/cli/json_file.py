@@ -18,12 +18,13 @@ from collections.abc import Iterable, Iterator
 import msgspec
 
 from mvcc_kv.errors import BadRequestError
-from mvcc_kv.values import json_string
+from mvcc_kv.values import Expiring, json_string
 
 __all__ = ["encode_items", "json_text", "parse_items"]
 
 _STRING_OR_SPACE = re.compile(rb'"(?:[^"\\]++|\\.)*+"|[ \t\r\n]++')
 _decode_raw = msgspec.json.Decoder(msgspec.Raw).decode
+_decode_times = msgspec.json.Decoder(dict[str, int]).decode
 _decode_object = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 
 
@@ -43,17 +44,23 @@ def json_text(text: bytes) -> bytes:
 def parse_items(text: bytes) -> dict[bytes, bytes]:
     """The keys and values of a JSON object. Of a key that comes twice, the last value counts, as in most readers.
 
-    Takes the file of a checkpoint too, and then its `data`. Raises `BadRequestError`.
+    Takes the file of a checkpoint too, and then its `data`, with the times when keys expire. Raises `BadRequestError`.
     """
+    expires: dict[str, int] = {}
     text = text.removeprefix(b"\xef\xbb\xbf")
     _check_utf8(text)
     try:
         items = _decode_object(text)
         if "data" in items and bytes(items.get("format", b"")) == b'"mvcc-kv-checkpoint"':
+            expires = _decode_times(items.get("expires", b"{}"))
             items = _decode_object(items["data"])
     except (msgspec.MsgspecError, RecursionError) as error:
         raise BadRequestError(f"not a JSON object of keys and values: {error}") from None
-    return {_key_bytes(key): _on_one_line(bytes(value)) for key, value in items.items()}
+    found = {_key_bytes(key): _on_one_line(bytes(value)) for key, value in items.items()}
+    for key, expires_us in expires.items():
+        if key in items:
+            found[_key_bytes(key)] = Expiring(found[_key_bytes(key)], expires_us)
+    return found
 
 
 def encode_items(items: Iterable[tuple[bytes, bytes]]) -> Iterator[bytes]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated
@@ -15,6 +16,7 @@ from mvcc_kv.cli.progress import watched
 from mvcc_kv.cli.reporting import note
 from mvcc_kv.cli.target import DataDir, Password, Target, Url, chosen
 from mvcc_kv.errors import BadRequestError, Error, LimitExceededError
+from mvcc_kv.values import TTL_S_MAX, TTL_S_MIN, seconds_left
 
 __all__ = ["load"]
 
@@ -33,7 +35,8 @@ def load(
 ) -> None:
     """Put every key of a JSON object {key: value, ...}. Other keys stay as they are.
 
-    Values are kept to the letter, 1.0 as 1.0. A checkpoint.json can be loaded too.
+    Values are kept to the letter, 1.0 as 1.0. A checkpoint.json can be loaded too: then
+    keys that expire do so when they would have.
 
     With --data-dir it is one transaction: everything is there afterwards, or nothing. On a server every key is put by
     itself, so nothing can conflict, and an error names the key that it stopped at; what was loaded by then stays.
@@ -67,7 +70,7 @@ def _load_at_once(store: Store, items: Mapping[bytes, bytes]) -> None:
     transaction = store.begin(TransactionOptions(label="load"))
     try:
         for key, value in watched(items.items(), "Loading", len(items)):
-            transaction.put(key, value)
+            transaction.put(key, value, ttl_s=_ttl_s(value))
         transaction.commit()
     except LimitExceededError as error:
         error.message += ", or load without --in-one-transaction; nothing was loaded"
@@ -99,7 +102,7 @@ def _batches(items: Mapping[bytes, bytes]) -> Iterator[dict[bytes, bytes]]:
     batch: dict[bytes, bytes] = {}
     size_bytes = 0
     for key, value in items.items():
-        command = encode_put(key, value).rstrip(b"\n")
+        command = encode_put(key, value, ttl_s=_ttl_s(value)).rstrip(b"\n")
         if batch and (len(batch) >= BATCH_COMMANDS_MAX or size_bytes + len(command) > BATCH_BYTES_MAX):
             yield batch
             batch, size_bytes = {}, 0
@@ -107,6 +110,12 @@ def _batches(items: Mapping[bytes, bytes]) -> Iterator[dict[bytes, bytes]]:
         size_bytes += len(command)
     if batch:
         yield batch
+
+
+def _ttl_s(value: bytes) -> float | None:
+    """For how long the value of a checkpoint is to be there yet; a moment, if its time is up."""
+    left_s = seconds_left(value, time.time_ns() // 1000)
+    return None if left_s is None else min(max(left_s, TTL_S_MIN), TTL_S_MAX)
 
 
 def _stopped(error: Error, key: bytes, loaded: int, total: int) -> Error:

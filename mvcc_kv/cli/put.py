@@ -17,6 +17,9 @@ __all__ = ["put"]
 def put(
     key: Annotated[str, typer.Argument(help="The key.", show_default=False)],
     value: Annotated[str, typer.Argument(help="The value; - reads it from standard input.", show_default=False)],
+    ttl: Annotated[
+        float | None, typer.Option("--ttl", metavar="SECONDS", help="Delete it after so long.", show_default=False)
+    ] = None,
     is_json: Annotated[bool, typer.Option("--json", help="VALUE is JSON: a number, an object, ...")] = False,
     url: Url = None,
     password: Password = None,
@@ -29,11 +32,12 @@ def put(
     \b
       mvcc-kv put greeting hello
       mvcc-kv put --json pi 3.140
+      mvcc-kv put --ttl 3600 session:7 ann
       mvcc-kv put motd - < /etc/motd
     """
     key_bytes, text = encode_key(key), _text(value, is_json)
     with chosen(url, password, data_dir).opened(make=True) as store:
-        store.put(key_bytes, text)
+        store.put(key_bytes, text, ttl_s=ttl)
 
 
 def _text(value: str, is_json: bool) -> bytes:

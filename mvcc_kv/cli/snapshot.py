@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import datetime
 
 import msgspec
 
 from mvcc_kv.api import Page
 from mvcc_kv.cli.wire import LineConnection, decode_reply
 from mvcc_kv.client.encoding import encode_command
+from mvcc_kv.durability.backup import PagedSource
 from mvcc_kv.errors import UnavailableError
+from mvcc_kv.values import Expiring, microseconds
 
 __all__ = ["served_snapshot"]
 
@@ -24,14 +27,16 @@ class _Part(msgspec.Struct):
     commit_ts: int
     items: list[_Item]
     next: str | None
+    may_expire: bool = False
+    expires: dict[str, datetime] = {}
 
 
 _decode_part = msgspec.json.Decoder(_Part).decode
 
 
 @contextmanager
-def served_snapshot(address: str, password: str | None, prefix: str = "") -> Iterator[tuple[int, Iterator[Page]]]:
-    """The snapshot's commit_ts and its pages, which are read as they are asked for, until the end of the block.
+def served_snapshot(address: str, password: str | None, prefix: str = "") -> Iterator[PagedSource]:
+    """The snapshot, whose pages are read as they are asked for, until the end of the block.
 
     Raises `UnavailableError`, also between pages.
     """
@@ -40,7 +45,7 @@ def served_snapshot(address: str, password: str | None, prefix: str = "") -> Ite
         command = encode_command("BACKUP", prefix=prefix) if prefix else b"BACKUP\n"
         parts = _parts(connection.ask_for_many(command.rstrip(b"\n")))
         first = next(parts)
-        yield first.commit_ts, _pages(first, parts)
+        yield PagedSource(first.commit_ts, _pages(first, parts), may_expire=first.may_expire)
     finally:
         connection.close()
 
@@ -66,5 +71,10 @@ def _pages(first: _Part, rest: Iterator[_Part]) -> Iterator[Page]:
 
 
 def _page(part: _Part) -> Page:
-    items = [(item.key.encode(), bytes(item.value)) for item in part.items]
+    items = [(item.key.encode(), _value(item, part.expires.get(item.key))) for item in part.items]
     return Page(items, None if part.next is None else part.next.encode())
+
+
+def _value(item: _Item, expires: datetime | None) -> bytes:
+    text = bytes(item.value)
+    return text if expires is None else Expiring(text, microseconds(expires))

@@ -10,7 +10,7 @@ import msgspec
 
 from mvcc_kv.api import CommittedWrites, Isolation, KeyVersion, OpenTransaction, Page, VersionPage
 from mvcc_kv.client.core import GarbageError, excerpt
-from mvcc_kv.values import microseconds
+from mvcc_kv.values import Expiring, microseconds
 
 __all__ = [
     "FeedLine",
@@ -23,6 +23,7 @@ __all__ = [
     "decode_start",
     "decode_transactions",
     "decode_value_text",
+    "decode_value_with_ttl",
     "decode_versions",
 ]
 
@@ -40,6 +41,7 @@ class Started(msgspec.Struct):
 class _Item(msgspec.Struct):
     key: str
     value: msgspec.Raw = msgspec.Raw()  # empty where only keys were asked for
+    ttl_s: float | None = None
 
 
 class _Items(msgspec.Struct):
@@ -90,6 +92,7 @@ class _FeedLine(msgspec.Struct):
     time: datetime | None = None
     label: str | None = None
     changes: list[_Change] = []
+    expires: dict[str, datetime] = {}
     resync_at: int | None = None
 
 
@@ -113,6 +116,12 @@ _decode_object = msgspec.json.Decoder(dict[str, Any]).decode
 def decode_value_text(result: msgspec.Raw) -> bytes:
     """The value's JSON text in the result of a GET."""
     return bytes(_decoded(_decode_item, result).value)
+
+
+def decode_value_with_ttl(result: msgspec.Raw) -> tuple[bytes, float | None]:
+    """The value's JSON text in the result of a GET that asked for it, and how many seconds it is there yet."""
+    item = _decoded(_decode_item, result)
+    return bytes(item.value), item.ttl_s
 
 
 def decode_page(result: msgspec.Raw) -> Page:
@@ -144,13 +153,20 @@ def decode_feed_line(result: msgspec.Raw) -> FeedLine:
     line = _decoded(_decode_feed_line, result)
     if line.commit_ts is not None:
         time_us = 0 if line.time is None else microseconds(line.time)
-        writes = tuple((it.key.encode(), None if it.deleted else bytes(it.value)) for it in line.changes)
+        writes = tuple((it.key.encode(), _written(it, line.expires)) for it in line.changes)
         return FeedLine(line.commit_ts, CommittedWrites(line.commit_ts, time_us, line.label, writes))
     if line.resync_at is not None:
         return FeedLine(line.resync_at, lost=True)
     if line.ts is not None:
         return FeedLine(line.ts)
     raise GarbageError(f"no line of a change feed: {excerpt(bytes(result))}")
+
+
+def _written(it: _Change, expires: dict[str, datetime]) -> bytes | None:
+    if it.deleted:
+        return None
+    moment = expires.get(it.key)
+    return bytes(it.value) if moment is None else Expiring(bytes(it.value), microseconds(moment))
 
 
 def decode_member(result: msgspec.Raw, name: str) -> int:

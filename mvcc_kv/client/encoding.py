@@ -54,17 +54,26 @@ def encode_start(options: TransactionOptions) -> bytes:
     return encode_command("START", **asked)
 
 
-def encode_get(key: bytes, *, tracked: bool = True) -> bytes:
-    return b'GET {"key":%s%s}\n' % (json_string(key), b"" if tracked else b',"snapshot":true')
+def encode_get(key: bytes, *, tracked: bool = True, ttl: bool = False) -> bytes:
+    r"""GET; `ttl`: the answer is to say for how many seconds the key is there yet.
+
+    >>> encode_get(b"a", tracked=False, ttl=True)
+    b'GET {"key":"a","snapshot":true,"ttl":true}\n'
+    """
+    asked = (b"" if tracked else b',"snapshot":true') + (b',"ttl":true' if ttl else b"")
+    return b'GET {"key":%s%s}\n' % (json_string(key), asked)
 
 
-def encode_put(key: bytes, value: bytes, token: str | None = None) -> bytes:
+def encode_put(key: bytes, value: bytes, token: str | None = None, *, ttl_s: float | None = None) -> bytes:
     r"""PUT of a value's JSON text as it is, but for line breaks between its tokens: those would end the command.
 
     >>> encode_put(b"pi", b"3.140")
     b'PUT {"key":"pi","value":3.140}\n'
+    >>> encode_put(b"pi", b"3", "x", ttl_s=1.5)
+    b'PUT {"key":"pi","value":3,"ttl_s":1.5,"id":"x"}\n'
     """
-    return b'PUT {"key":%s,"value":%s%s}\n' % (json_string(key), value.replace(b"\n", b" "), _id(token))
+    for_s = b"" if ttl_s is None else b',"ttl_s":%s' % _encode_members(ttl_s)
+    return b'PUT {"key":%s,"value":%s%s%s}\n' % (json_string(key), value.replace(b"\n", b" "), for_s, _id(token))
 
 
 def encode_delete(key: bytes, token: str | None = None) -> bytes:

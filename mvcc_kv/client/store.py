@@ -28,6 +28,7 @@ from mvcc_kv.client.decoding import (
     decode_start,
     decode_transactions,
     decode_value_text,
+    decode_value_with_ttl,
     decode_versions,
 )
 from mvcc_kv.client.encoding import (
@@ -48,6 +49,7 @@ from mvcc_kv.errors import (
     KeyNotFoundError,
     UnavailableError,
 )
+from mvcc_kv.values import check_ttl
 
 __all__ = ["RemoteStore"]
 
@@ -105,9 +107,18 @@ class RemoteStore:
         except KeyNotFoundError:
             return None
 
-    def put(self, key: bytes, value: bytes) -> None:
+    def get_with_ttl(self, key: bytes) -> tuple[bytes, float | None] | None:
+        """The newest value's JSON text and for how many seconds it is there yet, by the server's clock."""
+        try:
+            return self._repeatably(encode_get(key, ttl=True), decode_value_with_ttl)
+        except KeyNotFoundError:
+            return None
+
+    def put(self, key: bytes, value: bytes, *, ttl_s: float | None = None) -> None:
         """Write and commit, once. Raises `CommitUnknownError` if the connection is lost and the server stays away."""
-        self._committing(partial(encode_put, key, value), nothing)
+        if ttl_s is not None:
+            check_ttl(ttl_s)
+        self._committing(partial(encode_put, key, value, ttl_s=ttl_s), nothing)
 
     def delete(self, key: bytes) -> bool:
         """Delete and commit, once; whether the key was there. Raises `CommitUnknownError` as `put` does."""

@@ -21,6 +21,7 @@ from mvcc_kv.client.decoding import (
     decode_commit_ts,
     decode_page,
     decode_value_text,
+    decode_value_with_ttl,
     decode_versions,
 )
 from mvcc_kv.client.encoding import (
@@ -44,6 +45,7 @@ from mvcc_kv.errors import (
     TransactionTimeoutError,
     UnavailableError,
 )
+from mvcc_kv.values import check_ttl
 
 __all__ = ["RemoteTransaction"]
 
@@ -84,10 +86,24 @@ class RemoteTransaction:
         except KeyNotFoundError:
             return None
 
-    def put(self, key: bytes, value: bytes) -> None:
-        """Buffer a write. A refusal by the server is raised by the next call that has an answer."""
+    def get_with_ttl(self, key: bytes, *, tracked: bool = True) -> tuple[bytes, float | None] | None:
+        """The value's JSON text and for how many seconds it is there yet, by the server's clock."""
+        try:
+            return self._ask(encode_get(key, tracked=tracked, ttl=True), decode_value_with_ttl)
+        except KeyNotFoundError:
+            return None
+
+    def put(self, key: bytes, value: bytes, *, ttl_s: float | None = None) -> None:
+        """Buffer a write. A refusal by the server is raised by the next call that has an answer.
+
+        A time begins when the server has it: so one that is written with one goes out at once.
+        """
+        if ttl_s is not None:
+            check_ttl(ttl_s)
         self._will_write(key)
-        self._send_later(encode_put(key, value))
+        self._send_later(encode_put(key, value, ttl_s=ttl_s))
+        if ttl_s is not None:
+            self._send_now()
 
     def add(self, key: bytes, by: bytes) -> None:
         """Buffer an addition. A refusal by the server is raised by the next call that has an answer."""
@@ -168,7 +184,10 @@ class RemoteTransaction:
         self._unsent_bytes += len(command)
         self._wrote = True
         if self._unsent_bytes > UNSENT_MAX_BYTES:
-            self._connection().request(self._take_unsent(), nothing)
+            self._send_now()
+
+    def _send_now(self) -> None:
+        self._connection().request(self._take_unsent(), nothing)
 
     def _ask(self, command: bytes, decode: Callable[[msgspec.Raw], T]) -> T:
         return self._connection().request([*self._take_unsent(), command], decode)

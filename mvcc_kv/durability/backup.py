@@ -14,6 +14,7 @@ from mvcc_kv.api import KeyRange, Page
 from mvcc_kv.durability.checkpoint import Checkpoint, CheckpointSource, decode_checkpoint, encode_checkpoint
 from mvcc_kv.durability.files import FileSystem, OsFileSystem
 from mvcc_kv.errors import DataDirectoryError
+from mvcc_kv.values import Expiring
 
 __all__ = ["PagedSource", "listed", "read_backup", "write_backup", "write_file"]
 
@@ -23,13 +24,14 @@ _PAGE_ITEMS = 250
 class PagedSource:
     """A snapshot that comes in pages, the first to the last."""
 
-    def __init__(self, start_ts: int, pages: Iterator[Page]) -> None:
+    def __init__(self, start_ts: int, pages: Iterator[Page], *, may_expire: bool) -> None:
         self.start_ts = start_ts
-        self._pages = pages
+        self.may_expire = may_expire
+        self.pages = pages
 
     def scan(self, keys: KeyRange, *, limit: int) -> Page:
         """The next page, which begins where `keys` does."""
-        return next(self._pages)
+        return next(self.pages)
 
     def rollback(self) -> None:
         """There is nothing to end."""
@@ -46,7 +48,8 @@ def listed(checkpoint: Checkpoint) -> PagedSource:
         if not items:
             yield Page([], None)
 
-    return PagedSource(checkpoint.commit_ts, pages())
+    may_expire = any(isinstance(value, Expiring) for _, value in checkpoint.items)
+    return PagedSource(checkpoint.commit_ts, pages(), may_expire=may_expire)
 
 
 def write_backup(path: str | os.PathLike[str], source: CheckpointSource, files: FileSystem | None = None) -> str:

@@ -1,4 +1,4 @@
-r"""The checkpoint file, format version 1: the latest version of every key, as JSON that any tool reads.
+r"""The checkpoint file, format versions 1 and 2: the latest version of every key, as JSON that any tool reads.
 
     {"format": "mvcc-kv-checkpoint",
     "format_version": 1,
@@ -12,8 +12,17 @@ r"""The checkpoint file, format version 1: the latest version of every key, as J
 Keys are in order (of their UTF-8 bytes), one entry a line, so two checkpoints can be compared with `diff`. A value
 is the text that its client sent, to the letter.
 
+Where keys expire the format version is 2, and between `data` and `crc32` stands when, for each that does, in
+microseconds since 1970. The keys are in order there, too:
+
+    },
+    "expires": {
+    "alice": 1795425757123456
+    },
+    "crc32": "1f0c8b3a"}
+
 `crc32` is zlib's CRC-32, as 8 lowercase hex digits, of every byte of the file before the comma that precedes its own
-member: from the first brace up to and including the one that closes `data`. To check a file with other means:
+member: from the first brace up to and including the one that closes the member before. To check a file otherwise:
 
     body, crc32 = open("checkpoint.json", "rb").read().rsplit(b',\n"crc32": ', 1)
     assert crc32 == b'"%08x"}\n' % zlib.crc32(body)
@@ -38,7 +47,7 @@ import msgspec
 
 from mvcc_kv.api import KeyRange, Page
 from mvcc_kv.errors import DataDirectoryError
-from mvcc_kv.values import json_string
+from mvcc_kv.values import Expiring, json_string
 
 __all__ = [
     "CHECKPOINT_NAME",
@@ -54,12 +63,14 @@ __all__ = [
 CHECKPOINT_NAME = "checkpoint.json"
 FORMAT = "mvcc-kv-checkpoint"
 FORMAT_VERSION = 1
+EXPIRING_VERSION = 2
 KEYS_PER_CHUNK = 250
 
-_HEADER = b'{"format": "mvcc-kv-checkpoint",\n"format_version": 1,\n"commit_ts": %d,\n"data": {'
+_HEADER = b'{"format": "mvcc-kv-checkpoint",\n"format_version": %d,\n"commit_ts": %d,\n"data": {'
 _END_OF_DATA = b"\n}"
+_EXPIRES = b'\n},\n"expires": {'
 _FOOTER = b',\n"crc32": "%08x"}\n'
-_HEADER_FORM = re.compile(re.escape(_HEADER).replace(b"%d", rb"(0|[1-9][0-9]*)"))
+_HEADER_FORM = re.compile(re.escape(_HEADER).replace(b"%d", b"([12])", 1).replace(b"%d", rb"(0|[1-9][0-9]*)"))
 _FOOTER_FORM = re.compile(
     _END_OF_DATA + re.escape(_FOOTER).replace(b"%08x", rb"([0-9a-f]{8})") + rb"?\Z"
 )  # the last newline may be lost
@@ -78,10 +89,15 @@ class Checkpoint:
 
 
 class CheckpointSource(Protocol):
-    """What a checkpoint is made of: a snapshot, of a store or read elsewhere."""
+    """What a checkpoint is made of: a snapshot, of a store or read elsewhere.
+
+    `may_expire`: whether there may be values in it that expire.
+    """
 
     @property
     def start_ts(self) -> int: ...
+    @property
+    def may_expire(self) -> bool: ...
     def scan(self, keys: KeyRange, *, limit: int) -> Page: ...
     def rollback(self) -> None: ...
 
@@ -128,16 +144,30 @@ def _chunks(snapshot: CheckpointSource) -> Generator[bytes, None, None]:
 
 
 def _body(snapshot: CheckpointSource) -> Iterator[bytes]:
-    yield _HEADER % snapshot.start_ts
+    expiring: list[tuple[bytes, int]] | None = [] if snapshot.may_expire else None
+    yield _HEADER % (FORMAT_VERSION if expiring is None else EXPIRING_VERSION, snapshot.start_ts)
     rest, before = KeyRange(), b"\n"
     while True:
         page = snapshot.scan(rest, limit=KEYS_PER_CHUNK)
         if page.items:
             yield before + b",\n".join([_entry(key, value) for key, value in page.items])
             before = b",\n"
+        if expiring is not None:
+            expiring += ((key, value.expires_us) for key, value in page.items if isinstance(value, Expiring))
         if page.next is None:
             break
         rest = rest.resumed(page.next, reverse=False)
+    if expiring is not None:
+        yield from _expiries(expiring)
+
+
+def _expiries(expiring: list[tuple[bytes, int]]) -> Iterator[bytes]:
+    yield _EXPIRES
+    before = b"\n"
+    for at in range(0, len(expiring), KEYS_PER_CHUNK):
+        lines = (b"%b: %d" % (json_string(key), expires_us) for key, expires_us in expiring[at : at + KEYS_PER_CHUNK])
+        yield before + b",\n".join(lines)
+        before = b",\n"
 
 
 def _entry(key: bytes, value: bytes) -> bytes:
@@ -163,7 +193,13 @@ def decode_checkpoint(text: bytes, name: str = "checkpoint.json") -> Checkpoint:
         raise DataDirectoryError(f"{name} is damaged: its content doesn't match its crc32; {PUT_BACK}")
     try:
         _check_utf8(text)
-        return Checkpoint(int(header[1]), _items(text, header.end(), footer.start()))
+        items, at = _entries(text, header.end(), footer.start())
+        if int(header[1]) == EXPIRING_VERSION:
+            at = _expire(items, text, at, footer.start())
+        if at != footer.start():
+            raise ValueError(f"no entry at byte {at}")
+        items.sort()  # costs nothing if they are in order, as they should be
+        return Checkpoint(int(header[2]), items)
     except (ValueError, msgspec.DecodeError) as error:
         raise DataDirectoryError(f"{name} is not of its format, though its crc32 holds: {error}; {PUT_BACK}") from error
 
@@ -177,7 +213,8 @@ def _check_utf8(text: bytes) -> None:
     decoder.decode(b"", final=True)
 
 
-def _items(text: bytes, at: int, end: int) -> list[tuple[bytes, bytes]]:
+def _entries(text: bytes, at: int, end: int) -> tuple[list[tuple[bytes, bytes]], int]:
+    """The entries from `at` on, and where they end."""
     items = []
     for entry in _ENTRY_FORM.finditer(text, at, end):
         if entry.start() != at:
@@ -185,10 +222,22 @@ def _items(text: bytes, at: int, end: int) -> list[tuple[bytes, bytes]]:
         at = entry.end()
         key, value = entry.groups()
         items.append((_unquoted(key) if b"\\" in key else key, value[:-1] if value.endswith(b",") else value))
-    if at != end:
-        raise ValueError(f"no entry at byte {at}")
-    items.sort()  # costs nothing if they are in order, as they should be
-    return items
+    return items, at
+
+
+def _expire(items: list[tuple[bytes, bytes]], text: bytes, at: int, end: int) -> int:
+    """Give those of the items their time that have one by `expires`, which begins at `at`; where that ends."""
+    if not text.startswith(_EXPIRES, at):
+        raise ValueError(f"no expires at byte {at}")
+    entries, at = _entries(text, at + len(_EXPIRES), end)
+    times = {key: int(time) for key, time in entries}
+    for place, (key, value) in enumerate(items if times else ()):
+        expires_us = times.pop(key, None)
+        if expires_us is not None:
+            items[place] = key, Expiring(value, expires_us)
+    if times:
+        raise ValueError(f"an expiry of a key that has no value: {min(times)!r}")
+    return at
 
 
 def _unquoted(key: bytes) -> bytes:
@@ -214,13 +263,13 @@ def _refusal(text: bytes, name: str) -> DataDirectoryError:
         return DataDirectoryError(
             f'{name} is not mvcc-kv\'s: its "format" isn\'t "{FORMAT}"; move it away, or choose another directory'
         )
-    if isinstance(outline.format_version, int) and outline.format_version > FORMAT_VERSION:
+    if isinstance(outline.format_version, int) and outline.format_version > EXPIRING_VERSION:
         return DataDirectoryError(
             f"{name} is of format version {outline.format_version}, from a newer mvcc-kv; this one reads "
-            f"version {FORMAT_VERSION}: upgrade mvcc-kv, or choose another directory",
+            f"versions up to {EXPIRING_VERSION}: upgrade mvcc-kv, or choose another directory",
             newer=True,
         )
     return DataDirectoryError(
         f"{name} was changed after it was written: it isn't laid out as a checkpoint of format version "
-        f"{FORMAT_VERSION}, so its crc32 can't hold; {PUT_BACK}"
+        f"{FORMAT_VERSION} or {EXPIRING_VERSION}, so its crc32 can't hold; {PUT_BACK}"
     )

@@ -21,11 +21,11 @@ import os
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
-from mvcc_kv.api import StoreTransaction
 from mvcc_kv.durability.checkpoint import (
     CHECKPOINT_NAME,
     PUT_BACK,
     Checkpoint,
+    CheckpointSource,
     decode_checkpoint,
     encode_checkpoint,
     ends_checkpoint,
@@ -168,7 +168,7 @@ class DataDirectory:
             log.drop(self.checkpoint_ts or 0)
         return log
 
-    def begin_checkpoint(self, snapshot: StoreTransaction) -> CheckpointJob:
+    def begin_checkpoint(self, snapshot: CheckpointSource) -> CheckpointJob:
         """The work of writing a checkpoint of what `snapshot` reads. Touches no file; the job ends the snapshot.
 
         Raises `UnavailableError`, and ends the snapshot, if one is being written already (retryable) or
@@ -214,7 +214,7 @@ class DataDirectory:
 class CheckpointJob:
     """One checkpoint in the making. Whatever fails, the checkpoint before it stays and the next one can begin."""
 
-    def __init__(self, directory: DataDirectory, snapshot: StoreTransaction) -> None:
+    def __init__(self, directory: DataDirectory, snapshot: CheckpointSource) -> None:
         self.commit_ts = snapshot.start_ts
         self.chunks = encode_checkpoint(snapshot)  # the CPU's side; close it when not going to its end
         self._directory = directory

@@ -30,6 +30,15 @@ __all__ = ["DirectoryKeeper", "KeptStore", "open_directory"]
 CHECKPOINT_LOG_BYTES = 64 * 1024 * 1024
 
 
+class KeptTransaction(StoreTransaction, Protocol):
+    """A transaction of which a checkpoint can be made."""
+
+    @property
+    def may_expire(self) -> bool:
+        """Whether there may be values in it that expire."""
+        ...
+
+
 class KeptStore(Store, Protocol):
     """A store whose content can be loaded from a checkpoint."""
 
@@ -43,7 +52,7 @@ class KeptStore(Store, Protocol):
         """The tokens of commits that are remembered, with their commit_ts."""
         ...
 
-    def begin(self, options: TransactionOptions, *, is_ours: bool = False) -> StoreTransaction:
+    def begin(self, options: TransactionOptions, *, is_ours: bool = False) -> KeptTransaction:
         """Open a transaction; `is_ours`: it is never ended for what it keeps alive."""
         ...
 

@@ -21,6 +21,9 @@ Rules:
     because its sync failed. A start writes that segment anew before it goes on in the next one.
   - A segment's space is set aside in advance: forcing data to disk is cheaper then, and the rest reads as zeros. Where
     there isn't so much room it is set aside in smaller steps, so a disk takes commits until it is really full.
+  - A segment's header says what records there are in it. One that gets its first value that expires is given another
+    version, in place: a sector is written whole, and the record that needs it is behind it in the same write-out.
+    So an older program refuses what it can't read, and reads on where no key ever expired.
   - A segment is needed by what a start replays, the commits after the checkpoint, and by history, where it is retained.
     Both begin in one, so it goes when both have moved on to a later one.
   - A failure is final. The operating system may have thrown away what it could not write, so no later sync of the file
@@ -49,6 +52,7 @@ from mvcc_kv.durability.records import (
     encode_record,
     encode_tokens,
     segment_name,
+    tells_expiry,
 )
 from mvcc_kv.engine.history import CommitHistory, Superseded
 from mvcc_kv.errors import UnavailableError
@@ -82,11 +86,12 @@ class LogEnd:
 
 
 class Batch(NamedTuple):
-    """Records that are written together."""
+    """Records that are written together. `tells_expiry`: values in them expire."""
 
     data: bytes
     last_ts: int
     last_crc: int
+    tells_expiry: bool = False
 
 
 class Log:
@@ -104,6 +109,8 @@ class Log:
         self._end_ts, self._end_crc = end.ts, end.crc  # of what has been framed
         self._old = list(end.segments)
         self._file: int | None = None
+        self._header = SegmentHeader(end.ts, end.crc)
+        self._tells_expiry = False
         self._base_ts = end.ts
         self._used_bytes = 0
         self._allocated_bytes = 0
@@ -168,13 +175,15 @@ class Log:
     def batch(self) -> Batch | None:
         """Frame every pending commit; None if there is none. The batch has to be written before the next is taken."""
         parts = []
+        has_expiries = False
         pending = self._pending
         while pending:
             commit_ts, body = pending.popleft()
             record, self._end_crc = encode_record(body, commit_ts, self.durable_ts, self._end_crc)
             self._end_ts = commit_ts
             parts.append(record)
-        return Batch(b"".join(parts), self._end_ts, self._end_crc) if parts else None
+            has_expiries = has_expiries or tells_expiry(body)
+        return Batch(b"".join(parts), self._end_ts, self._end_crc, has_expiries) if parts else None
 
     def write(self, batch: Batch) -> None:
         """Write the batch into the segment. Raises `OSError`."""
@@ -182,6 +191,9 @@ class Log:
         end = self._used_bytes + len(batch.data)
         if end > self._allocated_bytes:
             self._allocated_bytes = self._allocate(self._file, end, ALLOCATE_BYTES)
+        if batch.tells_expiry and not self._tells_expiry:
+            self._files.write_at(self._file, self._encode_header(self._header, expiring=True), 0)
+            self._tells_expiry = True
         self._files.write_at(self._file, batch.data, self._used_bytes)
         self._used_bytes = end
 
@@ -206,14 +218,19 @@ class Log:
             return
         else:
             self.sync()
-        version = FORMAT_VERSION if self._history is None else RETAINING_VERSION
-        header = encode_header(SegmentHeader(self._end_ts, self._end_crc), version)
+        header = SegmentHeader(self._end_ts, self._end_crc)
         body = encode_tokens((token, ts) for token, ts in tokens if ts <= self._end_ts)
         kept, crc = encode_record(body, self._end_ts, self._end_ts, self._end_crc)
-        file, allocated_bytes = self._put_in_place(self._end_ts, header + kept, ALLOCATE_BYTES)
+        data = self._encode_header(header, expiring=False) + kept
+        file, allocated_bytes = self._put_in_place(self._end_ts, data, ALLOCATE_BYTES)
         self._retire()
+        self._header, self._tells_expiry = header, False
         self._file, self._base_ts, self._end_crc = file, self._end_ts, crc
         self._used_bytes, self._allocated_bytes = HEADER_BYTES + len(kept), allocated_bytes
+
+    def _encode_header(self, header: SegmentHeader, *, expiring: bool) -> bytes:
+        version = FORMAT_VERSION if self._history is None else RETAINING_VERSION
+        return encode_header(header, version, expiring=expiring)
 
     def _seal(self) -> None:
         """Write the last segment of an earlier process anew, without what was cut off."""

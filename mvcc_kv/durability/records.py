@@ -1,11 +1,12 @@
-r"""The log's format, versions 1 and 2: segments of records, byte by byte. Pure: bytes in, bytes out.
+r"""The log's format, versions 1 to 4: segments of records, byte by byte. Pure: bytes in, bytes out.
 
 All numbers are little-endian and unsigned. A segment, `log-00000000000000000042.wal`, is named after the first
 commit_ts that it may hold. It begins with 64 bytes:
 
     at   bytes
      0   8      b"mvcckvL\n"
-     8   4      format version: 1; 2 where history is retained, and only there are records of kind 3
+     8   4      format version: 1; 2 where history is retained, and only there are records of kind 3. 3 and 4 are
+                as 1 and 2 with records of kind 5 and 7: a segment becomes one when the first of them is written
     12   4      base crc: the crc of the last record before this segment; 0 if there is none
     16   8      base ts: the commit_ts of the last commit before this segment
     24   36     zeros
@@ -40,6 +41,14 @@ are, each:
      8   4      length of the value before; 0xffffffff: the key had none, and the next 8 bytes are not there either
     12   ...    key, value, 8 bytes commit_ts of the value before, the value before
 
+A commit with values that expire has the kind 5 instead of 1, or 7 instead of 3. Then it tells, between the token and
+the writes, which ones and when:
+
+     0   4      how many
+     4   ...    for each 4 bytes which write, the first being 0, and 8 bytes when: microseconds since 1970
+
+(Not of what it superseded: the past is told by commits, and a value was there until the one that took it away.)
+
 A body of kind 2 keeps the tokens of earlier commits (exactly-once commits) when the log moves on to a new segment:
 after the kind, for each token 8 bytes commit_ts, 1 byte length, the token. An empty token: everything up to its
 commit_ts is forgotten. Its record has the commit_ts of the commit before it.
@@ -60,6 +69,7 @@ from typing import NamedTuple
 
 from mvcc_kv.engine.history import Superseded
 from mvcc_kv.errors import BadRequestError, LimitExceededError
+from mvcc_kv.values import Expiring
 
 __all__ = [
     "FORMAT_VERSION",
@@ -83,6 +93,7 @@ __all__ = [
     "retains_history",
     "segment_name",
     "segment_ts",
+    "tells_expiry",
 ]
 
 FORMAT_VERSION = 1
@@ -102,7 +113,12 @@ _WRITE = Struct("<II")
 _RETAINED_WRITE = Struct("<III")
 _TIMESTAMP = Struct("<Q")
 _TOKEN = Struct("<QB")
+_EXPIRY = Struct("<IQ")
 _COMMIT_KIND, _TOKENS_KIND, _RETAINED_KIND = 1, 2, 3
+_EXPIRING = 4  # added to a commit's kind
+_COMMIT_KINDS = (_COMMIT_KIND, _RETAINED_KIND, _COMMIT_KIND | _EXPIRING, _RETAINED_KIND | _EXPIRING)
+_EXPIRING_VERSIONS = 2  # added to a segment's version
+_VERSION_MAX = RETAINING_VERSION + _EXPIRING_VERSIONS
 _NO_VALUE = 0xFFFFFFFF
 _NO_LABEL = 0xFFFF
 _NAME = re.compile(r"log-([0-9]{20})\.wal\Z")
@@ -128,7 +144,7 @@ class Record(NamedTuple):
 
     @property
     def is_commit(self) -> bool:
-        return self.body[0] in (_COMMIT_KIND, _RETAINED_KIND)
+        return self.body[0] in _COMMIT_KINDS
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,8 +190,12 @@ def segment_ts(name: str) -> int | None:
     return None if match is None else int(match[1])
 
 
-def encode_header(header: SegmentHeader, version: int = FORMAT_VERSION) -> bytes:
-    """A segment's first 64 bytes. Only in one of `RETAINING_VERSION` may commits tell what they superseded."""
+def encode_header(header: SegmentHeader, version: int = FORMAT_VERSION, *, expiring: bool = False) -> bytes:
+    """A segment's first 64 bytes. Only in one of `RETAINING_VERSION` may commits tell what they superseded.
+
+    And only in an `expiring` one may their values expire.
+    """
+    version += _EXPIRING_VERSIONS if expiring else 0
     head = _HEADER.pack(_MAGIC, version, header.base_crc, header.base_ts)
     return head + _U32.pack(zlib.crc32(head))
 
@@ -187,16 +207,21 @@ def decode_header(data: bytes) -> SegmentHeader | None:
     magic, version, base_crc, base_ts = _HEADER.unpack_from(data)
     if magic != _MAGIC:
         return None
-    if version > RETAINING_VERSION:
+    if version > _VERSION_MAX:
         raise ValueError(
-            f"format version {version}, from a newer mvcc-kv; this one reads versions up to {RETAINING_VERSION}"
+            f"format version {version}, from a newer mvcc-kv; this one reads versions up to {_VERSION_MAX}"
         )
     return SegmentHeader(base_ts, base_crc)
 
 
 def retains_history(data: bytes) -> bool:
     """Whether the segment whose bytes these are, with a header that can be read, may tell what commits superseded."""
-    return bool(_HEADER.unpack_from(data)[1] == RETAINING_VERSION)
+    return _HEADER.unpack_from(data)[1] in (RETAINING_VERSION, RETAINING_VERSION + _EXPIRING_VERSIONS)
+
+
+def tells_expiry(body: bytes) -> bool:
+    """Whether this is the body of a commit with values that expire."""
+    return body[0] in _COMMIT_KINDS and body[0] & _EXPIRING > 0
 
 
 def encode_record(body: bytes, commit_ts: int, durable_ts: int, chain: int) -> tuple[bytes, int]:
@@ -257,7 +282,9 @@ def encode_commit(
     label_bytes = b"" if label is None else label.encode(errors="replace")
     token_bytes = b"" if token is None else _token_bytes(token)
     label_length = _NO_LABEL if label is None else len(label_bytes)
-    parts = [_COMMIT.pack(kind, label_length, len(token_bytes), time_us), label_bytes, token_bytes]
+    expiries = _encode_expiries(writes.values()) if Expiring in map(type, writes.values()) else b""
+    kind |= _EXPIRING if expiries else 0
+    parts = [_COMMIT.pack(kind, label_length, len(token_bytes), time_us), label_bytes, token_bytes, expiries]
     try:
         parts += _encode_writes(writes) if superseded is None else _encode_retained(writes, superseded)
     except StructError:
@@ -266,6 +293,11 @@ def encode_commit(
     if len(body) > BODY_BYTES_MAX:
         raise _too_large(writes, superseded)
     return body
+
+
+def _encode_expiries(values: Iterable[bytes | None]) -> bytes:
+    found = [_EXPIRY.pack(at, it.expires_us) for at, it in enumerate(values) if isinstance(it, Expiring)]
+    return _U32.pack(len(found)) + b"".join(found)
 
 
 def _encode_writes(writes: Mapping[bytes, bytes | None]) -> list[bytes]:
@@ -327,10 +359,21 @@ def decode_commit(body: memoryview) -> Commit:
         at += label_length
     token = str(body[at : at + token_length], "utf-8") or None
     at += token_length
-    if kind == _RETAINED_KIND:
+    expiries: list[tuple[int, int]] = []
+    if kind & _EXPIRING:
+        (count,) = _U32.unpack_from(body, at)
+        at += _U32.size
+        expiries = [_EXPIRY.unpack_from(body, at + number * _EXPIRY.size) for number in range(count)]
+        at += count * _EXPIRY.size
+    superseded = None
+    if kind & ~_EXPIRING == _RETAINED_KIND:
         writes, superseded = _decode_retained(body, at)
-        return Commit(writes, label, token, time_us, superseded)
-    return Commit(_decode_writes(body, at), label, token, time_us)
+    else:
+        writes = _decode_writes(body, at)
+    for number, expires_us in expiries:
+        key, value = writes[number]
+        writes[number] = key, Expiring(value or b"", expires_us)
+    return Commit(writes, label, token, time_us, superseded)
 
 
 def _decode_writes(body: memoryview, at: int) -> list[tuple[bytes, bytes | None]]:

@@ -111,6 +111,8 @@ class VersionedStore:
     @property
     def keys_total(self) -> int:
         """How many keys have a value."""
+        if self._may_expire:
+            self._expire_first()
         return self._versions.index.keys
 
     @property
@@ -276,6 +278,7 @@ class VersionedStore:
                 client=client,
                 is_past=is_past,
                 is_ours=is_ours,
+                may_expire=self._may_expire,
                 overdue_us=now_us if self._may_expire and not (is_past or is_ours) else 0,
             )
             self._opened.begin(transaction, self._commit_ts)
@@ -406,11 +409,14 @@ class VersionedStore:
     def write(self, writes: Mapping[bytes, bytes | None]) -> int:
         """Put, and delete where the value is None, all at once; the commit_ts. Never conflicts.
 
-        What is deleted must be there. What was read for it with `newest` still holds if nobody wrote since: that is
-        for the caller to know, who has the store for himself.
+        What is deleted must be there, or have been there until its time was up. What was read for it with `newest`
+        still holds if nobody wrote since: that is for the caller to know, who has the store for himself.
         """
         with self._lock:
-            commit_ts = self._apply(writes)
+            if None in writes.values():
+                newest = self._versions.newest
+                writes = {key: value for key, value in writes.items() if value is not None or newest(key) is not None}
+            commit_ts = self._apply(writes) if writes else self._commit_ts
         return self._settled(commit_ts)
 
     def delete(self, key: bytes, token: str | None = None) -> bool:

@@ -74,6 +74,7 @@ class Transaction:
 
     `is_past`: it reads retained history, and holds nothing. `is_ours`: the store's own work, such as a checkpoint's.
     `ended`: why somebody else has ended it; None as long as nobody has.
+    `may_expire`: whether its snapshot may hold values that expire, if it isn't one of the past.
     `overdue_us`: what the snapshot holds until then or sooner is not there for it; 0: nothing is overdue.
     """
 
@@ -94,6 +95,7 @@ class Transaction:
         "is_past",
         "is_serializable",
         "label",
+        "may_expire",
         "overdue_us",
         "read_only",
         "reads",
@@ -115,6 +117,7 @@ class Transaction:
         client: str | None = None,
         is_past: bool = False,
         is_ours: bool = False,
+        may_expire: bool = False,
         overdue_us: int = 0,
     ) -> None:
         self._store = store
@@ -125,6 +128,7 @@ class Transaction:
         if overdue_us:
             self._get_at = partial(store.get_unless_overdue, overdue_us)
             self._scan_at = partial(store.scan_at, overdue_us=overdue_us)
+        self.may_expire = may_expire
         self.overdue_us = overdue_us
         self.id = id
         self.begun_us = begun_us

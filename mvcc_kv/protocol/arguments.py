@@ -38,12 +38,14 @@ _Natural = Annotated[int, msgspec.Meta(ge=0)]
 class GetArgument(msgspec.Struct, forbid_unknown_fields=True):
     key: str
     snapshot: bool = False
+    ttl: bool = False
 
 
 class PutArgument(msgspec.Struct, forbid_unknown_fields=True):
     key: str
     value: msgspec.Raw
     id: str | None = None
+    ttl_s: int | float | None = None
 
 
 class DeleteArgument(msgspec.Struct, forbid_unknown_fields=True):

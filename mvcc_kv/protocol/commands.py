@@ -42,18 +42,23 @@ HISTORY_VERSIONS = 100  # unless the client wants another number of them
 
 
 class Get(msgspec.Struct, frozen=True, gc=False):
-    """`tracked`: what others do to the key may be a conflict for this transaction."""
+    """`tracked`: what others do to the key may be a conflict for this transaction.
+
+    `wants_ttl`: the answer says for how long it is there yet.
+    """
 
     key: bytes
     tracked: bool = True
+    wants_ttl: bool = False
 
 
 class Put(msgspec.Struct, frozen=True, gc=False):
-    """`id` lets the client ask what became of it, or send it again."""
+    """`id` lets the client ask what became of it, or send it again. `ttl_s`: for how many seconds, if not for good."""
 
     key: bytes
     value: bytes
     id: str | None = None
+    ttl_s: float | None = None
 
 
 class Delete(msgspec.Struct, frozen=True, gc=False):

@@ -51,7 +51,7 @@ from mvcc_kv.protocol.commands import (
     Transactions,
 )
 from mvcc_kv.protocol.usage import USAGE, misuse
-from mvcc_kv.values import check_nesting, json_string
+from mvcc_kv.values import check_nesting, check_ttl, json_string
 
 __all__ = ["parse", "verb_of"]
 
@@ -128,7 +128,7 @@ def _plain_key(verb: str, argument: bytes) -> bytes:
 def _parse_get(argument: bytes) -> Get:
     if argument.lstrip().startswith(b"{"):
         wanted = decoded("GET", GetArgument, argument)
-        return Get(wanted.key.encode(), not wanted.snapshot)
+        return Get(wanted.key.encode(), not wanted.snapshot, wanted.ttl)
     return Get(_plain_key("GET", argument))
 
 
@@ -147,13 +147,22 @@ def _parse_put(argument: bytes) -> Put:
         if b"\r" in value:  # white space between tokens; a string can't hold it raw
             value = value.replace(b"\r", b" ")
         check_nesting(value)
-        return Put(wanted.key.encode(), value, _checked_id("PUT", wanted.id))
+        if wanted.ttl_s is not None:
+            _check_ttl(wanted.ttl_s)
+        return Put(wanted.key.encode(), value, _checked_id("PUT", wanted.id), wanted.ttl_s)
     key, space, value = argument.partition(b" ")
     if not space:
         raise misuse("PUT", "a value is missing" if key else "a key and a value are missing")
     if b"\t" in key:
         raise misuse("PUT", "one key is wanted; a key with spaces goes into the JSON form")
     return Put(key, json_string(value))
+
+
+def _check_ttl(ttl_s: float) -> None:
+    try:
+        check_ttl(ttl_s)
+    except BadRequestError as error:
+        raise misuse("PUT", error.message) from None
 
 
 def _parse_add(argument: bytes) -> Add:

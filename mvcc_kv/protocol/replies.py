@@ -9,12 +9,12 @@ Keys and values are laid in as the text that the store holds; only what is rare 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from mvcc_kv.api import CommittedWrites, KeyVersion, OpenTransaction, Page, VersionPage
 from mvcc_kv.errors import Error
-from mvcc_kv.values import encode_time, json_string
+from mvcc_kv.values import Expiring, encode_time, json_string
 
 __all__ = [
     "COMMITTED",
@@ -27,6 +27,7 @@ __all__ = [
     "changes_reply",
     "changes_text",
     "error_reply",
+    "expiring_reply",
     "history_reply",
     "key_reply",
     "noticed",
@@ -55,6 +56,16 @@ STARTED = result_reply("Transaction started")
 COMMITTED = result_reply("Transaction commited")  # spelt so in the original; frozen
 ROLLED_BACK = result_reply("Transaction rolled back")
 PONG = result_reply("PONG")
+
+
+def expiring_reply(key: bytes, value: bytes, ttl_s: float | None) -> bytes:
+    """The reply to PUT with a time, and to GET that asks for it; None: the key stays.
+
+    >>> expiring_reply(b"key1", b"1", 2.5)
+    b'{"status": "Ok", "result": {"key": "key1", "value": 1, "ttl_s": 2.5}}\\n'
+    """
+    ttl = _encode(ttl_s).encode()
+    return b'{"status": "Ok", "result": {"key": %b, "value": %b, "ttl_s": %b}}\n' % (json_string(key), value, ttl)
 
 
 def pair_reply(key: bytes, value: bytes) -> bytes:
@@ -142,15 +153,33 @@ def noticed(reply: bytes, notice: str) -> bytes:
     return b'%b, "message": %b}\n' % (reply.removesuffix(b"}\n"), _encode(notice).encode())
 
 
-def backup_reply(commit_ts: int, page: Page) -> bytes:
+def backup_reply(commit_ts: int, page: Page, *, may_expire: bool = False) -> bytes:
     """One of the replies to BACKUP; the last one's `next` is null.
+
+    `may_expire`: whether some of the items, here or in others of the replies, may be there until some moment only.
 
     >>> backup_reply(42, Page([(b"a", b"1")], None))
     b'{"status": "Ok", "result": {"commit_ts": 42, "items": [{"key": "a", "value": 1}], "next": null}}\\n'
     """
     items = b", ".join([b'{"key": %b, "value": %b}' % (json_string(key), value) for key, value in page.items])
     following = b"null" if page.next is None else json_string(page.next)
-    return b'{"status": "Ok", "result": {"commit_ts": %d, "items": [%b], "next": %b}}\n' % (commit_ts, items, following)
+    known = b', "may_expire": true' + _expires(page.items) if may_expire else b""
+    return b'{"status": "Ok", "result": {"commit_ts": %d, "items": [%b]%b, "next": %b}}\n' % (
+        commit_ts,
+        items,
+        known,
+        following,
+    )
+
+
+def _expires(items: Iterable[tuple[bytes, bytes | None]]) -> bytes:
+    """The member that tells until when those of the items are there that go by themselves; nothing if none does."""
+    found = [
+        b'%b: "%b"' % (json_string(key), encode_time(value.expires_us).encode())
+        for key, value in items
+        if isinstance(value, Expiring)
+    ]
+    return b', "expires": {%b}' % b", ".join(found) if found else b""
 
 
 def changes_reply(commit: CommittedWrites) -> bytes:
@@ -161,6 +190,8 @@ def changes_reply(commit: CommittedWrites) -> bytes:
 def changes_text(commit: CommittedWrites) -> bytes:
     """A commit as JSON. Its time is left out where it is not known, its label where it had none.
 
+    And `expires`, the times until which keys are there, where all of them stay.
+
     >>> changes_text(CommittedWrites(58, 1_795_425_757_123_456, None, ((b"a", b"1.0"), (b"b", None))))
     b'{"commit_ts": 58, "time": "2026-11-23T09:22:37.123456Z", \
 "changes": [{"key": "a", "value": 1.0}, {"key": "b", "deleted": true}]}'
@@ -168,7 +199,8 @@ def changes_text(commit: CommittedWrites) -> bytes:
     known = b', "time": "%b"' % encode_time(commit.time_us).encode() if commit.time_us else b""
     if commit.label is not None:
         known += b', "label": %b' % _encode(commit.label).encode()
-    return b'{"commit_ts": %d%b, "changes": [%b]}' % (commit.commit_ts, known, b", ".join(map(_change, commit.writes)))
+    changes, expires = b", ".join(map(_change, commit.writes)), _expires(commit.writes)
+    return b'{"commit_ts": %d%b, "changes": [%b]%b}' % (commit.commit_ts, known, changes, expires)
 
 
 def _change(write: tuple[bytes, bytes | None]) -> bytes:

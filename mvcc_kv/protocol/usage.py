@@ -8,9 +8,10 @@ __all__ = ["USAGE", "misuse"]
 
 USAGE = {
     "PUT": 'PUT key value | PUT {"key": "k", "value": <any JSON>}: set a key; in the plain form the value is the '
-    'rest of the line, a string; with an "id" of yours it is applied once, however often it is sent',
+    'rest of the line, a string; with an "id" of yours it is applied once, however often it is sent; '
+    'with "ttl_s" the key is there for so many seconds',
     "GET": 'GET key | GET {"key": "k", "snapshot": false}: read a key; with "snapshot" true what others do to it '
-    "is no conflict for this transaction",
+    'is no conflict for this transaction; with "ttl" true the reply says for how many seconds it is there yet',
     "DEL": 'DEL key | DEL {"key": "k"}: delete a key; "id" as in PUT',
     "ADD": 'ADD {"key": "k", "by": 1}: add to a key\'s number, a missing one being 0; ADDs never conflict with each '
     'other; "id" as in PUT',

@@ -10,9 +10,10 @@ transaction's commands. Its snapshot is live until the last reply, or until the 
 
 from __future__ import annotations
 
-from mvcc_kv.api import KeyRange, StoreTransaction
+from mvcc_kv.api import KeyRange
 from mvcc_kv.protocol.replies import backup_reply
 from mvcc_kv.server.scans import bounded_page
+from mvcc_kv.server.served import ServedTransaction
 
 __all__ = ["Backup"]
 
@@ -22,7 +23,7 @@ _REPLY_KEYS = 500  # about a millisecond's work
 class Backup:
     """The replies, one after the other: a `Stream`. Ends the snapshot after the last, or at `close`."""
 
-    def __init__(self, snapshot: StoreTransaction, keys: KeyRange) -> None:
+    def __init__(self, snapshot: ServedTransaction, keys: KeyRange) -> None:
         self._snapshot = snapshot
         self._rest: KeyRange | None = keys
 
@@ -52,7 +53,7 @@ class Backup:
             self.close()
         else:
             self._rest = self._rest.resumed(page.next, reverse=False)
-        return backup_reply(self._snapshot.start_ts, page)
+        return backup_reply(self._snapshot.start_ts, page, may_expire=self._snapshot.may_expire)
 
     def finish(self) -> None:
         """It ends anyway."""

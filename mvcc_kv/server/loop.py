@@ -2,6 +2,7 @@
 
 A turn:  select -> what finished on the workers -> each ready connection: receive, run its commands, send
                 -> connections that still have commands from earlier turns: one more helping each
+                -> keys whose time is up
                 -> the turn's commits to the log
                 -> a slice of a checkpoint, if one is being written; some of the versions that nobody sees any more
                 -> timers
@@ -24,6 +25,7 @@ from mvcc_kv.protocol.replies import error_reply
 from mvcc_kv.server.connection import Connection
 from mvcc_kv.server.disk import Disk
 from mvcc_kv.server.door import Door
+from mvcc_kv.server.expiry import ExpiryTimer
 from mvcc_kv.server.listeners import Listeners
 from mvcc_kv.server.logs import event
 from mvcc_kv.server.peer import Peer
@@ -54,6 +56,7 @@ class Loop:
             settings, services.deadlines, advance=self.advance, resume=self._resume, drop=self._drop
         )
         self.door = Door(listeners, self._selector, services.deadlines, welcome=self._welcome, now=lambda: self.now)
+        self._expiry = ExpiryTimer(services.store, services.deadlines)
         self._runnable: dict[Peer, None] = {}
         self._holding: dict[Peer, None] = {}  # with replies that wait for a commit to become visible
         self._feeds: dict[Peer, None] = {}
@@ -80,10 +83,11 @@ class Loop:
     def turn(self) -> None:
         """Wait until there is something to do, and do it."""
         now = self._clock()
-        busy = self._runnable or self._disk.checkpoints.has_slice or self._has_garbage
+        busy = self._runnable or self._disk.checkpoints.has_slice or self._has_garbage or self._expiry.has_more
         events = self._selector.select(0 if busy else self._deadlines.wait_s(now))
         self.now = self._clock()
         self._serve(events)
+        self._expiry.sweep(self.now)
         self._disk.flush()
         self._wake_feeds()
         self._disk.checkpoints.step()

@@ -203,8 +203,8 @@ REFUSALS = {
     "no object": (b"[1, 2]", "not mvcc-kv's"),
     "changed value": (SMALL.replace(b"90", b"91"), "doesn't match its crc32"),
     "newer": (
-        SMALL.replace(b'version": 1', b'version": 2'),
-        "version 2, from a newer mvcc-kv; this one reads version 1",
+        SMALL.replace(b'version": 1', b'version": 3'),
+        "version 3, from a newer mvcc-kv; this one reads versions up to 2",
     ),
     "newer, other members": (b'{"format": "mvcc-kv-checkpoint", "format_version": 9}', "upgrade"),
     "written anew": (json.dumps(json.loads(SMALL)).encode(), "changed after it was written"),

@@ -259,7 +259,7 @@ def test_the_same_process_can_not_open_it_twice(directory: DataDirectory) -> Non
     DataDirectory.open(directory.path).close()
 
 
-@pytest.mark.parametrize("text", [b"", b"{}", b'{"format": "mvcc-kv-checkpoint", "format_version": 2}', b"\xff"])
+@pytest.mark.parametrize("text", [b"", b"{}", b'{"format": "mvcc-kv-checkpoint", "format_version": 3}', b"\xff"])
 def test_a_refused_start_changes_nothing_on_disk(tmp_path: Path, text: bytes) -> None:
     (tmp_path / "checkpoint.json").write_bytes(text)
     (tmp_path / "checkpoint.json.tmp").write_bytes(b"left over")

@@ -113,7 +113,7 @@ def test_a_directory_in_use_is_told_with_the_process_that_has_it(tmp_path: Path)
         ("empty", lambda text: b""),
         ("a byte changed", lambda text: text.replace(b'"v"', b'"w"')),
         ("foreign", lambda text: b'{"packages": {}}'),
-        ("newer", lambda text: text.replace(b'"format_version": 1', b'"format_version": 2')),
+        ("newer", lambda text: text.replace(b'"format_version": 1', b'"format_version": 3')),
         ("no text", lambda text: b"\xff\x00\xfe"),
     ],
     ids=lambda it: it if isinstance(it, str) else "",

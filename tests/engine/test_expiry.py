@@ -326,7 +326,7 @@ def test_an_expiry_ends_a_followers_wait() -> None:
     store = VersionedStore(time_us=iter(range(0, 10**9, 1000)).__next__)  # a millisecond a look
     changes = store.changes()
     store.put(b"a", b"1", ttl_s=0.05)
-    told = []
+    told: list[object] = []
     while len(told) < 2:
         change = changes.next(60)
         told += [] if change is None else [change.writes]
@@ -357,3 +357,23 @@ def test_a_store_where_nothing_expires_any_more_looks_no_more(store: VersionedSt
     looks.append(store._may_expire)
     assert looks == [True, False]
     store.check()
+
+
+def test_what_expires_while_its_deletion_is_prepared_is_deleted_once() -> None:
+    clock = Clock()
+    store = VersionedStore(time_us=clock)
+    store.put(b"a", Expiring(b"1", 101_000_000))
+    store.put(b"b", b"2")
+    clock.pass_s(1)
+    assert store.newest(b"a") is None
+    assert store.write({b"a": None}) == store.commit_ts == 3
+    store.write({b"a": None, b"b": None})
+    store.check()
+
+
+def test_keys_are_counted_without_those_whose_time_is_up() -> None:
+    clock = Clock()
+    store = VersionedStore(time_us=clock)
+    store.put(b"a", Expiring(b"1", 101_000_000))
+    clock.pass_s(1)
+    assert store.keys_total == 0

@@ -17,6 +17,8 @@ __all__ = ["add", "delete", "get", "history", "put", "scan"]
 
 
 def get(session: Session, command: Get) -> bytes:
+    if command.wants_ttl:
+        return _get_with_ttl(session, command)
     if session.opened is not None:
         value = session.opened.transaction.get(command.key, tracked=command.tracked)
     else:
@@ -26,13 +28,25 @@ def get(session: Session, command: Get) -> bytes:
     return replies.pair_reply(command.key, value)
 
 
+def _get_with_ttl(session: Session, command: Get) -> bytes:
+    if session.opened is not None:
+        found = session.opened.transaction.get_with_ttl(command.key, tracked=command.tracked)
+    else:
+        found = session.services.store.get_with_ttl(command.key, session.seen_ts)
+    if found is None:
+        raise KeyNotFoundError(key=command.key.decode())
+    return replies.expiring_reply(command.key, *found)
+
+
 def put(session: Session, command: Put) -> bytes:
     if session.opened is not None:
         _must_have_no_id(command.id)
-        session.opened.transaction.put(command.key, command.value)
+        session.opened.transaction.put(command.key, command.value, ttl_s=command.ttl_s)
     else:
-        session.services.store.put(command.key, command.value, command.id)
+        session.services.store.put(command.key, command.value, command.id, ttl_s=command.ttl_s)
         session.wait_for(session.services.store.commit_ts)
+    if command.ttl_s is not None:
+        return replies.expiring_reply(command.key, command.value, command.ttl_s)
     return replies.pair_reply(command.key, command.value)
 
 

@@ -52,8 +52,14 @@ class SteppedStore:
     def get(self, key: bytes) -> bytes | None:
         return self._step(f"GET {_key(key)}", Touch.SEES, lambda: self._store.get(key), _value)
 
-    def put(self, key: bytes, value: bytes) -> None:
-        self._step(f"PUT {_key(key)} {_value(value)}", Touch.COMMITS, lambda: self._store.put(key, value), _ok)
+    def get_with_ttl(self, key: bytes) -> tuple[bytes, float | None] | None:
+        return self._step(f"GET {_key(key)}", Touch.SEES, lambda: self._store.get_with_ttl(key), _value_of)
+
+    def put(self, key: bytes, value: bytes, *, ttl_s: float | None = None) -> None:
+        def write() -> None:
+            self._store.put(key, value, ttl_s=ttl_s)
+
+        self._step(f"PUT {_key(key)} {_value(value)}", Touch.COMMITS, write, _ok)
 
     def delete(self, key: bytes) -> bool:
         return self._step(f"DEL {_key(key)}", Touch.COMMITS, lambda: self._store.delete(key), _deleted)
@@ -138,9 +144,18 @@ class SteppedTransaction:
     def get(self, key: bytes, *, tracked: bool = True) -> bytes | None:
         return self._step(f"GET {_key(key)}", Touch.NOTHING, lambda: self._tx.get(key, tracked=tracked), _value)
 
-    def put(self, key: bytes, value: bytes) -> None:
+    def get_with_ttl(self, key: bytes, *, tracked: bool = True) -> tuple[bytes, float | None] | None:
+        def read() -> tuple[bytes, float | None] | None:
+            return self._tx.get_with_ttl(key, tracked=tracked)
+
+        return self._step(f"GET {_key(key)}", Touch.NOTHING, read, _value_of)
+
+    def put(self, key: bytes, value: bytes, *, ttl_s: float | None = None) -> None:
+        def write() -> None:
+            self._tx.put(key, value, ttl_s=ttl_s)
+
         self._has_written = True
-        self._step(f"PUT {_key(key)} {_value(value)}", Touch.NOTHING, lambda: self._tx.put(key, value), _ok)
+        self._step(f"PUT {_key(key)} {_value(value)}", Touch.NOTHING, write, _ok)
 
     def delete(self, key: bytes) -> bool:
         self._has_written = True
@@ -200,6 +215,10 @@ def _key(key: bytes) -> str:
 
 def _value(text: bytes | None) -> str:
     return "not there" if text is None else _cut(text.decode())
+
+
+def _value_of(found: tuple[bytes, float | None] | None) -> str:
+    return _value(None if found is None else found[0])
 
 
 def _cut(text: str) -> str:
