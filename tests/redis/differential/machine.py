@@ -87,15 +87,15 @@ class Twins(RuleBasedStateMachine):
             connection.ask(*soon)
         until(lambda: all(it.ask("EXISTS", key) == b":0\r\n" for it in self.judge.connections))
 
-    @rule(source=_KEYS, target=_KEYS)
-    def exchange(self, source: str, target: str) -> None:
+    @rule(source=_KEYS, copied_to=_KEYS)
+    def exchange(self, source: str, copied_to: str) -> None:
         """What one dumps, the other restores."""
         theirs, ours = self.judge.connections
         dumps = theirs.asked("DUMP", source), ours.asked("DUMP", source)
         assert (dumps[0] is None) == (dumps[1] is None)
         if dumps[0] is not None:
-            assert theirs.ask("RESTORE", target, 0, dumps[1], "REPLACE") == b"+OK\r\n"
-            assert ours.ask("RESTORE", target, 0, dumps[0], "REPLACE") == b"+OK\r\n"
+            assert theirs.ask("RESTORE", copied_to, 0, dumps[1], "REPLACE") == b"+OK\r\n"
+            assert ours.ask("RESTORE", copied_to, 0, dumps[0], "REPLACE") == b"+OK\r\n"
 
     @rule(options=st.sampled_from([(), ("COUNT", 1), ("COUNT", 2, "MATCH", "[a-c]"), ("TYPE", "string", "COUNT", 1)]))
     def scan(self, options: tuple[str | int, ...]) -> None:
