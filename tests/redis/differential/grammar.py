@@ -151,7 +151,6 @@ COMMANDS: dict[str, Words] = {
     ),
     "PUBLISH": _all(_of("nobody"), _VALUE),
     "TIME": st.just([]),
-    "LPUSH": st.just([b"a"]),
     "NOSUCHCOMMAND": _some(_VALUE),
 }
 """By name: strategies for the arguments after it."""

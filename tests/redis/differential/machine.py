@@ -41,7 +41,7 @@ class Client:
         return theirs, our
 
     def _are_alike(self, command: Arguments, theirs: bytes, our: bytes) -> bool:
-        if command[0].upper() != b"EXEC" or not self.queue or not theirs.startswith(b"*"):
+        if theirs == our or command[0].upper() != b"EXEC" or not self.queue or not theirs.startswith(b"*"):
             return are_alike(command, theirs, our)
         parts, our_parts = members(theirs), members(our)
         if len(parts) != len(our_parts) or len(parts) != len(self.queue):
