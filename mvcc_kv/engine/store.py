@@ -304,6 +304,8 @@ class VersionedStore:
 
     def newest_ts(self, key: bytes) -> int:
         """The key's newest commit, which may be on its way still; 0 if there is none."""
+        if self._may_expire:
+            self._expire_first()
         with self._lock:  # a commit that gave its turn on is through
             head = self._heads.get(key)
         return 0 if head is None else head[0]

@@ -37,6 +37,7 @@ class Connection:
         "_held",
         "_held_bytes",
         "_is_answer_awaited",
+        "_is_cut",
         "_output",
         "_output_high_bytes",
         "_requests",
@@ -52,7 +53,7 @@ class Connection:
         self.on_answer: Callable[[], None] = lambda: None  # called when a reply that was to come later has come
         self._dialect: Dialect = LineDialect(services, settings, self._answer, client)
         self._sniffer: Sniffer | None = Sniffer()
-        self._speak_resp = partial(RespDialect, services, self._answer, self._push, client)
+        self._speak_resp = partial(RespDialect, services, self._answer, self._push, client, self._hang_up)
         self.session: Speaker = self._dialect.session
         self._commands_per_turn = settings.commands_per_turn
         self._output_high_bytes = settings.output_high_bytes
@@ -64,6 +65,7 @@ class Connection:
         self.output_bytes = 0
         self._is_answer_awaited = False
         self._has_ended = False
+        self._is_cut = False
 
     # In
 
@@ -149,7 +151,7 @@ class Connection:
     @property
     def is_done(self) -> bool:
         """Whether the socket can be closed: everything that will be said has been said."""
-        if self.session.speaks_http:
+        if self.session.speaks_http or self._is_cut:
             return True
         is_answered = not self._requests and not self.session.has_more and not self._is_answer_awaited
         return self._is_over and is_answered and not self.output_bytes and not self._held
@@ -206,6 +208,12 @@ class Connection:
     def _push(self, said: bytes) -> None:
         """Something that the client didn't ask for."""
         self._say(said)
+        self.on_answer()
+
+    def _hang_up(self) -> None:
+        """Nothing is said or done any more: somebody killed this connection."""
+        self._is_cut = True
+        self._requests.clear()
         self.on_answer()
 
     def _say(self, reply: bytes) -> None:

@@ -121,7 +121,7 @@ class LineDialect:
 class RespDialect:
     """Redis's protocol, with Redis's commands."""
 
-    __slots__ = ("_has_failed", "_house", "_parser", "session")
+    __slots__ = ("_clock", "_has_failed", "_house", "_parser", "session")
 
     def __init__(
         self,
@@ -129,9 +129,11 @@ class RespDialect:
         answer_later: Callable[[bytes], None],
         push: Callable[[bytes], None],
         client: str | None,
+        hang_up: Callable[[], None],
     ) -> None:
-        self.session = RedisSession(services, answer_later, push, client)
+        self.session = RedisSession(services, answer_later, push, client, hang_up)
         self._house = services.redis
+        self._clock = services.clock
         self._parser = request_parser()
         self._has_failed = False
 
@@ -139,6 +141,7 @@ class RespDialect:
 
     def receive(self, data: bytes, *, is_burst_end: bool) -> list[Any]:
         """Commands; behind them, where the bytes made no sense any more, what is wrong with them."""
+        self.session.active_at, self.session.received_bytes = self._clock(), len(data)
         parser = self._parser
         parser.is_authenticated = not self.session.is_locked
         parser.bulk_bytes_max = self._house.bulk_bytes_max

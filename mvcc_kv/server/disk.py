@@ -27,7 +27,7 @@ class Disk:
     """A server's commits and checkpoints.
 
     `begin_checkpoint`, `log` and `tokens` as in `Server`. `wake` makes the loop turn; `now` tells when its turn began.
-    `published` and `failed` as in `Commits`.
+    `published` and `failed` as in `Commits`; `checkpointed` is called when a checkpoint is on disk.
     """
 
     def __init__(
@@ -44,12 +44,14 @@ class Disk:
         now: Callable[[], float],
         published: Callable[[int], None],
         failed: Callable[[UnavailableError], None],
+        checkpointed: Callable[[], None] = lambda: None,
     ) -> None:
         self._store = store
         self._settings = settings
         self._deadlines = deadlines
         self._now = now
         self._published = published
+        self._checkpointed = checkpointed
         self._growth = GrowthTrigger(settings.checkpoint_log_bytes)
         self._has_rotated = True
         self._log_worker = Worker("mvcc-kv-log", wake)
@@ -148,5 +150,6 @@ class Disk:
 
     def _drop(self, checkpoint_ts: int) -> None:
         """A checkpoint is on disk: the log lets go of what it holds."""
+        self._checkpointed()
         if self._commits is not None:
             self._commits.drop(checkpoint_ts)

@@ -15,6 +15,7 @@ from mvcc_kv.server.disk import Disk
 from mvcc_kv.server.listeners import Listeners
 from mvcc_kv.server.logs import event
 from mvcc_kv.server.loop import Loop
+from mvcc_kv.server.redis.house import House
 from mvcc_kv.server.served import ServedStore, Services
 from mvcc_kv.server.settings import Settings
 from mvcc_kv.server.stopping import WindingDown
@@ -53,6 +54,7 @@ class Server:
         self._stops_asked = 0
         self._deadlines = Deadlines()
         self._wake_up = WakeUp()
+        self._house = House(settings, address=listeners.address, keeps=begin_checkpoint is not None)
         self._disk = Disk(
             store,
             settings,
@@ -65,6 +67,7 @@ class Server:
             now=lambda: self._loop.now,
             published=self._published,
             failed=self._log_failed,
+            checkpointed=self._house.saved,
         )
         services = Services(
             store=store,
@@ -75,6 +78,7 @@ class Server:
             password=settings.password,
             deadlines=self._deadlines,
             changes_buffer_bytes=settings.changes_buffer_bytes,
+            redis=self._house,
         )
         self._loop = Loop(services, settings, listeners, self._disk, self._wake_up)
 

@@ -2,36 +2,85 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
+from secrets import token_hex
+from time import time
 from typing import TYPE_CHECKING
 
 from mvcc_kv.protocol.resp.requests import BULK_BYTES_MAX
+from mvcc_kv.server.redis.counting import Lookups, Rate, Tally
 from mvcc_kv.server.redis.cursors import Cursors
+from mvcc_kv.server.redis.slowlog import SlowLog
+from mvcc_kv.server.redis.subscriptions import Exchange
+from mvcc_kv.server.settings import Settings
 
 if TYPE_CHECKING:
+    from mvcc_kv.server.redis.pausing import Pause
     from mvcc_kv.server.redis.session import RedisSession
 
 __all__ = ["House"]
 
+_ERROR_CODES_MAX = 128
+
 
 class House:
-    """`sessions`: by id, in the order of coming. `calls`: how often each command was executed, by name.
+    """`sessions`: by id, in the order of coming. `tallies`: of each command, by name. `errors`: by their first word.
 
-    `bulk_bytes_max`: how long an argument may be.
+    `bulk_bytes_max`: how long an argument may be. `slow_s`: a command that takes so long is noted in `slowlog`.
+    `pause`: while CLIENT PAUSE holds. `configured`: what CONFIG SET changed. `saved_at`: when a checkpoint was written,
+    by the wall clock; at first, when the server came up. `address`: where it listens. `keeps`: it writes to a disk.
+    `run_id`: of this one start of the server. `lookups`, `rate`: for INFO.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, settings: Settings | None = None, *, address: str = "127.0.0.1:0", keeps: bool = False) -> None:
+        self.settings = settings or Settings()
+        self.address = address
+        self.keeps = keeps
         self.sessions: dict[int, RedisSession] = {}
         self.cursors = Cursors()
+        self.exchange = Exchange()
         self.bulk_bytes_max = BULK_BYTES_MAX
-        self.calls: dict[str, int] = {}
+        self.slowlog = SlowLog()
+        self.slow_s = 0.01
+        self.pause: Pause | None = None
+        self.configured: dict[str, str] = {}
+        self.saved_at = self.started_at = time()
+        self.is_saving = False
+        self.run_id = token_hex(20)
+        self.lookups = Lookups()
         self._last_id = 0
+        self.reset_counts()
+
+    def reset_counts(self) -> None:
+        """CONFIG RESETSTAT."""
+        self.tallies: defaultdict[str, Tally] = defaultdict(Tally)
+        self.errors: dict[str, int] = {}
+        self.came_total = 0
+        self.lookups.hits = self.lookups.misses = 0
+        self.rate = Rate()
 
     def enter(self, session: RedisSession) -> int:
         """Somebody has come; the number that he goes by."""
         self._last_id += 1
+        self.came_total += 1
         self.sessions[self._last_id] = session
         return self._last_id
 
     def leave(self, session: RedisSession) -> None:
         """Somebody is gone. Calling it again does nothing."""
         self.sessions.pop(session.id, None)
+
+    def count_error(self, text: str) -> None:
+        """A client was answered with this error."""
+        code = text.partition(" ")[0]
+        if code in self.errors or len(self.errors) < _ERROR_CODES_MAX:
+            self.errors[code] = self.errors.get(code, 0) + 1
+
+    def saved(self) -> None:
+        """A checkpoint is on disk."""
+        self.saved_at = time()
+
+    @property
+    def commands_total(self) -> int:
+        """How many commands were executed."""
+        return sum(tally.calls for tally in self.tallies.values())

@@ -15,6 +15,7 @@ from itertools import islice
 from typing import Protocol
 
 from mvcc_kv.api import KeyRange, Page
+from mvcc_kv.server.redis.counting import Lookups
 from mvcc_kv.server.redis.failures import Failure
 from mvcc_kv.server.served import ServedStore, ServedTransaction
 
@@ -52,18 +53,24 @@ class Space(Protocol):
 class Reading:
     """The newest visible state, or what this client has seen of what comes after it."""
 
-    __slots__ = ("_seen_ts", "_store")
+    __slots__ = ("_lookups", "_seen_ts", "_store")
 
-    def __init__(self, store: ServedStore, seen_ts: int) -> None:
+    def __init__(self, store: ServedStore, seen_ts: int, lookups: Lookups) -> None:
         self._store = store
         self._seen_ts = seen_ts
+        self._lookups = lookups
 
     @property
     def now_us(self) -> int:
         return self._store.now_us()
 
     def get(self, key: bytes) -> bytes | None:
-        return self._store.get(key, self._seen_ts)
+        value = self._store.get(key, self._seen_ts)
+        if value is None:
+            self._lookups.misses += 1
+        else:
+            self._lookups.hits += 1
+        return value
 
     def put(self, key: bytes, value: bytes) -> None:
         raise AssertionError("a command that writes is marked as one")

@@ -13,6 +13,8 @@ each runs at once, in a snapshot that doesn't change. WATCH is a transaction of 
 from __future__ import annotations
 
 from collections.abc import Callable
+from enum import IntEnum
+from time import perf_counter
 
 from mvcc_kv.errors import ConflictError, Error, TransactionDoomedError
 from mvcc_kv.protocol.resp import replies as resp
@@ -22,45 +24,68 @@ from mvcc_kv.server.opened import Opened
 from mvcc_kv.server.redis.commands import COMMANDS, Command
 from mvcc_kv.server.redis.failures import Failure, failure_of, wrong_arity
 from mvcc_kv.server.redis.keyspace import Reading, Space, Within, Writing
+from mvcc_kv.server.redis.subscriptions import Subscriptions
 from mvcc_kv.server.redis.watching import Watch
 from mvcc_kv.server.served import Services
 
-__all__ = ["RedisSession"]
+__all__ = ["RedisSession", "Silence"]
 
 _NAME_SHOWN_MAX = 128
 _EXECUTED_AT_ONCE = frozenset(("exec", "discard", "multi", "watch", "quit", "reset"))
+_TO_SUBSCRIBERS = frozenset(("subscribe", "unsubscribe", "psubscribe", "punsubscribe", "ping", "quit", "reset"))
+_SAID_ALWAYS = frozenset((b"subscribe", b"unsubscribe", b"psubscribe", b"punsubscribe"))
+
+
+class Silence(IntEnum):
+    """What CLIENT REPLY made of the replies: said, the next one not, none, said from the one at hand on."""
+
+    NONE = 0
+    SKIP = 1
+    OFF = 2
+    BROKEN = 3
 
 
 class RedisSession:
     """Executes a client's commands one after the other; satisfies `dialects.Speaker`.
 
-    `answer_later`: for a reply that `execute` didn't give. `push`: for what the client has not asked for.
+    `answer_later`: for a reply that `execute` didn't give. `push`: for what the client has not asked for. `hang_up`:
+    to end the connection at once, whatever is under way.
 
     The rest is for its handlers. `space`: what the command at hand reads and writes. `proto`: 2 or 3. `queue`: the
     commands since MULTI; `is_dirty`: one of them can't be. `watch`: what it watches. `opened`: its transaction of ours.
-    `last_conflict`: for CONFLICT LAST. `seen_ts`, `hold_ts`: as in `Session`.
+    `last_conflict`: for CONFLICT LAST. `seen_ts`, `hold_ts`: as in `Session`. `silence`: which replies it wants.
+    `subscriptions`: its channels. `last`: the command before. `active_at`: when it last sent something, of
+    `received_bytes`. `library`: what CLIENT SETINFO said. `flags`: letters, as CLIENT LIST shows them.
     """
 
     __slots__ = (
+        "active_at",
         "address",
         "answer_later",
         "created_at",
         "effort",
+        "flags",
+        "hang_up",
         "hold_ts",
         "house",
         "id",
         "is_dirty",
         "is_locked",
+        "last",
         "last_conflict",
+        "library",
         "name",
         "opened",
         "proto",
         "push",
         "queue",
+        "received_bytes",
         "seen_ts",
         "services",
+        "silence",
         "space",
         "speaks_http",
+        "subscriptions",
         "wants_to_close",
         "watch",
     )
@@ -71,22 +96,30 @@ class RedisSession:
         answer_later: Callable[[bytes], None],
         push: Callable[[bytes], None],
         client: str | None = None,
+        hang_up: Callable[[], None] = lambda: None,
     ) -> None:
         self.services = services
         self.house = services.redis
         self.address = client
         self.answer_later = answer_later
         self.push = push
+        self.hang_up = hang_up
         self.id = self.house.enter(self)
         self.name = b""
-        self.created_at = services.clock()
+        self.created_at = self.active_at = services.clock()
+        self.received_bytes = 0
         self.proto = 2
-        self.space: Space = Reading(services.store, 0)
+        self.space: Space = Reading(services.store, 0, self.house.lookups)
         self.queue: list[tuple[Command, list[bytes]]] | None = None
         self.is_dirty = False
         self.watch: Watch | None = None
         self.opened: Opened | None = None
         self.last_conflict: ConflictError | None = None
+        self.last: Command | None = None
+        self.library: dict[str, bytes] = {}
+        self.flags: set[str] = set()
+        self.silence = Silence.NONE
+        self.subscriptions: Subscriptions | None = None
         self.is_locked = services.password is not None
         self.seen_ts = 0
         self.hold_ts = 0
@@ -128,7 +161,20 @@ class RedisSession:
     def close(self) -> None:
         """The client is gone: roll its transaction back."""
         self.house.leave(self)
+        self.unsubscribe()
         self.forget()
+
+    def kill(self) -> None:
+        """End the client's connection, from outside."""
+        self.wants_to_close = True
+        self.close()
+        self.hang_up()
+
+    def unsubscribe(self) -> None:
+        """Hear of no channel any more."""
+        if self.subscriptions is not None:
+            self.house.exchange.forget(self, self.subscriptions)
+            self.subscriptions = None
 
     def forget(self) -> None:
         """End every transaction, of whatever kind."""
@@ -149,19 +195,22 @@ class RedisSession:
 
     # Commands
 
-    def execute(self, arguments: list[bytes] | ProtocolError) -> bytes | None:
+    def execute(self, arguments: list[bytes] | ProtocolError, *, is_special: bool | None = None) -> bytes | None:
         """The reply to a command, or None if it comes later. To what is none, it's the last one."""
         self.effort = 0
         if isinstance(arguments, ProtocolError):
             self.wants_to_close = True
             return arguments.reply
+        if is_special is None and (self.silence or self.house.pause is not None):
+            return self._execute_specially(arguments)
+        command = None
         try:
-            command = self._find(arguments)
-            self._must_be_allowed(command)
+            command = self.last = self._find(arguments)
+            self._must_be_allowed(command, len(arguments))
         except Failure as failure:
             self.is_dirty = self.is_dirty or self.queue is not None
             self._doom(failure)
-            return resp.error(failure.text)
+            return self._refused(command, failure)
         if self.queue is not None and command.name not in _EXECUTED_AT_ONCE:
             self.queue.append((command, arguments))
             return resp.QUEUED
@@ -170,9 +219,34 @@ class RedisSession:
                 return self._run_in_transaction(self.opened, command, arguments)
             return self._run(command, arguments)
         except Failure as failure:
-            return resp.error(failure.text)
+            return self.failed(command, failure)
         except Error as error:
-            return self.refusal(error)
+            return self.failed(command, failure_of(error))
+
+    def _execute_specially(self, arguments: list[bytes]) -> bytes | None:
+        """The same, where the reply may not be wanted, or everybody has to wait."""
+        pause = self.house.pause
+        if pause is not None and pause.holds(self, arguments):
+            pause.put_off(self, arguments)
+            return None
+        was, self.silence = self.silence, Silence.OFF if self.silence is Silence.OFF else Silence.NONE
+        reply = self.execute(arguments, is_special=True)
+        if self.silence is Silence.BROKEN:
+            self.silence = Silence.NONE
+        elif was in (Silence.SKIP, Silence.OFF) and reply is not None and arguments[0].lower() not in _SAID_ALWAYS:
+            return b""
+        return reply
+
+    def resume(self, arguments: list[bytes]) -> None:
+        """Execute what was put off."""
+        if not self.wants_to_close:
+            reply = self.execute(arguments)
+            if reply is not None:
+                self.answer_later(reply)
+
+    def say_later(self, reply: bytes) -> None:
+        """The reply that `execute` didn't give; nothing, for a client that wants none."""
+        self.answer_later(b"" if self.silence is Silence.OFF else reply)
 
     def _find(self, arguments: list[bytes]) -> Command:
         name = arguments[0]
@@ -183,17 +257,36 @@ class RedisSession:
         if command.subcommands and len(arguments) > 1:
             found = command.subcommands.get(arguments[1].lower())
             if found is None:
-                raise Failure(f"ERR unknown subcommand '{_shown(arguments[1])}'. Try {command.name.upper()} HELP.")
+                shown = _shown(arguments[1][:_NAME_SHOWN_MAX])
+                raise Failure(f"ERR unknown subcommand '{shown}'. Try {command.name.upper()} HELP.")
             command = found
-        if not command.takes(len(arguments)):
-            raise wrong_arity(command.name)
         return command
 
-    def _must_be_allowed(self, command: Command) -> None:
+    def _must_be_allowed(self, command: Command, count: int) -> None:
+        if not command.takes(count):
+            raise wrong_arity(command.name)
         if self.is_locked and "no_auth" not in command.flags:
             raise Failure("NOAUTH Authentication required.")
         if self.queue is not None and "no_multi" in command.flags:
             raise Failure("ERR Command not allowed inside a transaction")
+        if self.subscriptions is not None and self.proto == 2 and command.name not in _TO_SUBSCRIBERS:
+            raise Failure(
+                f"ERR Can't execute '{command.name}': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / RESET "
+                "are allowed in this context"
+            )
+
+    def _refused(self, command: Command | None, failure: Failure) -> bytes:
+        """The reply to what was not even tried."""
+        if command is not None:
+            self.house.tallies[command.name].rejected += 1
+        self.house.count_error(failure.text)
+        return resp.error(failure.text)
+
+    def failed(self, command: Command, failure: Failure) -> bytes:
+        """The reply of a command that failed."""
+        self.house.tallies[command.name].failed += 1
+        self.house.count_error(failure.text)
+        return resp.error(failure.text)
 
     def _notice_http(self, name: bytes) -> None:
         """A browser that was tricked into talking to us is not talked to."""
@@ -204,7 +297,7 @@ class RedisSession:
         """A command that is a transaction of its own."""
         store = self.services.store
         if not command.writes:
-            self.space = Reading(store, self.seen_ts)
+            self.space = Reading(store, self.seen_ts, self.house.lookups)
             return self.called(command, arguments)
         rests_on_ts = store.commit_ts
         space = self.space = Writing(store)
@@ -217,9 +310,16 @@ class RedisSession:
 
     def called(self, command: Command, arguments: list[bytes]) -> bytes | None:
         """The handler's reply, in the `space` that is set."""
-        calls = self.house.calls
-        calls[command.name] = calls.get(command.name, 0) + 1
-        return command.handler(self, arguments)
+        house = self.house
+        tally = house.tallies[command.name]
+        tally.calls += 1
+        began_s = perf_counter()
+        reply = command.handler(self, arguments)
+        took_s = perf_counter() - began_s
+        tally.seconds += took_s
+        if took_s >= house.slow_s:
+            house.slowlog.note(self, command, arguments, took_s)
+        return reply
 
     def wait_for(self, commit_ts: int) -> None:
         """As in `Session`: the reply tells of this commit, so it leaves when that is visible."""

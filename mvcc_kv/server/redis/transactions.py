@@ -6,7 +6,7 @@ from mvcc_kv.api import TransactionOptions
 from mvcc_kv.errors import ConflictError, Error
 from mvcc_kv.protocol.resp import replies as resp
 from mvcc_kv.server.redis.commands import Command, command
-from mvcc_kv.server.redis.failures import Failure
+from mvcc_kv.server.redis.failures import Failure, failure_of
 from mvcc_kv.server.redis.keyspace import Reading, Within
 from mvcc_kv.server.redis.session import RedisSession
 from mvcc_kv.server.redis.watching import Watch
@@ -102,7 +102,7 @@ def _run(session: RedisSession, queue: list[tuple[Command, list[bytes]]]) -> byt
     """The commands one after the other; nothing else happens in between, for the server is one thread."""
     store = session.services.store
     if not any(entry.writes for entry, _ in queue):
-        session.space = Reading(store, session.seen_ts)
+        session.space = Reading(store, session.seen_ts, session.house.lookups)
         return resp.array([_reply(session, *queued) for queued in queue])
     while True:
         transaction = store.begin(_OPTIONS, client=session.address, newest=True)
@@ -124,6 +124,6 @@ def _reply(session: RedisSession, entry: Command, arguments: list[bytes]) -> byt
         assert reply is not None, "a command that answers later is not allowed in MULTI"
         return reply
     except Failure as failure:
-        return resp.error(failure.text)
+        return session.failed(entry, failure)
     except Error as error:
-        return session.refusal(error)
+        return session.failed(entry, failure_of(error))

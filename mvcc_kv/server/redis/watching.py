@@ -31,7 +31,15 @@ class Watch:
         """Watch these too, from now on. A key that is watched already is watched from then on still."""
         now_ts = max(self._store.visible_ts, seen_ts)
         for key in keys:
-            self._keys.setdefault(key, now_ts)
+            self._keys.setdefault(key, max(now_ts, self._gone_ts(key, seen_ts)))
+
+    def _gone_ts(self, key: bytes, seen_ts: int) -> int:
+        """When the key went, if it is gone for this client too, whether or not that commit is visible yet.
+
+        So it is with one that has expired: its time is past for everybody.
+        """
+        store = self._store
+        return store.newest_ts(key) if store.get(key, seen_ts) is None and store.newest(key) is None else 0
 
     @property
     def is_lost(self) -> bool:

@@ -31,7 +31,8 @@ class RealRedis:
 
     def __call__(self, *arguments: bytes | str | int | float) -> Any:
         """The reply: bytes, int, None, a list, ...; an error reply is a `hiredis.ReplyError`."""
-        self._socket.sendall(hiredis.pack_command(arguments))
+        packed: Any = arguments  # hiredis takes many, whatever its stub says
+        self._socket.sendall(hiredis.pack_command(packed))
         while (reply := self._reader.gets()) is False:
             received = self._socket.recv(65536)
             assert received, "redis-server has closed the connection"
