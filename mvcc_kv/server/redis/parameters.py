@@ -126,9 +126,14 @@ PARAMETERS: dict[str, Parameter] = {}
 
 
 def _given(
-    name: str, initial: Callable[[House], str], why: str, parsed: Callable[[bytes], str] = _text, **more: bool
+    name: str,
+    initial: Callable[[House], str],
+    why: str,
+    parsed: Callable[[bytes], str] = _text,
+    *,
+    is_immutable: bool = False,
 ) -> None:
-    PARAMETERS[name] = Parameter(name, initial, parsed, is_given=True, why=why, **more)
+    PARAMETERS[name] = Parameter(name, initial, parsed, is_given=True, is_immutable=is_immutable, why=why)
 
 
 def _always(value: str) -> Callable[[House], str]:
