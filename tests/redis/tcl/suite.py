@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import re
+import signal
+import socket
 import subprocess
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -14,6 +18,7 @@ from ...e2e.processes import serving
 __all__ = ["Outcome", "run"]
 
 _TIMEOUT_S = 120
+_SAVING = ("other",)
 _COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 _VERDICT = re.compile(r"\[(ok|err|skip|ignore|exception|TIMEOUT)\]: (.*)")
 _TOOK = re.compile(r" \(\d+ ms\)$")
@@ -40,26 +45,48 @@ class Outcome:
 
 def run(unit: str, skipped: Sequence[str], source: Path, *, timeout_s: float = _TIMEOUT_S) -> Outcome:
     """Run `unit/<unit>`, but for the tests named. A suite that stops before its end is one more failure."""
-    with TemporaryDirectory() as place, serving("--in-memory", cwd=Path(place)) as server:
+    with TemporaryDirectory() as place, serving(*_served(unit), cwd=Path(place)) as server:
         skipfile = Path(place) / "skipped"
         skipfile.write_text("\n".join(skipped))
         where = ["--host", server.address[0], "--port", str(server.address[1])]
+        where += ["--baseport", str(_base_port())]
         command = ["tclsh", "tests/test_helper.tcl", *where, *_OPTIONS, "--skipfile", str(skipfile)]
         status, output = _said([*command, "--single", f"unit/{unit}"], source, timeout_s)
     outcome = judged(output)
     if status != 0 and not outcome.failed or "The End" not in output:
-        outcome.failed.append(f"the suite ended before its end, with status {status}: {output[-2000:]}")
+        outcome.failed.append(f"the suite ended before its end, with status {status}: {outcome.output[-2000:]}")
     return outcome
 
 
+def _served(unit: str) -> list[str]:
+    """The server's options. One unit has a test of SAVE, which wants a disk."""
+    return ["--data-dir", "data"] if unit in _SAVING else ["--in-memory"]
+
+
 def _said(command: list[str], folder: Path, timeout_s: float) -> tuple[int, str]:
+    """The exit status and what was printed. The suite is several processes: whatever happens, none is left."""
+    process = subprocess.Popen(
+        command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True
+    )
     try:
-        done = subprocess.run(
-            command, cwd=folder, timeout=timeout_s, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False
-        )
-    except subprocess.TimeoutExpired as late:
-        return -1, (late.stdout or b"").decode(errors="replace")
-    return done.returncode, done.stdout.decode(errors="replace")
+        output, _ = process.communicate(timeout=timeout_s)
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, signal.SIGKILL)
+        output, _ = process.communicate()
+    finally:
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+    return process.returncode, output
+
+
+def _base_port() -> int:
+    """The suite's own server listens 32 ports below this, and wants the port 10,000 above too."""
+    while True:
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            port: int = probe.getsockname()[1]
+        if port < 50_000:
+            return port + 32
 
 
 def judged(output: str) -> Outcome:
