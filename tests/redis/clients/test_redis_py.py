@@ -111,7 +111,7 @@ def test_a_value_is_dumped_and_restored(client: Any) -> None:
 
 def test_scan_iter_finds_every_key_once(client: Any) -> None:
     names = {b"key:%d" % n for n in range(500)}
-    client.mset({name: 1 for name in names})
+    client.mset(dict.fromkeys(names, 1))
     client.set("other", 1)
     found = list(client.scan_iter(match="key:*", count=50))
     assert set(found) == names and len(found) >= len(names)

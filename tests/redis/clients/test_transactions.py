@@ -70,12 +70,23 @@ def test_a_serializable_reader_loses_to_who_changed_what_it_read(two: tuple[Any,
         one.execute_command("COMMIT")
 
 
-def test_the_past_can_be_read_as_long_as_a_snapshot_holds_it(two: tuple[Any, Any]) -> None:
-    one, other = two
+def test_a_reader_of_the_past_writes_nothing(two: tuple[Any, Any]) -> None:
+    one, _ = two
     one.set("a", "old")
     ts = one.execute_command("START", "READONLY")
-    other.set("a", "new")
-    other.execute_command("START", "AT", ts, "READONLY")
-    assert other.get("a") == b"old"
+    assert one.execute_command("COMMIT") == ts
+    assert one.execute_command("START", "AT", ts, "READONLY") == ts
+    assert one.get("a") == b"old"
     with pytest.raises(ResponseError):
-        other.set("a", "never")
+        one.set("a", "never")
+
+
+def test_after_an_error_reply_nothing_of_a_transaction_is_applied(two: tuple[Any, Any]) -> None:
+    one, _ = two
+    one.execute_command("START")
+    one.set("a", "text")
+    with pytest.raises(ResponseError, match="not an integer"):
+        one.incr("a")
+    with pytest.raises(ResponseError, match=r"^TRANSACTION_DOOMED"):
+        one.execute_command("COMMIT")
+    assert one.get("a") is None

@@ -1,6 +1,6 @@
 """Seed after seed for as long as was asked; stops at the first difference, whose seed it prints.
 
-    python -m tests.redis.differential [--budget-s 600] [--seed 1]
+python -m tests.redis.differential [--budget-s 600] [--seed 1]
 """
 
 from __future__ import annotations

@@ -10,7 +10,7 @@ from typing import TypeAlias
 
 from hypothesis import strategies as st
 
-__all__ = ["Arguments", "COMMANDS", "LATER_STEP", "commands"]
+__all__ = ["COMMANDS", "LATER_STEP", "Arguments", "commands"]
 
 Arguments: TypeAlias = list[bytes]
 Words: TypeAlias = "st.SearchStrategy[Arguments]"
@@ -46,7 +46,18 @@ _INTEGER = _of(*_INTEGER_TEXTS)
 _NO_INTEGER_TEXTS = ("", "x", "1.5", " 1", "1 ", "+1", "-0", "01", "1e3", "0x10", "9223372036854775808", "1\x00")
 _FLOAT_TEXTS = ("1.5", "-0.25", "3.0e3", "0.1", "1e17", "-1e-3", "inf", "nan", "1e400", ".5", "5.", "1,5", "1e-20")
 _FLOAT = _of(*_FLOAT_TEXTS)
-_VALUE_TEXTS = ("", "foobar", "mumble", "hello world", '"quoted"', '{"n": 1}', "[1]", "null", "tab\tand\nline", "größer")
+_VALUE_TEXTS = (
+    "",
+    "foobar",
+    "mumble",
+    "hello world",
+    '"quoted"',
+    '{"n": 1}',
+    "[1]",
+    "null",
+    "tab\tand\nline",
+    "größer",
+)
 _VALUE = st.one_of(
     _of(*_VALUE_TEXTS, b"\x00\xff\xfe", b"\xf0\x0f\xaa", b"x" * 50, '{"$bytes": "/w=="}', '{"$bytes": "no"}'),
     _of(*_INTEGER_TEXTS, *_NO_INTEGER_TEXTS, *_FLOAT_TEXTS),
@@ -114,7 +125,7 @@ COMMANDS: dict[str, Words] = {
     "COPY": _all(_KEY, _KEY, _options("REPLACE", "what", _all(_of("DB"), _of("0", "-1", "99", "x")))),
     "KEYS": _PATTERN,
     "SCAN": _all(
-        _of("0", "x", "", "-1", "1 "),
+        _of("0", "x", "", "1 "),
         _options(_all(_of("MATCH"), _PATTERN), _all(_of("COUNT"), _COUNT), _all(_of("TYPE"), _of("string", "list"))),
     ),
     "RANDOMKEY": st.just([]),

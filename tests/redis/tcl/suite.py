@@ -53,7 +53,7 @@ def run(unit: str, skipped: Sequence[str], source: Path, *, timeout_s: float = _
         command = ["tclsh", "tests/test_helper.tcl", *where, *_OPTIONS, "--skipfile", str(skipfile)]
         status, output = _said([*command, "--single", f"unit/{unit}"], source, timeout_s)
     outcome = judged(output)
-    if status != 0 and not outcome.failed or "The End" not in output:
+    if (status != 0 and not outcome.failed) or "The End" not in output:
         outcome.failed.append(f"the suite ended before its end, with status {status}: {outcome.output[-2000:]}")
     return outcome
 
