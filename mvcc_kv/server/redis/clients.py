@@ -6,7 +6,7 @@ from mvcc_kv.protocol.resp import replies as resp
 from mvcc_kv.server.redis.arguments import integer
 from mvcc_kv.server.redis.client_lines import client_line, is_of_type
 from mvcc_kv.server.redis.commands import command, subcommand
-from mvcc_kv.server.redis.failures import SYNTAX, Failure, wrong_arity
+from mvcc_kv.server.redis.failures import SYNTAX, Failure, wrong_arity, wrong_subcommand
 from mvcc_kv.server.redis.greeting import set_name
 from mvcc_kv.server.redis.helping import enter_help
 from mvcc_kv.server.redis.pausing import pause, unpause
@@ -186,7 +186,7 @@ def _is_wanted(one: RedisSession, wanted: dict[bytes, bytes]) -> bool:
 @subcommand("client|unblock", -3, _ADMIN, since="5.0.0", summary="Unblock a client blocked in a blocking command")
 def unblock(_: RedisSession, arguments: list[bytes]) -> bytes:
     if len(arguments) > 4:
-        raise Failure("ERR unknown subcommand or wrong number of arguments for 'unblock'. Try CLIENT HELP.")
+        raise wrong_subcommand(arguments)
     if len(arguments) == 4 and arguments[3].lower() not in (b"timeout", b"error"):
         raise Failure("ERR CLIENT UNBLOCK reason should be TIMEOUT or ERROR")
     integer(arguments[2])
@@ -216,7 +216,7 @@ def reply(session: RedisSession, arguments: list[bytes]) -> bytes:
 def hold(session: RedisSession, arguments: list[bytes]) -> bytes:
     mode = arguments[3].lower() if len(arguments) > 3 else b"all"
     if len(arguments) > 4:
-        raise Failure("ERR unknown subcommand or wrong number of arguments for 'pause'. Try CLIENT HELP.")
+        raise wrong_subcommand(arguments)
     if mode not in (b"all", b"write"):
         raise Failure("ERR CLIENT PAUSE mode must be WRITE or ALL")
     for_ms = integer(arguments[2], Failure("ERR timeout is not an integer or out of range"))

@@ -75,7 +75,7 @@ def put(session: RedisSession, arguments: list[bytes]) -> bytes:
 
 
 def _chosen(names: list[bytes]) -> list[Parameter]:
-    found: list[Parameter] = []
+    found: dict[str, Parameter] = {}
     wrong: Failure | None = None
     for name in names:
         parameter = _parameter(name)
@@ -84,12 +84,12 @@ def _chosen(names: list[bytes]) -> list[Parameter]:
             raise wrong or Failure(f"ERR Unknown option or number of arguments for CONFIG SET - '{shown}'")
         if wrong is None and parameter.is_immutable:
             wrong = _failed(name.decode(), "can't set immutable config")
-        elif wrong is None and parameter in found:
+        elif wrong is None and name.decode().lower() in found:
             wrong = _failed(name.decode(), "duplicate parameter")
-        found.append(parameter)
+        found[name.decode().lower()] = parameter
     if wrong is not None:
         raise wrong
-    return found
+    return list(found.values())
 
 
 def _new(session: RedisSession, parameter: Parameter, text: bytes) -> str:

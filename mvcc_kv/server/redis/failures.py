@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from mvcc_kv.errors import Error
 
-__all__ = ["NOT_AN_INTEGER", "NOT_A_FLOAT", "SYNTAX", "Failure", "failure_of", "wrong_arity"]
+__all__ = ["NOT_AN_INTEGER", "NOT_A_FLOAT", "SYNTAX", "Failure", "failure_of", "wrong_arity", "wrong_subcommand"]
 
 
 class Failure(Exception):
@@ -22,6 +22,13 @@ NOT_A_FLOAT = Failure("ERR value is not a valid float")
 
 def wrong_arity(name: str) -> Failure:
     return Failure(f"ERR wrong number of arguments for '{name}' command")
+
+
+def wrong_subcommand(arguments: list[bytes]) -> Failure:
+    """For a subcommand that there is, with arguments that it doesn't take; as the client wrote it."""
+    shown = arguments[1][:128].decode("utf-8", "surrogateescape")
+    container = arguments[0].decode("utf-8", "surrogateescape").upper()
+    return Failure(f"ERR unknown subcommand or wrong number of arguments for '{shown}'. Try {container} HELP.")
 
 
 def failure_of(error: Error) -> Failure:

@@ -42,7 +42,10 @@ def leave(session: RedisSession, _: list[bytes]) -> bytes:
 
 @command("select", 2, "loading stale fast", group=_GROUP, summary="Change the selected database for the connection")
 def select(_: RedisSession, arguments: list[bytes]) -> bytes:
-    if integer(arguments[1], Failure("ERR invalid DB index")) != 0:
+    number = integer(arguments[1])
+    if not -(2**31) <= number < 2**31:
+        raise Failure("ERR value is out of range, value must between -2147483648 and 2147483647")
+    if number != 0:
         raise Failure("ERR DB index is out of range")
     return resp.OK
 
@@ -54,7 +57,7 @@ def reset(session: RedisSession, _: list[bytes]) -> bytes:
     session.name = b""
     session.proto = 2
     session.flags.clear()
-    session.silence = Silence.NONE
+    session.silence = Silence.BROKEN
     session.is_locked = session.services.password is not None
     return resp.RESET
 

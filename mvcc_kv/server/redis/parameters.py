@@ -183,7 +183,21 @@ _given(
 )
 _given("save", _always(""), "checkpoints are written as --checkpoint-interval-s and --checkpoint-log-bytes say")
 _given("maxmemory", _always("0"), "there is no limit of memory here, and nothing is evicted", _memory(0))
-_given("maxmemory-policy", _always("noeviction"), "nothing is evicted here")
+_given(
+    "maxmemory-policy",
+    _always("noeviction"),
+    "nothing is evicted here",
+    _one_of(
+        "volatile-lru",
+        "volatile-lfu",
+        "volatile-random",
+        "volatile-ttl",
+        "allkeys-lru",
+        "allkeys-lfu",
+        "allkeys-random",
+        "noeviction",
+    ),
+)
 _given("maxmemory-clients", _always("0"), "clients are bounded one by one, by --output-max-bytes", _memory(0))
 _given("notify-keyspace-events", _always(""), "there are no keyspace notifications here; CHANGES tells of every commit")
 _given("min-replicas-to-write", _always("0"), _NONE)

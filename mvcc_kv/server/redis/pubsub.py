@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from mvcc_kv.protocol.resp import replies as resp
 from mvcc_kv.server.redis.commands import command, subcommand
-from mvcc_kv.server.redis.failures import Failure, wrong_arity
+from mvcc_kv.server.redis.failures import wrong_arity, wrong_subcommand
 from mvcc_kv.server.redis.globbing import matcher
 from mvcc_kv.server.redis.helping import enter_help
 from mvcc_kv.server.redis.session import RedisSession
@@ -111,7 +111,7 @@ enter_help(
 @subcommand("pubsub|channels", -2, _TELLS, since="2.8.0", summary="List active channels")
 def channels(session: RedisSession, arguments: list[bytes]) -> bytes:
     if len(arguments) > 3:
-        raise Failure("ERR unknown subcommand or wrong number of arguments for 'channels'. Try PUBSUB HELP.")
+        raise wrong_subcommand(arguments)
     found = list(session.house.exchange.channels)
     if len(arguments) == 3:
         found = [channel for channel in found if matcher(arguments[2])(channel)]

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from mvcc_kv.errors import Error
 from mvcc_kv.protocol.resp import replies as resp
 from mvcc_kv.server.redis.commands import command, subcommand
-from mvcc_kv.server.redis.failures import NOT_A_FLOAT, SYNTAX, Failure, wrong_arity
+from mvcc_kv.server.redis.failures import NOT_A_FLOAT, SYNTAX, Failure, wrong_arity, wrong_subcommand
 from mvcc_kv.server.redis.greeting import REDIS_VERSION
 from mvcc_kv.server.redis.session import RedisSession
 from mvcc_kv.version import __version__
@@ -135,19 +135,21 @@ def script(_: RedisSession, __: list[bytes]) -> bytes:
     raise wrong_arity("script")
 
 
-@subcommand("function|flush", -2, "noscript", since="7.0.0", summary="Deleting all functions")
+@subcommand("function|flush", -2, "noscript write", since="7.0.0", summary="Deleting all functions")
 def flush_functions(_: RedisSession, arguments: list[bytes]) -> bytes:
-    return _flushed(arguments, "FUNCTION FLUSH")
+    return _flushed(arguments, "FUNCTION FLUSH only supports SYNC|ASYNC option")
 
 
 @subcommand("script|flush", -2, "noscript", since="2.6.0", summary="Remove all the scripts from the script cache.")
 def flush_scripts(_: RedisSession, arguments: list[bytes]) -> bytes:
-    return _flushed(arguments, "SCRIPT FLUSH")
+    return _flushed(arguments, "SCRIPT FLUSH only support SYNC|ASYNC option")
 
 
-def _flushed(arguments: list[bytes], name: str) -> bytes:
-    if len(arguments) > 3 or (len(arguments) == 3 and arguments[2].lower() not in (b"async", b"sync")):
-        raise Failure(f"ERR {name} only support SYNC|ASYNC option")
+def _flushed(arguments: list[bytes], complaint: str) -> bytes:
+    if len(arguments) > 3:
+        raise wrong_subcommand(arguments)
+    if len(arguments) == 3 and arguments[2].lower() not in (b"async", b"sync"):
+        raise Failure(f"ERR {complaint}")
     return resp.OK
 
 
