@@ -147,7 +147,7 @@ def test_an_error_in_a_pipeline_leaves_the_rest(client: Any) -> None:
 def test_who_watched_what_changed_starts_again(client: Any) -> None:
     """`transaction` runs its function again until nobody came in between."""
     client.set("a", 1)
-    runs = []
+    runs: list[int] = []
 
     def double(pipe: Any) -> None:
         value = int(pipe.get("a"))

@@ -42,7 +42,7 @@ def main() -> None:
 
 
 def _run(seed: int, machine: type[Twins]) -> None:
-    run_state_machine_as_test(hypothesis.seed(seed)(machine), settings=_SETTINGS)  # type: ignore[no-untyped-call]
+    run_state_machine_as_test(hypothesis.seed(seed)(machine), settings=_SETTINGS)
 
 
 if __name__ == "__main__":

@@ -157,11 +157,31 @@ COMMANDS: dict[str, Words] = {
     "RESET": st.just([]),
     "CLIENT": st.one_of(
         _all(_of("SETNAME"), _of("me", "", "two words", "x\ny")),
-        _of("GETNAME", "ID", "what", "NO-EVICT"),
+        _of("GETNAME", "ID", "what", "NO-EVICT", "KILL", "UNPAUSE"),
         _all(_of("NO-EVICT", "REPLY"), _of("ON", "what")),
+        _all(_of("KILL"), _of("127.0.0.1:1", "ID", "LADDR", "what"), _some(_of("0", "x", "127.0.0.1:1"), most=2)),
+        _all(_of("PAUSE", "UNBLOCK"), _of("x", "-1")),
     ),
     "PUBLISH": _all(_of("nobody"), _VALUE),
+    "PUBSUB": st.one_of(_of("CHANNELS", "NUMPAT", "NUMSUB", "what"), _all(_of("NUMSUB", "CHANNELS"), _PATTERN)),
     "TIME": st.just([]),
+    "LASTSAVE": st.just([]),
+    "ROLE": st.just([]),
+    "MOVE": _all(_KEY, _of("0", "-1", "99", "x")),
+    "SWAPDB": _all(_of("0", "99", "x"), _of("0", "-1", "x")),
+    "CONFIG": st.one_of(
+        _of("RESETSTAT", "what", "GET", "SET"),
+        _all(_of("GET"), _of("nosuch", "no*such", "MAXMEMORY")),
+        _all(_of("SET"), _of("nosuch"), _VALUE, _some(_of("port"), most=1)),
+    ),
+    "COMMAND": _all(
+        _of("GETKEYS", "what"), _of("GET", "mset", "SET", "BITOP", "PING", "NOSUCH", "DEL", "LCS"), _some(_KEY)
+    ),
+    "MEMORY": _all(_of("USAGE", "what"), _KEY, _options(_all(_of("SAMPLES"), _COUNT))),
+    "SLOWLOG": st.one_of(_of("RESET", "LEN", "what"), _all(_of("GET"), _of("0", "x", "-2"))),
+    "LATENCY": st.one_of(_of("RESET", "what"), _all(_of("HISTORY", "RESET"), _of("nosuch"))),
+    "FUNCTION": _of("FLUSH", "LIST", "what"),
+    "SCRIPT": st.one_of(_of("FLUSH", "what"), _all(_of("EXISTS"), _of("0" * 40), _some(_of("x")))),
     "NOSUCHCOMMAND": _some(_VALUE),
 }
 """By name: strategies for the arguments after it."""

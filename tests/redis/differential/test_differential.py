@@ -13,7 +13,7 @@ def test_redis_and_we_answer_the_same(real_redis: Place, our_server: Place) -> N
     class Meeting(Twins):
         places = (real_redis, our_server)
 
-    run_state_machine_as_test(  # type: ignore[no-untyped-call]
+    run_state_machine_as_test(
         Meeting,
         settings=hypothesis.settings(
             derandomize=True,
