@@ -568,9 +568,9 @@ class VersionedStore:
         expiries, now_us = self._versions.expiries, self._time_us()
         if self._log is not None and self._log.failure is not None:
             return None, False
-        keys = list(self._due(now_us, limit))
+        keys: dict[bytes, None] = dict.fromkeys(self._due(now_us, limit))
         try:
-            commit_ts = self._apply(dict.fromkeys(keys)) if keys else None
+            commit_ts = self._apply(keys) if keys else None
         except BaseException as error:
             expiries.put_back(keys)
             if isinstance(error, UnavailableError):
