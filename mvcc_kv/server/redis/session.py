@@ -133,6 +133,10 @@ class RedisSession:
     feed: Feed | None = None
 
     @property
+    def is_listening(self) -> bool:
+        return self.subscriptions is not None
+
+    @property
     def begun_at(self) -> float | None:
         """When the open transaction was begun, by the clock; None if there is none that could time out."""
         opened = self.opened
@@ -206,7 +210,11 @@ class RedisSession:
         command = None
         try:
             command = self.last = self._find(arguments)
-            self._must_be_allowed(command, len(arguments))
+            count, arity = len(arguments), command.arity
+            if count != arity and (arity >= 0 or count < -arity):
+                raise wrong_arity(command.name)
+            if self.is_locked or self.queue is not None or self.subscriptions is not None:
+                self._must_be_allowed(command)
         except Failure as failure:
             self.is_dirty = self.is_dirty or self.queue is not None
             self._doom(failure)
@@ -262,9 +270,7 @@ class RedisSession:
             command = found
         return command
 
-    def _must_be_allowed(self, command: Command, count: int) -> None:
-        if not command.takes(count):
-            raise wrong_arity(command.name)
+    def _must_be_allowed(self, command: Command) -> None:
         if self.is_locked and "no_auth" not in command.flags:
             raise Failure("NOAUTH Authentication required.")
         if self.queue is not None and "no_multi" in command.flags:
@@ -278,13 +284,13 @@ class RedisSession:
     def _refused(self, command: Command | None, failure: Failure) -> bytes:
         """The reply to what was not even tried."""
         if command is not None:
-            self.house.tallies[command.name].rejected += 1
+            self.house.tally(command).rejected += 1
         self.house.count_error(failure.text)
         return resp.error(failure.text)
 
     def failed(self, command: Command, failure: Failure) -> bytes:
         """The reply of a command that failed."""
-        self.house.tallies[command.name].failed += 1
+        self.house.tally(command).failed += 1
         self.house.count_error(failure.text)
         return resp.error(failure.text)
 
@@ -310,15 +316,18 @@ class RedisSession:
 
     def called(self, command: Command, arguments: list[bytes]) -> bytes | None:
         """The handler's reply, in the `space` that is set."""
-        house = self.house
-        tally = house.tallies[command.name]
-        tally.calls += 1
+        tally = self.house.tallies.get(command.name) or self.house.tally(command)
+        calls = tally.calls
+        tally.calls = calls + 1
+        if calls & tally.untimed:
+            return command.handler(self, arguments)
         began_s = perf_counter()
         reply = command.handler(self, arguments)
         took_s = perf_counter() - began_s
+        tally.timed += 1
         tally.seconds += took_s
-        if took_s >= house.slow_s:
-            house.slowlog.note(self, command, arguments, took_s)
+        if took_s >= self.house.slow_s:
+            self.house.slowlog.note(self, command, arguments, took_s)
         return reply
 
     def wait_for(self, commit_ts: int) -> None:

@@ -43,8 +43,9 @@ CONVERSATIONS = {
         CONFIG SET proto-max-bulk-len 2mb | CONFIG GET proto-max-bulk-len | CONFIG SET proto-max-bulk-len 512mb
         CONFIG SET slowlog-max-len -1 | CONFIG SET slowlog-log-slower-than -2 | CONFIG SET loglevel foo
         CONFIG REWRITE | CONFIG HELP | CONFIG FOO | CONFIG RESETSTAT x | CONFIG RESETSTAT | CONFIG SET save ''
-        CONFIG GET save | CONFIG SET appendonly no | CONFIG SET appendonly maybe | CONFIG SET maxmemory-policy noeviction
-        CONFIG SET maxmemory-policy foo | CONFIG SET notify-keyspace-events '' | CONFIG GET notify-keyspace-events
+        CONFIG GET save | CONFIG SET appendonly no | CONFIG SET appendonly maybe
+        CONFIG SET maxmemory-policy noeviction | CONFIG SET maxmemory-policy foo
+        CONFIG SET notify-keyspace-events '' | CONFIG GET notify-keyspace-events
         CONFIG SET proto-max-bulk-len 1x | CONFIG SET hash-max-ziplist-entries 5 | CONFIG GET hash-max-listpack-entries
         CONFIG SET hash-max-listpack-entries 512 hash-max-ziplist-entries 5 | CONFIG SET hash-max-listpack-entries 512
     """,
@@ -106,10 +107,11 @@ def test_the_same_words_get_the_same_replies(redis_server: RealRedis, name: str,
 
 
 DESCRIBED = """
-    auth echo hello select quit reset ping client subscribe psubscribe unsubscribe publish pubsub pubsub|numsub time info
-    save bgsave lastsave role lolwut multi exec watch memory|usage config config|set config|get command command|docs
-    slowlog|get latency|reset function|flush script|flush set get del incr mset expire keys flushall flushdb dbsize type
-    scan exists append getrange strlen nosuch client|id client|list client|kill client|nosuch
+    auth echo hello select quit reset ping client subscribe psubscribe unsubscribe publish pubsub pubsub|numsub
+    time info save bgsave lastsave role lolwut multi exec watch memory|usage config config|set config|get
+    command command|docs slowlog|get latency|reset function|flush script|flush set get del incr mset expire keys
+    flushall flushdb dbsize type scan exists append getrange strlen nosuch client|id client|list client|kill
+    client|nosuch
 """
 
 
