@@ -246,8 +246,8 @@ class RedisSession:
         return reply
 
     def resume(self, arguments: list[bytes]) -> None:
-        """Execute what was put off."""
-        if not self.wants_to_close:
+        """Execute what was put off, if the client is still there."""
+        if self.id in self.house.sessions:
             reply = self.execute(arguments)
             if reply is not None:
                 self.answer_later(reply)

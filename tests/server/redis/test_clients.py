@@ -182,6 +182,16 @@ def test_who_was_killed_in_a_pause_does_nothing_after_it() -> None:
     assert client("GET", "a") is None
 
 
+def test_who_went_in_a_pause_does_nothing_after_it() -> None:
+    place = Place()
+    client, other = place.client(), place.client()
+    client("CLIENT", "PAUSE", 2000, "WRITE")
+    assert other.raw("INCR", "a") is None
+    other.session.close()
+    client("CLIENT", "UNPAUSE")
+    assert client("GET", "a") is None
+
+
 def test_client_side_caching_is_refused() -> None:
     client = Place().client()
     assert client.fails("CLIENT", "TRACKING", "ON") == (
