@@ -285,6 +285,10 @@ class RedisSession:
         """The reply to what was not even tried."""
         if command is not None:
             self.house.tally(command).rejected += 1
+            if command.name == "exec":
+                self.discard()
+                why = failure.text.removeprefix("ERR ")
+                failure = Failure(f"EXECABORT Transaction discarded because of: {why}")
         self.house.count_error(failure.text)
         return resp.error(failure.text)
 
@@ -380,4 +384,5 @@ def _unknown(arguments: list[bytes]) -> Failure:
 
 
 def _shown(text: bytes) -> str:
-    return text.decode("utf-8", "surrogateescape")
+    """Up to its first NUL: Redis shows it as a string of C."""
+    return text.partition(b"\0")[0].decode("utf-8", "surrogateescape")
