@@ -134,8 +134,11 @@ class Versions:
         heads = ((key, self.heads.get(key)) for key in keys)
         return {key: (head[0], head[1]) for key, head in heads if head is not None and head[1] is not None}
 
-    def link(self, commit_ts: int, writes: Mapping[bytes, bytes | None], added: Collection[bytes]) -> None:
-        """Put a commit's versions on top of their chains, not seen yet. `added`: those that were made by adding."""
+    def link(self, commit_ts: int, writes: Mapping[bytes, bytes | None], added: Collection[bytes]) -> bool:
+        """Put a commit's versions on top of their chains, not seen yet. `added`: those that were made by adding.
+
+        Whether keys may expire then.
+        """
         marks = self.marks
         expires = self.expiries.may_expire
         for key, value in writes.items():
@@ -148,6 +151,7 @@ class Versions:
                 self._superseded.append((commit_ts, below[0], key, len(below[1] or b"")))
         if expires:
             self.expiries.note(commit_ts, writes)
+        return expires
 
     def retain(self, commit: CommittedWrites, superseded: Mapping[bytes, Superseded] | None) -> None:
         """Take a commit into history, if there is one."""

@@ -117,6 +117,12 @@ def test_a_header_that_was_about_to_tell_of_expiry_can_be_read_before_after_and_
         assert retains_history(data) == (version == RETAINING_VERSION)
 
 
+def test_a_time_too_late_for_a_record_is_the_last_that_it_can_tell() -> None:
+    """Redis takes milliseconds that are 2**63 of them, and the server fell over its own log."""
+    written = decode_commit(memoryview(encode_commit({b"k": Expiring(b"1", 2**63 * 1_000)}, None, None, 0)))
+    assert times(written.writes) == {b"k": 2**64 - 1}
+
+
 def test_the_format_of_a_commit_with_values_that_expire_is_as_it_is_written_down() -> None:
     header = encode_header(SegmentHeader(41, 0xABCD), expiring=True)
     assert header[:60] == b"mvcckvL\n" + struct.pack("<IIQ", 4, 0xABCD, 41) + bytes(36)
