@@ -7,8 +7,9 @@ from hmac import compare_digest
 from mvcc_kv.protocol.resp import replies as resp
 from mvcc_kv.server.redis.arguments import integer
 from mvcc_kv.server.redis.commands import command
-from mvcc_kv.server.redis.failures import SYNTAX, Failure, wrong_arity
-from mvcc_kv.server.redis.session import RedisSession, Silence
+from mvcc_kv.server.redis.failures import SYNTAX, Failure, shown, wrong_arity
+from mvcc_kv.server.redis.session import RedisSession
+from mvcc_kv.server.redis.silence import Silence
 
 __all__ = ["REDIS_VERSION", "set_name"]
 
@@ -118,7 +119,7 @@ def _take_options(session: RedisSession, words: list[bytes]) -> None:
             set_name(session, words[1])
             words = words[2:]
         else:
-            raise Failure(f"ERR Syntax error in HELLO option '{words[0].decode('utf-8', 'surrogateescape')}'")
+            raise Failure(f"ERR Syntax error in HELLO option '{shown(words[0])}'")
 
 
 def _greeting(session: RedisSession) -> bytes:

@@ -85,7 +85,10 @@ def _told(session: RedisSession, kind: bytes, name: bytes | None) -> bytes:
 
 @command("publish", 3, "pubsub loading stale fast may_replicate", group=_GROUP, since="2.0.0", summary="Post a message")
 def publish(session: RedisSession, arguments: list[bytes]) -> bytes:
-    return resp.integer(session.house.exchange.publish(arguments[1], arguments[2]))
+    exchange = session.house.exchange
+    told = exchange.publish(arguments[1], arguments[2])
+    session.effort = told + len(exchange.patterns)
+    return resp.integer(told)
 
 
 @command("pubsub", -2, "", group=_GROUP, since="2.8.0", summary="A container for Pub/Sub commands")

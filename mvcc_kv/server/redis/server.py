@@ -7,7 +7,7 @@ from collections.abc import Callable
 from mvcc_kv.errors import Error
 from mvcc_kv.protocol.resp import replies as resp
 from mvcc_kv.server.redis.commands import command, subcommand
-from mvcc_kv.server.redis.failures import NOT_A_FLOAT, SYNTAX, Failure, wrong_arity, wrong_subcommand
+from mvcc_kv.server.redis.failures import NOT_A_FLOAT, SYNTAX, Failure, shown, wrong_arity, wrong_subcommand
 from mvcc_kv.server.redis.greeting import REDIS_VERSION
 from mvcc_kv.server.redis.session import RedisSession
 from mvcc_kv.version import __version__
@@ -106,8 +106,7 @@ def debug(session: RedisSession, arguments: list[bytes]) -> bytes | None:
         return resp.OK  # a key is gone when its time is up, whatever anybody sets
     if what == b"jmap":
         raise Failure("ERR DEBUG JMAP is not supported here; the line protocol's STATS tells what is known")
-    shown = what[:128].decode("utf-8", "surrogateescape").upper()
-    raise Failure(f"ERR DEBUG {shown} is not supported here; only SLEEP and SET-ACTIVE-EXPIRE are")
+    raise Failure(f"ERR DEBUG {shown(what[:128]).upper()} is not supported here; only SLEEP and SET-ACTIVE-EXPIRE are")
 
 
 def _sleep(session: RedisSession, text: bytes) -> None:

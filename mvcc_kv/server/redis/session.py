@@ -13,7 +13,6 @@ each runs at once, in a snapshot that doesn't change. WATCH is a transaction of 
 from __future__ import annotations
 
 from collections.abc import Callable
-from enum import IntEnum
 from time import perf_counter
 
 from mvcc_kv.errors import ConflictError, Error, TransactionDoomedError
@@ -22,27 +21,25 @@ from mvcc_kv.protocol.resp.requests import ProtocolError
 from mvcc_kv.server.feed import Feed
 from mvcc_kv.server.opened import Opened
 from mvcc_kv.server.redis.commands import COMMANDS, Command
-from mvcc_kv.server.redis.failures import Failure, failure_of, wrong_arity
+from mvcc_kv.server.redis.failures import (
+    ONLY_SUBSCRIBING,
+    Failure,
+    failure_of,
+    unknown_command,
+    unknown_subcommand,
+    wrong_arity,
+)
 from mvcc_kv.server.redis.keyspace import Reading, Space, Within, Writing
+from mvcc_kv.server.redis.silence import Silence
 from mvcc_kv.server.redis.subscriptions import Subscriptions
 from mvcc_kv.server.redis.watching import Watch
 from mvcc_kv.server.served import Services
 
-__all__ = ["RedisSession", "Silence"]
+__all__ = ["RedisSession"]
 
-_NAME_SHOWN_MAX = 128
 _EXECUTED_AT_ONCE = frozenset(("exec", "discard", "multi", "watch", "quit", "reset"))
 _TO_SUBSCRIBERS = frozenset(("subscribe", "unsubscribe", "psubscribe", "punsubscribe", "ping", "quit", "reset"))
 _SAID_ALWAYS = frozenset((b"subscribe", b"unsubscribe", b"psubscribe", b"punsubscribe"))
-
-
-class Silence(IntEnum):
-    """What CLIENT REPLY made of the replies: said, the next one not, none, said from the one at hand on."""
-
-    NONE = 0
-    SKIP = 1
-    OFF = 2
-    BROKEN = 3
 
 
 class RedisSession:
@@ -261,12 +258,11 @@ class RedisSession:
         command = COMMANDS.get(name) or COMMANDS.get(name.lower())
         if command is None:
             self._notice_http(name)
-            raise _unknown(arguments)
+            raise unknown_command(arguments)
         if command.subcommands and len(arguments) > 1:
             found = command.subcommands.get(arguments[1].lower())
             if found is None:
-                shown = _shown(arguments[1][:_NAME_SHOWN_MAX])
-                raise Failure(f"ERR unknown subcommand '{shown}'. Try {command.name.upper()} HELP.")
+                raise unknown_subcommand(command.name, arguments[1])
             command = found
         return command
 
@@ -276,10 +272,7 @@ class RedisSession:
         if self.queue is not None and "no_multi" in command.flags:
             raise Failure("ERR Command not allowed inside a transaction")
         if self.subscriptions is not None and self.proto == 2 and command.name not in _TO_SUBSCRIBERS:
-            raise Failure(
-                f"ERR Can't execute '{command.name}': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / RESET "
-                "are allowed in this context"
-            )
+            raise Failure(ONLY_SUBSCRIBING.format(command.name))
 
     def _refused(self, command: Command | None, failure: Failure) -> bytes:
         """The reply to what was not even tried."""
@@ -372,17 +365,3 @@ class RedisSession:
             return resp.OK
         opened.answer(verb, cause)
         raise AssertionError("only ROLLBACK has an answer")
-
-
-def _unknown(arguments: list[bytes]) -> Failure:
-    shown, left = "", _NAME_SHOWN_MAX
-    for argument in arguments[1:]:
-        if len(shown) >= _NAME_SHOWN_MAX:
-            break
-        shown += f"'{_shown(argument[: left - len(shown)])}' "
-    return Failure(f"ERR unknown command '{_shown(arguments[0][:_NAME_SHOWN_MAX])}', with args beginning with: {shown}")
-
-
-def _shown(text: bytes) -> str:
-    """Up to its first NUL: Redis shows it as a string of C."""
-    return text.partition(b"\0")[0].decode("utf-8", "surrogateescape")
