@@ -122,7 +122,7 @@ def our_server(cwd: Path, *options: str) -> Iterator[Place]:
 
 
 @contextmanager
-def real_redis(cwd: Path) -> Iterator[Place]:
+def real_redis(cwd: Path, *options: str) -> Iterator[Place]:
     """redis-server as Debian has it, without persistence. Fails where it is not installed."""
     program = shutil.which("redis-server")
     assert program is not None, "redis-server is missing: apt-get install redis-server"
@@ -130,7 +130,7 @@ def real_redis(cwd: Path) -> Iterator[Place]:
         port = _free_port()
         command = [program, "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"]
         with open(cwd / "redis.log", "wb") as log:
-            process = subprocess.Popen([*command, "--dir", str(cwd)], stdout=log, stderr=log)
+            process = subprocess.Popen([*command, "--dir", str(cwd), *options], stdout=log, stderr=log)
         try:
             until(lambda: process.poll() is not None or _answers(port))  # noqa: B023
             if process.poll() is None:
@@ -153,6 +153,6 @@ def _answers(port: int) -> bool:
     try:
         with socket.create_connection(("127.0.0.1", port), timeout=DEADLINE_S) as client:
             client.sendall(b"PING\r\n")
-            return client.recv(16) == b"+PONG\r\n"
+            return client.recv(16)[:5] in (b"+PONG", b"-NOAU")
     except OSError:
         return False

@@ -49,6 +49,14 @@ def test_strings(client: Any) -> None:
     assert client.lcs("b", "c") == b""
 
 
+def test_large_values_and_many_arguments(client: Any) -> None:
+    large = bytes(range(256)) * 20_000
+    assert client.set("large", large) and client.get("large") == large
+    many = {b"k%d" % n: b"v%d" % n for n in range(20_000)}
+    assert client.mset(many) and client.mget(list(many)) == list(many.values())
+    assert client.delete(*many) == len(many)
+
+
 def test_counters(client: Any) -> None:
     assert client.incr("n") == 1
     assert client.incrby("n", 41) == 42

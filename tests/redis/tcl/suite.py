@@ -60,7 +60,7 @@ def run(unit: str, skipped: Sequence[str], source: Path, *, timeout_s: float = _
 
 def _served(unit: str) -> list[str]:
     """The server's options. One unit has a test of SAVE, which wants a disk."""
-    return ["--data-dir", "data"] if unit in _SAVING else ["--in-memory"]
+    return ["--data-dir", "data", "--fsync", "never"] if unit in _SAVING else ["--in-memory"]
 
 
 def _said(command: list[str], folder: Path, timeout_s: float) -> tuple[int, str]:
