@@ -43,7 +43,7 @@ class House:
         self.exchange = Exchange()
         self.bulk_bytes_max = BULK_BYTES_MAX
         self.slowlog = SlowLog()
-        self._slow_s = 0.01
+        self.slow_s = 0.01
         self.pause: Pause | None = None
         self.configured: dict[str, str] = {}
         self.saved_at = self.started_at = time()
@@ -76,20 +76,16 @@ class House:
         """The command's counts. Of those that can't take long, a look at the clock is spared in most calls."""
         tally = self.tallies.get(command.name)
         if tally is None:
-            is_quick = command.arity > 0 and "fast" in command.flags and self._slow_s >= _SLOW_S
-            tally = self.tallies[command.name] = Tally(untimed=_UNTIMED if is_quick else 0)
+            is_spared = _is_quick(command) and self.slow_s >= _SLOW_S
+            tally = self.tallies[command.name] = Tally(untimed=_UNTIMED if is_spared else 0)
         return tally
 
-    @property
-    def slow_s(self) -> float:
-        """A command that takes so long is noted."""
-        return self._slow_s
-
-    @slow_s.setter
-    def slow_s(self, slow_s: float) -> None:
-        self._slow_s = slow_s
-        for tally in self.tallies.values():
-            tally.untimed = 0 if slow_s < _SLOW_S else tally.untimed
+    def note_slower_than(self, slow_s: float) -> None:
+        """A command that takes so long is noted, from now on."""
+        self.slow_s = slow_s
+        if slow_s < _SLOW_S:
+            for tally in self.tallies.values():
+                tally.untimed = 0
 
     def count_error(self, text: str) -> None:
         """A client was answered with this error."""
@@ -105,3 +101,9 @@ class House:
     def commands_total(self) -> int:
         """How many commands were executed."""
         return sum(tally.calls for tally in self.tallies.values())
+
+
+def _is_quick(command: Command) -> bool:
+    """Whether it is about one key at the most, and does little with it."""
+    first, last, _ = command.keys
+    return first == last and ("fast" in command.flags or command.group == "string")

@@ -157,7 +157,7 @@ def _obey_bulk_len(house: House, value: str) -> None:
 
 
 def _obey_slower_than(house: House, value: str) -> None:
-    house.slow_s = int(value) / 1_000_000 if int(value) >= 0 else float("inf")
+    house.note_slower_than(int(value) / 1_000_000 if int(value) >= 0 else float("inf"))
 
 
 def _obey_slowlog_len(house: House, value: str) -> None:
