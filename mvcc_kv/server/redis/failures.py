@@ -62,8 +62,8 @@ def unknown_command(arguments: list[bytes]) -> Failure:
 
 
 def shown(text: bytes) -> str:
-    """A client's bytes in an error's text; they come out as they went in."""
-    return text.decode("utf-8", "surrogateescape")
+    """A client's bytes in an error's text; they come out as they went in, up to a NUL: Redis's are strings of C."""
+    return text.partition(b"\0")[0].decode("utf-8", "surrogateescape")
 
 
 def failure_of(error: Error) -> Failure:

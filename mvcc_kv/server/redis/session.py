@@ -278,6 +278,10 @@ class RedisSession:
         """The reply to what was not even tried."""
         if command is not None:
             self.house.tally(command).rejected += 1
+            if command.name == "exec":
+                self.discard()
+                why = failure.text.removeprefix("ERR ")
+                failure = Failure(f"EXECABORT Transaction discarded because of: {why}")
         self.house.count_error(failure.text)
         return resp.error(failure.text)
 
