@@ -12,6 +12,7 @@ __all__ = ["MUTANTS", "Mutant"]
 
 IN_MEMORY = ("--embedded", "--in-memory")
 KILLED = ("--nemesis", "kill")
+CHECKPOINTED = (*KILLED, "--retain-seconds", "600", "--serve-option=--checkpoint-log-bytes=20000")
 SERIALIZABLE = "serializable"
 
 
@@ -116,6 +117,37 @@ MUTANTS = (
         old="        if at == 0 or self._order[at - 1] < commit_ts:\n",
         new="        if at <= 1 or self._order[at - 1] < commit_ts:\n",
         workload="bank",
+    ),
+    Mutant(
+        name="a deletion is no change to who has read the key",
+        file="engine/validation.py",
+        old="        if head is not None and head[0] > start_ts:\n            yield key, head[0]\n",
+        new="        if head is not None and head[0] > start_ts and head[1] is not None:\n            yield key, head[0]\n",
+        workload="write-skew",
+        isolation=SERIALIZABLE,
+    ),
+    Mutant(
+        name="a deletion is no change to who writes the key",
+        file="engine/validation.py",
+        old="        if head is not None and head[0] > start_ts:\n            lost[key] = head[0]\n",
+        new="        if head is not None and head[0] > start_ts and head[1] is not None:\n"
+        "            lost[key] = head[0]\n",
+        workload="queue",
+    ),
+    Mutant(
+        name="each page of a scan reads what is newest then",
+        file="engine/transaction.py",
+        old="        page = self._scan_at(self.start_ts, keys, ",
+        new="        page = self._scan_at(getattr(self._store, 'visible_ts') if keys.start else self.start_ts, keys, ",
+        workload="bank",
+        options=(*IN_MEMORY, "--keys", "150", "--skew", "1"),
+    ),
+    Mutant(
+        name="the past is read as it is now",
+        file="engine/versions.py",
+        old="        if head[0] <= ts or history is None or not history.has(key):\n",
+        new="        if True:\n",
+        workload="pairs",
     ),
     Mutant(
         name="own writes are missing in scans",
@@ -268,5 +300,34 @@ MUTANTS = (
         workload="list-append",
         options=(*KILLED, "--serve-option=--checkpoint-log-bytes=20000"),
         seconds=6.0,
+    ),
+    Mutant(
+        name="a checkpoint drops the log that the feed still needs",
+        file="durability/log.py",
+        old="        needed_ts = checkpoint_ts if self._history is None else min(checkpoint_ts, self._history.base_ts)\n",
+        new="        needed_ts = checkpoint_ts\n",
+        workload="list-append",
+        options=CHECKPOINTED,
+        seconds=8.0,
+    ),
+    Mutant(
+        name="a start passes over commits before the checkpoint",
+        file="durability/retention.py",
+        old="        self.history.append(CommittedWrites(commit_ts, commit.time_us, commit.label, tuple(commit.writes)), "
+        "superseded)\n",
+        new="        told = () if commit_ts == self._checkpoint_ts else tuple(commit.writes)\n"
+        "        self.history.append(CommittedWrites(commit_ts, commit.time_us, commit.label, told), superseded)\n",
+        workload="list-append",
+        options=CHECKPOINTED,
+        seconds=8.0,
+    ),
+    Mutant(
+        name="a feed does not say what is lost",
+        file="engine/changes.py",
+        old="    if from_ts < oldest_ts:\n        raise SnapshotGoneError(",
+        new="    if from_ts < oldest_ts:\n        return oldest_ts\n        raise SnapshotGoneError(",
+        workload="list-append",
+        options=KILLED,
+        seconds=8.0,
     ),
 )
