@@ -31,8 +31,8 @@ _FEED = -2
 _PAUSE_S = 0.1
 _CATCH_UP_S = 30.0
 _LOOK_UP_S = 0.2
-_FOLLOWS_S = (0.5, 3.0)
-_SLEEPS_S = (1.0, 3.0)
+_FOLLOWS_S = (0.3, 2.0)
+_SLEEPS_S = (0.0, 3.0)
 
 
 class _Feed(Protocol):
@@ -149,8 +149,7 @@ class FeedFollower:
                 self.problems.append(traceback.format_exc())
                 return
             self.resumes += 1
-            if self._chance.random() < 0.5:
-                self._sleep()
+            self._sleep()
 
     def _sleep(self) -> None:
         """Listen to nothing for a while, or until the end of the run."""

@@ -12,7 +12,7 @@ __all__ = ["MUTANTS", "Mutant"]
 
 IN_MEMORY = ("--embedded", "--in-memory")
 KILLED = ("--nemesis", "kill")
-CHECKPOINTED = (*KILLED, "--retain-seconds", "600", "--serve-option=--checkpoint-log-bytes=20000")
+CHECKPOINTED = (*KILLED, "--retain-seconds", "600", "--serve-option=--checkpoint-log-bytes=5000")
 SERIALIZABLE = "serializable"
 
 
@@ -311,7 +311,7 @@ MUTANTS = (
         seconds=8.0,
     ),
     Mutant(
-        name="a start passes over commits before the checkpoint",
+        name="a start forgets what the commit of the checkpoint changed",
         file="durability/retention.py",
         old="        self.history.append(CommittedWrites(commit_ts, commit.time_us, commit.label, tuple(commit.writes)), "
         "superseded)\n",
