@@ -230,6 +230,24 @@ MUTANTS = (
         seconds=8.0,
     ),
     Mutant(
+        name="acknowledged before fsync",
+        file="server/commits.py",
+        old="        self._log.write(batch)\n        self._log.sync()\n",
+        new="        self._log.write(batch)\n",
+        workload="list-append",
+        options=("--nemesis", "power-loss"),
+        seconds=4.0,
+    ),
+    Mutant(
+        name="an fsync error is swallowed",
+        file="durability/log.py",
+        old="        self._files.sync_data(self._file)\n",
+        new="        with contextlib.suppress(OSError):\n            self._files.sync_data(self._file)\n",
+        workload="list-append",
+        options=("--nemesis", "sync-error"),
+        seconds=4.0,
+    ),
+    Mutant(
         name="errors of the log are swallowed",
         file="server/commits.py",
         old="            if error is None:\n                then()\n            else:\n"
