@@ -226,7 +226,18 @@ def _serve_command(
 ) -> list[str]:
     through = [] if clock_file is None else ["mvcc_kv.stress.clock", str(clock_file)]
     through += [] if flag is None else ["mvcc_kv.stress.disk", str(flag)]
-    command = [sys.executable, "-m", *through, "mvcc_kv", "serve", "--port", str(port), *place, "--fsync", options.fsync]
+    command = [
+        sys.executable,
+        "-m",
+        *through,
+        "mvcc_kv",
+        "serve",
+        "--port",
+        str(port),
+        *place,
+        "--fsync",
+        options.fsync,
+    ]
     command += ["--max-transaction-bytes", str(1 << 20), "--retain-seconds", str(options.retain_seconds)]
     return [*command, "--log-level", "warning", *options.serve_options]
 

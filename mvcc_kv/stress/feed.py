@@ -92,7 +92,9 @@ class FeedFollower:
 
     def check(self, notes: Sequence[Note]) -> Checked:
         """What must hold; see above."""
-        checked = Checked(counts={"feed commits": len(self.commits), "feed resumes": self.resumes, "feed sleeps": self.sleeps})
+        checked = Checked(
+            counts={"feed commits": len(self.commits), "feed resumes": self.resumes, "feed sleeps": self.sleeps}
+        )
         for problem in self.problems:
             checked.violated("feed", problem)
         if self.resyncs:

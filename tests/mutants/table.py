@@ -122,7 +122,8 @@ MUTANTS = (
         name="a deletion is no change to who has read the key",
         file="engine/validation.py",
         old="        if head is not None and head[0] > start_ts:\n            yield key, head[0]\n",
-        new="        if head is not None and head[0] > start_ts and head[1] is not None:\n            yield key, head[0]\n",
+        new="        if head is not None and head[0] > start_ts and head[1] is not None:\n"
+        "            yield key, head[0]\n",
         workload="write-skew",
         isolation=SERIALIZABLE,
     ),
@@ -322,8 +323,8 @@ MUTANTS = (
     Mutant(
         name="a checkpoint drops the log that the feed still needs",
         file="durability/log.py",
-        old="        needed_ts = checkpoint_ts if self._history is None else min(checkpoint_ts, self._history.base_ts)\n",
-        new="        needed_ts = checkpoint_ts\n",
+        old="needed_ts = checkpoint_ts if self._history is None else min(checkpoint_ts, self._history.base_ts)",
+        new="needed_ts = checkpoint_ts",
         workload="list-append",
         options=CHECKPOINTED,
         seconds=8.0,
@@ -331,10 +332,8 @@ MUTANTS = (
     Mutant(
         name="a start forgets what the commit of the checkpoint changed",
         file="durability/retention.py",
-        old="        self.history.append(CommittedWrites(commit_ts, commit.time_us, commit.label, tuple(commit.writes)), "
-        "superseded)\n",
-        new="        told = () if commit_ts == self._checkpoint_ts else tuple(commit.writes)\n"
-        "        self.history.append(CommittedWrites(commit_ts, commit.time_us, commit.label, told), superseded)\n",
+        old="commit.label, tuple(commit.writes)), superseded)",
+        new="commit.label, () if commit_ts == self._checkpoint_ts else tuple(commit.writes)), superseded)",
         workload="list-append",
         options=CHECKPOINTED,
         seconds=8.0,

@@ -103,8 +103,9 @@ class Front:
     """A database in a directory that is closed and opened again, and may refuse whoever comes, as a server would."""
 
     def __init__(self, path: Path, retain_bytes: int) -> None:
-        self._open = lambda: mvcc_kv.open(str(path), fsync="never", retain_bytes=retain_bytes)
-        self.db = self._open()
+        self._path = path
+        self._retain_bytes = retain_bytes
+        self.db = self._opened()
         self.refuses = False
         self.has_refused = threading.Event()
 
@@ -116,7 +117,10 @@ class Front:
 
     def restart(self) -> None:
         self.db.close()
-        self.db = self._open()
+        self.db = self._opened()
+
+    def _opened(self) -> StoreDatabase:
+        return mvcc_kv.open(self._path, fsync="never", retain_bytes=self._retain_bytes)
 
 
 def slept_over_a_checkpoint_and_a_restart(path: Path, retain_bytes: int) -> tuple[FeedFollower, list[Note]]:

@@ -43,9 +43,11 @@ class Pairs:
         both = [f"{pair}a", f"{pair}b"]
         rng.shuffle(both)
         if rng.random() >= self.read_share:
-            micros = tuple(("w", key, ticket) for key in both)
-            return Plan("write", micros, rolls_back=rng.random() < self.rollback_share)
-        micros = (("scan", pair, None),) if rng.random() < 0.3 else tuple(("r", key, None) for key in both)
+            writes = tuple(("w", key, ticket) for key in both)
+            return Plan("write", writes, rolls_back=rng.random() < self.rollback_share)
+        micros: tuple[Micro, ...] = (
+            (("scan", pair, None),) if rng.random() < 0.3 else tuple(("r", key, None) for key in both)
+        )
         if rng.random() < 0.2:
             return Plan("look back", micros, "read_only", ago=rng.randint(1, 50))
         return Plan("look", micros, "transaction" if rng.random() < 0.3 else "read_only")
