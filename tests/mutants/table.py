@@ -165,6 +165,14 @@ MUTANTS = (
         workload="register",
     ),
     Mutant(
+        name="of two blind writes of a key the first one counts",
+        file="engine/transaction.py",
+        old="        self.writes[key] = value\n\n    def delete",
+        new="        if key not in self.writes or (self.reads is not None and key in self.reads.keys):\n"
+        "            self.writes[key] = value\n\n    def delete",
+        workload="register",
+    ),
+    Mutant(
         name="ADD overwrites what others have added",
         file="engine/store.py",
         old="{key: self._merged_sum(key, by) for key, by in transaction.added.items()}",
