@@ -114,14 +114,14 @@ def percentile(ordered: Sequence[float], share: float) -> float:
 
 
 def part_events(events: Sequence[Event], prefix: str) -> list[Event]:
-    """The events of the workload whose keys begin so, with indexes of their own; of the audit what concerns it."""
+    """The events of the workload whose keys begin so, with the indexes that all have; of the audit what concerns it."""
     found: list[Event] = []
     for event in events:
         value = [it for it in event.value if str(it[1]).startswith(prefix)]
         if value:
             found.append(
                 Event(
-                    index=len(found),
+                    index=event.index,
                     time=event.time,
                     process=event.process,
                     type=event.type,
