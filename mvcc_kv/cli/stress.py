@@ -92,7 +92,8 @@ def stress(
         str,
         _option(
             "--nemesis",
-            "kill, restart, pause, disk-full, slow-disk, cut, half-open, slow, clock; several: kill,cut; or all.",
+            "kill, restart, pause, disk-full, slow-disk, power-loss, sync-error, cut, half-open, slow, clock; several: "
+            "kill,cut; or all.",
             _BREAK,
         ),
     ] = "",

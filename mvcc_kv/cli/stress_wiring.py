@@ -36,6 +36,7 @@ __all__ = ["Connector", "Settings", "TargetOptions", "stressed"]
 
 _ALL = "all"
 _PROXIED = {"cut", "half-open", "slow"}
+_OF_VOLATILE_FILES = {"power-loss", "sync-error"}
 _AUDIT_TIMEOUT_S = 30.0
 
 
@@ -93,7 +94,7 @@ def _stressed(settings: Settings, folder: Path, is_interrupted: Callable[[], boo
                 load,
                 nemesis=Nemesis(faults_of(kinds, target, proxy), seed=settings.seed, faults_max=settings.faults_max),
                 feed=_follower(target, work, settings) if settings.feed else None,
-                is_killed_at_end="kill" in kinds,
+                is_killed_at_end=bool({"kill", "power-loss"} & set(kinds)),
                 on_tick=display.tick,
                 is_interrupted=is_interrupted,
             )
@@ -171,9 +172,8 @@ def _opened(
             return proxies[0].address
 
         kinds = list(nemesis)
-        has_clock = bool({"clock", _ALL} & set(kinds))
         is_proxied = bool(_PROXIED & set(kinds)) or kinds == [_ALL]
-        target = _target(options, via if is_proxied else None, folder, has_clock=has_clock, resources=resources)
+        target = _target(options, via if is_proxied else None, folder, wanted=set(kinds), resources=resources)
         resources.push(partial(_put_away, target))
         if kinds == [_ALL]:
             kinds = sorted(target.faults | (_PROXIED if proxies else set()))
@@ -189,7 +189,7 @@ def _put_away(target: Target, kind: type[BaseException] | None, *_: object) -> N
 
 
 def _target(
-    options: TargetOptions, via: Callable[[str], str] | None, folder: Path, *, has_clock: bool, resources: ExitStack
+    options: TargetOptions, via: Callable[[str], str] | None, folder: Path, *, wanted: set[str], resources: ExitStack
 ) -> Target:
     connect_to = partial(
         Connector,
@@ -202,14 +202,22 @@ def _target(
     if options.embedded:
         return _embedded(options, resources)
     place = ["--in-memory"] if options.in_memory else ["--data-dir", _directory(options, resources)]
-    clock_file = folder / "clock-offset" if has_clock else None
+    clock_file = folder / "clock-offset" if {"clock", _ALL} & wanted else None
+    loses = _keeps_what_it_says(options) and (_OF_VOLATILE_FILES | {_ALL}) & wanted
+    flag = folder / "syncs-fail" if loses else None
     return ServerTarget(
-        partial(_serve_command, options, tuple(place), clock_file),
+        partial(_serve_command, options, tuple(place), clock_file, flag),
         connect_to,
         folder / "server.log",
         via=via,
         clock=None if clock_file is None else Offset(clock_file),
+        syncs_fail=flag,
     )
+
+
+def _keeps_what_it_says(options: TargetOptions) -> bool:
+    """Whether the server owes what it acknowledged after a loss of power, too."""
+    return options.fsync == "always" and not options.in_memory
 
 
 def _embedded(options: TargetOptions, resources: ExitStack) -> Target:
@@ -228,9 +236,23 @@ def _directory(options: TargetOptions, resources: ExitStack) -> str:
     return resources.enter_context(tempfile.TemporaryDirectory(prefix="mvcc-kv-stress-"))
 
 
-def _serve_command(options: TargetOptions, place: tuple[str, ...], clock_file: Path | None, port: int) -> list[str]:
-    started = ["mvcc_kv"] if clock_file is None else ["mvcc_kv.stress.clock", str(clock_file), "mvcc_kv"]
-    command = [sys.executable, "-m", *started, "serve", "--port", str(port), *place, "--fsync", options.fsync]
+def _serve_command(
+    options: TargetOptions, place: tuple[str, ...], clock_file: Path | None, flag: Path | None, port: int
+) -> list[str]:
+    through = [] if clock_file is None else ["mvcc_kv.stress.clock", str(clock_file)]
+    through += [] if flag is None else ["mvcc_kv.stress.disk", str(flag)]
+    command = [
+        sys.executable,
+        "-m",
+        *through,
+        "mvcc_kv",
+        "serve",
+        "--port",
+        str(port),
+        *place,
+        "--fsync",
+        options.fsync,
+    ]
     command += ["--max-transaction-bytes", str(1 << 20), "--retain-seconds", str(options.retain_seconds)]
     return [*command, "--log-level", "warning", *options.serve_options]
 

@@ -195,6 +195,7 @@ class _Step:
             TransactionOptions(
                 isolation=self._pace.isolation,
                 read_only=self._plan.mode == "read_only",
+                at=self._past_ts() if self._plan.ago else None,
                 label=str(self._ticket) if self._pace.is_labelled and _writes(self._plan) else None,
             )
         )
@@ -209,6 +210,11 @@ class _Step:
         self._may_be_applied = _writes(self._plan)
         commit_ts = tx.commit()
         return done, commit_ts if commit_ts != tx.start_ts else None
+
+    def _past_ts(self) -> int:
+        """Where a step that looks back begins: so many commits before what is the newest now."""
+        with self._db.transaction(read_only=True) as tx:
+            return max(tx.start_ts - self._plan.ago, 0)
 
     def is_in_doubt(self, error: Error) -> bool:
         """Whether it may have been applied, in spite of the error."""

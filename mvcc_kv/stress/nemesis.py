@@ -6,7 +6,8 @@
     pause       SIGSTOP, and SIGCONT                       disk-full   no file may grow; mended by a kill and a start
     slow-disk   each fsync takes longer                    cut         connections are reset
     half-open   one direction says nothing any more        slow        each piece is delayed, in both directions
-    clock       its wall clock jumps, and back
+    clock       its wall clock jumps, and back             power-loss  a kill after which nothing unsynced is there
+    sync-error  each fsync fails, and loses what it was for; mended by a kill and a start
 
 What comes when and for how long is drawn from the seed. Each fault is noted with its beginning and its end: pictures
 and reports show them, and a run that was to have faults and had none of a kind is not valid.
@@ -157,13 +158,24 @@ def _server_faults(target: Target) -> dict[str, Fault]:
         target.fill_disk()
         return ""
 
+    def fail_syncs(_: random.Random) -> str:
+        target.fail_syncs()
+        return ""
+
+    def lose_power(_: random.Random) -> str:
+        target.kill()
+        return ""
+
     def mend_disk() -> None:
         target.kill()
+        target.mend_syncs()
         target.restart()
 
     return {
         "disk-full": Fault("disk-full", fill_disk, mend_disk, (0.2, 0.6)),
         "slow-disk": Fault("slow-disk", slow_disk, target.quick_disk, (0.5, 1.5)),
+        "power-loss": Fault("power-loss", lose_power, target.restart, (0.0, 0.4)),
+        "sync-error": Fault("sync-error", fail_syncs, mend_disk, (0.2, 0.6)),
         "clock": Fault("clock", jump_clock, lambda: target.jump_clock(0), (0.2, 1.0)),
     }
 

@@ -28,7 +28,8 @@ class ServerTarget:
     """A server that `command` starts on a port (0: any), and that says `listening on HOST:PORT` when it is ready.
 
     `connect_to` makes what connects to an address. `via` is where clients go instead, if there is something in between.
-    `clock`: by how much its wall clock is off, if the command starts it through clock.py.
+    `clock`: by how much its wall clock is off, if the command starts it through clock.py. `syncs_fail`: the file that
+    lets its syncs fail while it is there, if the command starts it through disk.py.
     """
 
     name = "tcp"
@@ -42,10 +43,13 @@ class ServerTarget:
         *,
         via: Callable[[str], str] | None = None,
         clock: Offset | None = None,
+        syncs_fail: Path | None = None,
     ) -> None:
         self._command = command
         self._log = log
         self._clock = clock
+        self._syncs_fail = syncs_fail
+        self.mend_syncs()  # whatever an earlier run left there
         self._port = 0
         self._is_wanted = False
         self._complaints: list[str] = []
@@ -58,6 +62,8 @@ class ServerTarget:
         if clock is not None:
             clock.jump(0)  # whatever an earlier run left there
             self.faults |= {"clock"}
+        if syncs_fail is not None:
+            self.faults |= {"power-loss", "sync-error"}
 
     @property
     def pid(self) -> int:
@@ -106,6 +112,16 @@ class ServerTarget:
         if slowing is not None:
             slowing.send_signal(signal.SIGINT)
             slowing.wait()
+
+    def fail_syncs(self) -> None:
+        """From now on each fsync of the server fails, and what was to be synced is lost, until `mend_syncs`."""
+        assert self._syncs_fail is not None, "it was started with one, or this fault would not be offered"
+        self._syncs_fail.touch()
+
+    def mend_syncs(self) -> None:
+        """The end of `fail_syncs`."""
+        if self._syncs_fail is not None:
+            self._syncs_fail.unlink(missing_ok=True)
 
     def jump_clock(self, by_s: float) -> None:
         """Let its wall clock be off by so much."""
