@@ -16,6 +16,7 @@ import typer
 
 import mvcc_kv
 from mvcc_kv.api import Database
+from mvcc_kv.cli.interrupts import interruptible
 from mvcc_kv.cli.stress_display import Display
 from mvcc_kv.stress.clock import Offset
 from mvcc_kv.stress.feed import FeedFollower
@@ -73,7 +74,12 @@ class Settings:
 
 
 def stressed(settings: Settings, folder: Path, *, quiet: bool = False) -> Summary:
-    """Run it, and write its report into the folder; what came of it."""
+    """Run it, and write its report into the folder; what came of it. A first Ctrl-C ends it early, a second at once."""
+    with interruptible() as is_interrupted:
+        return _stressed(settings, folder, is_interrupted, quiet=quiet)
+
+
+def _stressed(settings: Settings, folder: Path, is_interrupted: Callable[[], bool], *, quiet: bool) -> Summary:
     load = Load(**settings.load)
     if load.processes and settings.target.embedded:
         raise typer.BadParameter("--processes needs a server: an embedded database is of one process")
@@ -90,6 +96,7 @@ def stressed(settings: Settings, folder: Path, *, quiet: bool = False) -> Summar
                 feed=_follower(target, work, settings) if settings.feed else None,
                 is_killed_at_end=bool({"kill", "power-loss"} & set(kinds)),
                 on_tick=display.tick,
+                is_interrupted=is_interrupted,
             )
     conflicts = 1 if load.clients_total > 1 else 0
     expected = Expected(commits=settings.min_commits, conflicts=conflicts, faults=kinds)
@@ -167,10 +174,18 @@ def _opened(
         kinds = list(nemesis)
         is_proxied = bool(_PROXIED & set(kinds)) or kinds == [_ALL]
         target = _target(options, via if is_proxied else None, folder, wanted=set(kinds), resources=resources)
-        resources.callback(target.stop)
+        resources.push(partial(_put_away, target))
         if kinds == [_ALL]:
             kinds = sorted(target.faults | (_PROXIED if proxies else set()))
         yield target, kinds, proxies[0] if proxies else None
+
+
+def _put_away(target: Target, kind: type[BaseException] | None, *_: object) -> None:
+    """Stop it; at once after a second Ctrl-C."""
+    if kind is not None and issubclass(kind, KeyboardInterrupt) and isinstance(target, ServerTarget):
+        target.kill()
+    else:
+        target.stop()
 
 
 def _target(

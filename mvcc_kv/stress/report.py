@@ -68,6 +68,7 @@ def render(
     title = f"{summary.workload} at {summary.isolation}"
     sections = [
         f"<h1>{_text(title)}: <span class={summary.status}>{summary.status}</span></h1>",
+        "<p>It was interrupted; this is what there was until then.</p>" if summary.is_interrupted else "",
         _list("What was violated", summary.violations),
         _list("Why it is not valid", summary.reasons),
         _table("Steps", [("took", f"{summary.elapsed_s:.1f} s"), *sorted(summary.outcomes.items())]),

@@ -77,6 +77,7 @@ class Run:
     elapsed_s: float
     feed: FeedFollower | None = None
     complaints: list[str] = field(default_factory=list)
+    is_interrupted: bool = False
     errors: list[str] = field(default_factory=list)
 
 
@@ -89,8 +90,10 @@ def run(
     feed: FeedFollower | None = None,
     is_killed_at_end: bool = False,
     on_tick: Callable[[Progress], None] = lambda _: None,
+    is_interrupted: Callable[[], bool] = lambda: False,
 ) -> Run:
-    """Run it; `on_tick` is told now and then how it goes. Raises `UnavailableError` if there is no target."""
+    """Run it; `on_tick` is told now and then how it goes. As soon as it `is_interrupted`, the clients stop, and what
+    there is goes the way of every run. Raises `UnavailableError` if there is no target."""
     direct: Connect = getattr(target, "direct", target.connect)
     with ExitStack() as resources:
         with direct(_AUDITOR) as db:
@@ -105,7 +108,8 @@ def run(
         if nemesis is not None:
             nemesis.start(pace.started_ns)
             resources.callback(nemesis.stop)
-        errors = _watch(crews, pace, nemesis, on_tick)
+        errors = _watch(crews, pace, nemesis, on_tick, is_interrupted)
+        was_interrupted = is_interrupted()
         elapsed_s = (time.monotonic_ns() - pace.started_ns) / 1e9
         if nemesis is not None:
             nemesis.stop()
@@ -124,6 +128,7 @@ def run(
         elapsed_s=elapsed_s,
         feed=feed,
         complaints=target.complaints(),
+        is_interrupted=was_interrupted,
         errors=[*errors, *(error for crew in crews for error in crew.errors), *(nemesis.errors if nemesis else ())],
     )
 
@@ -163,10 +168,12 @@ def _watch(
     pace: Pace,
     nemesis: Nemesis | None,
     on_tick: Callable[[Progress], None],
+    is_interrupted: Callable[[], bool],
 ) -> list[str]:
     """Tell how it goes until all clients have ended. Errors, if some didn't."""
     outcomes: Counter[str] = Counter()
     looked_at = [0] * len(crews)
+    until_ns, is_stopped = pace.until_ns, False
     while working := [crew for crew in crews if crew.is_working]:
         working[0].join(_TICK_S)
         news: list[Note] = []
@@ -177,7 +184,11 @@ def _watch(
         now_ns = time.monotonic_ns()
         doing, done = (None, 0) if nemesis is None else (nemesis.doing, len(nemesis.events))
         on_tick(Progress((now_ns - pace.started_ns) / 1e9, dict(outcomes), news, doing, done))
-        if now_ns > pace.until_ns + _STOP_S * 1e9:
+        if not is_stopped and is_interrupted():
+            until_ns, is_stopped = min(until_ns, now_ns), True
+            for crew in crews:
+                crew.stop()
+        if now_ns > until_ns + _STOP_S * 1e9:
             return [f"clients had not ended {_STOP_S:g} s after they should have"]
     return []
 

@@ -102,7 +102,9 @@ class ServerTarget:
         calls = "fsync,fdatasync"
         command = [strace, "-f", "-qq", "-o", "/dev/null", "-p", str(self.pid), "-e", f"trace={calls}"]
         command += ["-e", f"inject={calls}:delay_enter={delay_ms * 1000}"]
-        self._slowing = subprocess.Popen(command, stderr=subprocess.DEVNULL, stdin=subprocess.DEVNULL)
+        self._slowing = subprocess.Popen(
+            command, stderr=subprocess.DEVNULL, stdin=subprocess.DEVNULL, start_new_session=True
+        )
 
     def quick_disk(self) -> None:
         """The end of `slow_disk`."""
@@ -135,7 +137,11 @@ class ServerTarget:
 
     def _start(self) -> subprocess.Popen[bytes]:
         process = subprocess.Popen(
-            self._command(self._port), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+            self._command(self._port),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            start_new_session=True,  # a Ctrl-C is for the run, which stops its server itself
         )
         assert process.stdout is not None and process.stderr is not None
         threading.Thread(target=_copy, args=(process.stderr, self._log), daemon=True).start()

@@ -4,6 +4,8 @@ violated    something was seen that the level, the feed or durability forbids   
 invalid     no violation; but few commits, no conflict where clients fight over keys,
             a kind of fault that never came, or a harness that failed                  exit status 2
 held        neither                                                                    exit status 0
+
+Of a run that was interrupted what there is has been judged; its exit status is 130 unless something was violated.
 """
 
 from __future__ import annotations
@@ -23,6 +25,7 @@ Status = Literal["held", "violated", "invalid"]
 CHECKED = ("list-append", "register")
 """The workloads whose histories a checker can make a graph of."""
 EXIT_STATUS: dict[str, int] = {"held": 0, "violated": 1, "invalid": 2}
+_INTERRUPTED = 130
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,11 +68,12 @@ class Summary:
     faults: dict[str, int]
     checked: dict[str, int]
     judged: list[dict[str, Any]]
+    is_interrupted: bool = False
 
     @property
     def exit_status(self) -> int:
         """What the command ends with."""
-        return EXIT_STATUS[self.status]
+        return _INTERRUPTED if self.is_interrupted and self.status != "violated" else EXIT_STATUS[self.status]
 
 
 def summarize(run: Run, work: Workload, load: Load, expected: Expected, judge: Judge | None = None) -> Summary:
@@ -100,6 +104,7 @@ def summarize(run: Run, work: Workload, load: Load, expected: Expected, judge: J
         faults=dict(faults),
         checked=checked.counts,
         judged=[{"workload": it.workload, "violations": len(it.violations), **it.facts} for it in judged],
+        is_interrupted=run.is_interrupted,
     )
 
 
@@ -109,14 +114,14 @@ def percentile(ordered: Sequence[float], share: float) -> float:
 
 
 def part_events(events: Sequence[Event], prefix: str) -> list[Event]:
-    """The events of the workload whose keys begin so, with indexes of their own; of the audit what concerns it."""
+    """The events of the workload whose keys begin so, with the indexes that all have; of the audit what concerns it."""
     found: list[Event] = []
     for event in events:
         value = [it for it in event.value if str(it[1]).startswith(prefix)]
         if value:
             found.append(
                 Event(
-                    index=len(found),
+                    index=event.index,
                     time=event.time,
                     process=event.process,
                     type=event.type,

@@ -4,6 +4,7 @@
     G1c                 and wr: each read what the other wrote
     G-single-item       and rw, once: one missed a write of the other, whose effects it has otherwise seen
     G-nonadjacent-item  rw more than once, but never twice in a row: no snapshots explain it
+    long-fork           the shortest of these: two readers saw two writers in opposite orders
     G2-item             rw any way: no order explains it (write skew)
 
 and each of them with process or realtime edges in it, as `G0-process`, `G0-realtime`. Adya's names, as Elle has them.
@@ -304,4 +305,6 @@ def _base_name(labels: Sequence[int]) -> str:
     is_adjacent = any(
         label == following == RW for label, following in zip(labels, [*labels[1:], labels[0]], strict=True)
     )
-    return "G2-item" if is_adjacent else "G-nonadjacent-item"
+    if is_adjacent:
+        return "G2-item"
+    return "long-fork" if list(labels) in ([WR, RW] * 2, [RW, WR] * 2) else "G-nonadjacent-item"

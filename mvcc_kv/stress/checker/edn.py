@@ -144,16 +144,17 @@ def _atom(text: str) -> Any:
 def edn_events(text: str) -> Iterator[Event]:
     """The events of a history in EDN: one map each, or a vector of them. Raises `BadRequestError`, with the line.
 
-    What isn't by a client (`:process :nemesis`) is passed over.
+    What isn't by a client (`:process :nemesis`) is passed over. An event without an index gets its place in the vector,
+    or its line.
     """
     for line, form in decode_edn(text):
-        for one in form if isinstance(form, list) else [form]:
-            event = _event(one, line)
+        for index, one in enumerate(form) if isinstance(form, list) else [(line - 1, form)]:
+            event = _event(one, line, index)
             if event is not None:
                 yield event
 
 
-def _event(form: Any, line: int) -> Event | None:
+def _event(form: Any, line: int, place: int) -> Event | None:
     if not isinstance(form, dict):
         raise BadRequestError(f"line {line}: a history is maps such as {{:type :ok, ...}}, not {form!r}")
     if not isinstance(form.get("process"), int):
@@ -167,7 +168,7 @@ def _event(form: Any, line: int) -> Event | None:
     micros = [_micro(it, line) for it in value]
     index, time, f = form.get("index"), form.get("time"), form.get("f", "txn")
     return Event(
-        index=index if isinstance(index, int) else line - 1,
+        index=index if isinstance(index, int) else place,
         time=time if isinstance(time, int) else -1,
         process=form["process"],
         type=kind,

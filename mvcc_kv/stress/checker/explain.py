@@ -14,7 +14,7 @@ from mvcc_kv.stress.checker.anomalies import Anomaly
 from mvcc_kv.stress.checker.cycles import Cycle, Step
 from mvcc_kv.stress.checker.dependencies import VersionOrder
 from mvcc_kv.stress.checker.fractures import Fracture
-from mvcc_kv.stress.checker.graph import LABELS, PROCESS, REALTIME, RW, WR, WW
+from mvcc_kv.stress.checker.graph import LABELS, PROCESS, REALTIME, WR, WW
 from mvcc_kv.stress.checker.observations import NOBODY, Observations
 
 __all__ = ["cycle_anomaly", "fracture_anomaly", "what_it_did"]
@@ -24,6 +24,7 @@ _MEANINGS = {
     "G1c": "information in a circle: each saw, directly or through others, what the other did",
     "G-single-item": "read skew: one transaction saw another's effects and missed its write",
     "G-nonadjacent-item": "no snapshots explain what was read",
+    "long-fork": "two readers saw two writes in opposite orders",
     "G2-item": "no order of the transactions explains it (write skew)",
 }
 
@@ -31,20 +32,13 @@ _MEANINGS = {
 def cycle_anomaly(observations: Observations, order: VersionOrder, cycle: Cycle) -> Anomaly:
     """The cycle as an anomaly, each step in words."""
     base = cycle.name.removesuffix("-process").removesuffix("-realtime")
-    lines = [f"{_MEANINGS[base]}{_kind(cycle)}"]
+    lines = [_MEANINGS[base]]
     for step in cycle.steps:
         source, target = observations.names[step.source], observations.names[step.target]
         lines.append(f"{source} came before {target}: {_why(observations, order, step)} ({LABELS[step.label]})")
     transactions = tuple(step.source for step in cycle.steps)
     did = tuple(what_it_did(observations, it) for it in transactions)
     return Anomaly(cycle.name, transactions, "\n".join(lines), cycle, did)
-
-
-def _kind(cycle: Cycle) -> str:
-    labels = [step.label for step in cycle.steps]
-    if len(labels) == 4 and set(labels) == {WR, RW} and labels in ([WR, RW] * 2, [RW, WR] * 2):
-        return ": a long fork, two readers saw two writes in opposite orders"
-    return ""
 
 
 def fracture_anomaly(observations: Observations, it: Fracture) -> Anomaly:

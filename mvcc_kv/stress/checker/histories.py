@@ -5,6 +5,9 @@
     line 3   {"type": "ok",     "process": 1, ...}    |
     line 4   {"type": "ok",     "process": 0, ...}  --+
 
+A transaction is called by the index that the file gives to its completion (or to its invocation, if there is no other
+event), whatever else the file holds.
+
 What was when is told by the order of the events alone, not by their times: a transaction is before another in real
 time if its completion stands above the other's invocation. One whose outcome nobody knows is before none.
 
@@ -76,12 +79,12 @@ def pair(events: Iterable[Event]) -> Iterator[Transaction]:
         process = event.process
         if event.type == "invoke":
             if process in open_by:
-                raise BadRequestError(_told(at, event, "invokes a transaction while one of its own is open"))
+                raise BadRequestError(_told(event, "invokes a transaction while one of its own is open"))
             open_by[process] = (at, event)
             continue
         invoked = open_by.pop(process, None)
         if invoked is None:
-            raise BadRequestError(_told(at, event, "completes a transaction that it never invoked"))
+            raise BadRequestError(_told(event, "completes a transaction that it never invoked"))
         invoked_at, invocation = invoked
         is_ok = event.type == "ok"
         micros = event.value if is_ok else event.value or invocation.value
@@ -90,9 +93,9 @@ def pair(events: Iterable[Event]) -> Iterator[Transaction]:
         yield Transaction(f"T{event.index}", process, "info", invoked_at, NEVER, event.value)
 
 
-def _told(at: int, event: Event, what: str) -> str:
+def _told(event: Event, what: str) -> str:
     return (
-        f"event {at + 1} (index {event.index}): process {event.process} {what}; "
+        f"the event of index {event.index}: process {event.process} {what}; "
         f"a process does one thing at a time, and one that crashed comes back under a new number"
     )
 

@@ -16,8 +16,7 @@ The levels above are searched for an order (placing.py, after saturation.py wher
 parallel-snapshot-isolation for an orientation of each pair of writers. Without an order that counts there are no
 sessions for the search to go along; where it would take too long, the verdict says that it isn't known.
 
-Sets of transactions are the bits of an integer here, so this is for histories of some thousand transactions at most. Of
-longer ones what is known is what the search finds, and the cycles that follow from writes that followed reads.
+What is bounded is bounded by work, never by time, so the same history gets the same verdict on every machine.
 """
 
 from __future__ import annotations
@@ -31,7 +30,7 @@ from mvcc_kv.stress.checker.saturation import saturate
 
 __all__ = ["register_levels"]
 
-FORCED_TRANSACTIONS_MAX = 6000
+CAUSAL_TRANSACTIONS_MAX = 12_000
 ORIENTED_TRANSACTIONS_MAX = 200
 SATURATED_STEPS_MAX = 2000
 _FIRST_BUDGET_PER_STEP = 40
@@ -49,10 +48,9 @@ def register_levels(registers: Registers, excluded: frozenset[Level], dialect: D
         _learn(known, Level("read-uncommitted", order), True)  # whatever order the transactions had, the writes have
     if Level("serializable", "realtime") not in known:
         _learn(known, Level("serializable", "realtime"), _search(registers, "serializable", "realtime"))
-    if len(registers) <= FORCED_TRANSACTIONS_MAX:
-        if dialect == "dbcop" and Level("causal", "session") not in known and goes_in_a_circle(registers, "session"):
-            _learn(known, Level("causal", "session"), False)
-        _learn_what_is_forced(known, registers)
+    if dialect == "dbcop" and Level("causal", "session") not in known and goes_in_a_circle(registers, "session"):
+        _learn(known, Level("causal", "session"), False)
+    _learn_what_is_forced(known, registers)
     for base in _SEARCHED:
         for order in reversed(ORDERS):
             if Level(base, order) not in known:
@@ -79,7 +77,7 @@ def _learn_what_is_forced(known: _Known, registers: Registers) -> None:
         forced = Forced(registers, order)
         for base in _FORCED:
             level = Level(base, order)
-            if level not in known:
+            if level not in known and (base != "causal" or len(registers) <= CAUSAL_TRANSACTIONS_MAX):
                 _learn(known, level, forced.holds(base))
 
 

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import json
+import re
+
+import msgspec
 import pytest
 
 from mvcc_kv.errors import BadRequestError
 from mvcc_kv.stress.checker import check, pair
+from mvcc_kv.stress.checker.edn import encode_edn_event
 from mvcc_kv.stress.checker.formats import read_histories
 from mvcc_kv.stress.checker.histories import NEVER
+from mvcc_kv.stress.history import encode_event
 from tests.stress.checker.told import events, judged
 
 
@@ -70,6 +76,36 @@ def test_a_nemesis_is_passed_over() -> None:
     )
     [written] = read_histories(text.splitlines(keepends=True))
     assert check(written.transactions).counts.committed == 1
+
+
+ABORTED_READ = "0< ax1\n0! ax1\n1< rx\n1: rx1"
+
+
+def test_transactions_are_called_by_the_file_s_indexes_whatever_is_passed_over() -> None:
+    lines: list[bytes] = []
+    for at, event in enumerate(events(ABORTED_READ)):
+        nemesis = {"index": 3 * at, "time": 0, "process": "nemesis", "type": "info", "f": "kill", "value": None}
+        audit = msgspec.structs.replace(event, index=3 * at + 1, process=7, f="audit")
+        lines += [json.dumps(nemesis).encode() + b"\n", b"\n", encode_event(audit)]
+        lines.append(encode_event(msgspec.structs.replace(event, index=3 * at + 2)))
+    [written] = read_histories(lines)
+    [found] = check(written.transactions).anomalies["G1a"]
+    assert found.words == "T11 saw 1 at x, which T5 had written, and T5 failed"
+
+
+@pytest.mark.parametrize("is_vector", [False, True])
+def test_events_in_edn_without_an_index_are_called_by_their_places(is_vector: bool) -> None:
+    told = [re.sub(r":index \d+, ", "", encode_edn_event(event)) for event in events(ABORTED_READ)]
+    text = "".join(["{:process :nemesis, :type :info}\n", *told])
+    [written] = read_histories((f"[{text}]" if is_vector else text).encode().splitlines(keepends=True), "edn")
+    [found] = check(written.transactions).anomalies["G1a"]
+    assert found.words == "T4 saw 1 at x, which T2 had written, and T2 failed"
+
+
+def test_a_process_that_does_two_things_at_a_time_is_told_by_its_index() -> None:
+    wrong = [msgspec.structs.replace(event, index=40 + event.index) for event in events("0< ax1\n0< ax2")]
+    with pytest.raises(BadRequestError, match="the event of index 41: process 0 invokes a transaction while"):
+        list(pair(wrong))
 
 
 def test_keys_and_values_of_any_json_are_judged() -> None:

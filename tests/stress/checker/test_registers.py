@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from random import Random
+from typing import Any
 
+import msgspec
 import pytest
 
 from mvcc_kv.stress.checker import check, level_of, pair
 from mvcc_kv.stress.checker.histories import NEVER, Transaction
 from mvcc_kv.stress.checker.placing import Step, can_be_placed
 from mvcc_kv.stress.checker.saturation import saturate
-from mvcc_kv.stress.history import Micro
+from mvcc_kv.stress.history import Event, Micro
 from tests.stress.checker.oracle import BASES, Oracle
 from tests.stress.checker.simulated import simulate
-from tests.stress.checker.told import judged
+from tests.stress.checker.told import judged, strongest
 
 
 def scrambled(random: Random) -> list[Transaction]:
@@ -101,6 +104,39 @@ def test_a_search_without_a_budget_says_that_it_is_not_known() -> None:
 def test_thousands_of_transactions_are_placed() -> None:
     verdict = check(pair(simulate(1, "snapshot", "register", transactions=3000, processes=10)))
     assert [level.name for level in verdict.strongest] == ["strong-snapshot-isolation"]
+
+
+def broken(events: Iterable[Event], random: Random, what: str) -> Iterator[Event]:
+    """The events with one commit in five told to have failed, or one read in fifty answered with an old value."""
+    old: dict[Any, Any] = {}
+    for event in events:
+        if event.type == "ok" and what == "told to have failed" and random.random() < 0.2:
+            asked: list[Micro] = [(f, key, None if f == "r" else value) for f, key, value in event.value]
+            yield msgspec.structs.replace(event, type="fail", value=asked)
+            continue
+        micros = list(event.value)
+        for at, (f, key, value) in enumerate(micros):
+            is_alone = [it for _, it, _ in micros].count(key) == 1
+            if event.type == "ok" and f == "r" and is_alone and key in old and random.random() < 0.02:
+                if what == "old values":
+                    micros[at] = (f, key, old[key])
+            elif event.type == "ok" and is_alone and value is not None and random.random() < 0.2:
+                old[key] = value
+        yield msgspec.structs.replace(event, value=micros)
+
+
+@pytest.mark.parametrize(
+    ("what", "anomaly", "left"),
+    [
+        ("told to have failed", "G1a", ["strong-read-uncommitted"]),
+        ("old values", "G-single-item", ["strong-read-committed", "monotonic-atomic-view"]),
+    ],
+)
+def test_what_long_broken_histories_are_is_known_without_a_search(what: str, anomaly: str, left: list[str]) -> None:
+    events = broken(simulate(3, "serial", "register", transactions=15_000), Random(3), what)
+    verdict = check(pair(events))
+    assert anomaly in verdict.anomalies
+    assert (strongest(verdict), None in verdict.levels.values()) == (left, False)
 
 
 def test_a_labelled_transaction_overlaps_all_but_its_session() -> None:
