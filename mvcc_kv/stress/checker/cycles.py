@@ -7,6 +7,9 @@
     long-fork           the shortest of these: two readers saw two writers in opposite orders
     G2-item             rw any way: no order explains it (write skew)
 
+G-single, G-nonadjacent and G2 are the same where a scan missed a key that was not there yet (scans.py); that is seen
+where the cycle is told, in explain.py.
+
 and each of them with process or realtime edges in it, as `G0-process`, `G0-realtime`. Adya's names, as Elle has them.
 
 Whether there is a cycle in which no two rw are neighbours is asked of a graph of twice the nodes: each once as reached

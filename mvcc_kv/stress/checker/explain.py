@@ -14,7 +14,7 @@ from mvcc_kv.stress.checker.anomalies import Anomaly
 from mvcc_kv.stress.checker.cycles import Cycle, Step
 from mvcc_kv.stress.checker.dependencies import VersionOrder
 from mvcc_kv.stress.checker.fractures import Fracture
-from mvcc_kv.stress.checker.graph import LABELS, PROCESS, REALTIME, WR, WW
+from mvcc_kv.stress.checker.graph import LABELS, PROCESS, REALTIME, RW, WR, WW
 from mvcc_kv.stress.checker.observations import NOBODY, Observations
 
 __all__ = ["cycle_anomaly", "fracture_anomaly", "what_it_did"]
@@ -38,7 +38,22 @@ def cycle_anomaly(observations: Observations, order: VersionOrder, cycle: Cycle)
         lines.append(f"{source} came before {target}: {_why(observations, order, step)} ({LABELS[step.label]})")
     transactions = tuple(step.source for step in cycle.steps)
     did = tuple(what_it_did(observations, it) for it in transactions)
-    return Anomaly(cycle.name, transactions, "\n".join(lines), cycle, did)
+    return Anomaly(_name(observations, cycle), transactions, "\n".join(lines), cycle, did)
+
+
+def _name(observations: Observations, cycle: Cycle) -> str:
+    """Its name, without `-item` where something was missed by a scan only."""
+    by_scans = any(step.label == RW and _is_by_a_scan(observations, step) for step in cycle.steps)
+    return cycle.name.replace("-item", "") if by_scans else cycle.name
+
+
+def _is_by_a_scan(observations: Observations, step: Step) -> bool:
+    """Whether what the one missed of the other are only keys that scans saw to be absent."""
+    if not observations.seen_by_scans:
+        return False
+    written = {observations.initial_of[observations.element_keys[it]] for it in observations.writes_of(step.target)}
+    missed = set(observations.reads_of(step.source)) & written
+    return bool(missed) and all((step.source, it) in observations.seen_by_scans for it in missed)
 
 
 def fracture_anomaly(observations: Observations, it: Fracture) -> Anomaly:

@@ -18,6 +18,7 @@ counts as soon as somebody saw it. What failed may never be seen; that somebody 
 
 from __future__ import annotations
 
+import copy
 from array import array
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
@@ -26,6 +27,7 @@ from typing import Any, Literal, NamedTuple, TypeAlias
 
 from mvcc_kv.errors import BadRequestError
 from mvcc_kv.stress.checker.histories import Outcome, Transaction
+from mvcc_kv.stress.checker.scans import SCAN, scanned
 from mvcc_kv.stress.history import Micro
 
 __all__ = ["NOBODY", "Incompatible", "Mode", "Observations", "Wrong", "observe"]
@@ -81,6 +83,7 @@ class Observations:
         self._key_ids: dict[Any, int] = {}
         self._elements: list[dict[Any, int]] = []
         self.is_seen = bytearray()
+        self.seen_by_scans: set[tuple[int, int]] = set()  # transaction and initial element, of what was absent
 
     def __len__(self) -> int:
         return len(self.names)
@@ -295,6 +298,17 @@ class Observations:
     def _note_internal(self, transaction: int, key: Any, expected: str, read: Any) -> None:
         self.wrong.append(Wrong("internal", transaction, key, expected, _shown(read)))
 
+    def without_predicates(self) -> Observations:
+        """The same without what only scans saw to be absent."""
+        fewer = copy.copy(self)
+        fewer.micros, fewer.micros_start = array("q"), array("q", [0])
+        for it in range(len(self)):
+            mine = self.micros[self.micros_start[it] : self.micros_start[it + 1]]
+            fewer.micros.extend(one for one in mine if one & 1 or (it, one >> 1) not in self.seen_by_scans)
+            fewer.micros_start.append(len(fewer.micros))
+        fewer.seen_by_scans = set()
+        return fewer
+
     # When all are in
 
     def finish(self) -> None:
@@ -320,10 +334,21 @@ def observe(transactions: Iterable[Transaction]) -> Observations:
         if mode is not None:
             break
     observations = Observations(mode or _mode_of_reads(first))
-    for it in chain(first, transactions):
+    every = chain(first, transactions)
+    for it in every:
+        if SCAN in [f for f, _, _ in it.micros]:
+            _add_with_scans(observations, [it, *every])
+            break
         observations.add(it)
     observations.finish()
     return observations
+
+
+def _add_with_scans(observations: Observations, transactions: list[Transaction]) -> None:
+    for it, absent in scanned(transactions, observations.keys):
+        observations.add(it)
+        at = len(observations) - 1
+        observations.seen_by_scans |= {(at, observations.initial_of[observations.key_id(key)]) for key in absent}
 
 
 def _mode_of(it: Transaction) -> Mode | None:
@@ -337,14 +362,14 @@ def _mode_of(it: Transaction) -> Mode | None:
 
 def _mode_of_reads(read: list[Transaction]) -> Mode:
     """Where nobody writes, what was read tells."""
-    are_lists = any(isinstance(value, list) for it in read for _, _, value in it.micros)
+    are_lists = any(isinstance(value, list) for it in read for f, _, value in it.micros if f != SCAN)
     return "list-append" if are_lists else "register"
 
 
 def _told_strange(it: Transaction, f: str, mode: Mode) -> str:
     if f in ("append", "w"):
         return f"{it.name} holds {f!r} in a {mode} history; keep lists and registers in histories of their own"
-    return f"{it.name} holds {f!r}; what can be judged are 'append', 'w' and 'r'"
+    return f"{it.name} holds {f!r}; what can be judged are 'append', 'w', 'r' and 'scan'"
 
 
 def _touches_a_key_twice(micros: list[Micro]) -> bool:

@@ -37,7 +37,8 @@ def judge_registers(
     found = _search(registers, order, counts)
     for it in found:
         for cycle in it.cycles:
-            anomalies[cycle.name].append(cycle_anomaly(observations, order, cycle))
+            named = cycle_anomaly(observations, order, cycle)
+            anomalies[named.name].append(named)
     excluded = frozenset(
         it for name in anomalies for level in EXCLUDED_BY.get(name, ()) for it in stronger(level)
     ) | _broken(found)

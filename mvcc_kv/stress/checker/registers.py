@@ -24,7 +24,7 @@ from __future__ import annotations
 from mvcc_kv.stress.checker.forced import Forced
 from mvcc_kv.stress.checker.models import ORDERS, Dialect, Level, stronger, weaker
 from mvcc_kv.stress.checker.orientation import can_be_oriented, goes_in_a_circle
-from mvcc_kv.stress.checker.placing import Step, can_be_placed
+from mvcc_kv.stress.checker.placing import BUDGET_STEPS, Step, can_be_placed
 from mvcc_kv.stress.checker.register_columns import Registers
 from mvcc_kv.stress.checker.saturation import saturate
 
@@ -34,6 +34,7 @@ CAUSAL_TRANSACTIONS_MAX = 12_000
 ORIENTED_TRANSACTIONS_MAX = 200
 SATURATED_STEPS_MAX = 2000
 _FIRST_BUDGET_PER_STEP = 40
+_WINDOW = 24
 
 _SEARCHED = ("serializable", "snapshot-isolation", "prefix")
 _FORCED = ("read-committed", "monotonic-atomic-view", "read-atomic", "causal")
@@ -90,9 +91,14 @@ def _search(registers: Registers, base: str, order: str) -> bool | None:
     for before, after in (*registers.order_edges(order), *registers.read_from()):
         steps[last[before]].then.append(first[after])
     initial = registers.observations.initial_of
-    holds = can_be_placed(steps, initial, budget=_FIRST_BUDGET_PER_STEP * len(steps))
-    if holds is not None or len(steps) > SATURATED_STEPS_MAX:
-        return holds if holds is not None else can_be_placed(steps, initial)
+    budget = _FIRST_BUDGET_PER_STEP * len(steps)
+    if len(steps) > SATURATED_STEPS_MAX and can_be_placed(steps, initial, budget=budget, window=_WINDOW):
+        return True
+    holds = can_be_placed(steps, initial, budget=budget)
+    if holds is not None or budget >= BUDGET_STEPS:
+        return holds
+    if len(steps) > SATURATED_STEPS_MAX:
+        return can_be_placed(steps, initial)
     return saturate(steps, initial) and can_be_placed(steps, initial)
 
 
@@ -100,15 +106,18 @@ def _steps(registers: Registers, base: str) -> tuple[list[Step], list[int], list
     """The steps, and which is the first and the last of each transaction."""
     steps: list[Step] = []
     first, last = [], []
+    ended = list(registers.ended)
+    for writer, reader in registers.read_from():  # who was read from was done, though nobody may have told it
+        ended[writer] = min(ended[writer], registers.ended[reader])
     for it in range(len(registers)):
         reads = tuple({element for _, element in registers.reads[it]})
         writes = tuple(registers.writes[it].items())
         keys = tuple(registers.writes[it]) if base == "snapshot-isolation" else ()
         first.append(len(steps))
         if base == "serializable" or not reads or not writes:
-            steps.append(Step(registers.ended[it], reads, writes))
+            steps.append(Step(ended[it], reads, writes))
         else:
             steps.append(Step(registers.begun[it], reads, locks=keys, then=[len(steps) + 1]))
-            steps.append(Step(registers.ended[it], writes=writes, frees=keys))
+            steps.append(Step(ended[it], writes=writes, frees=keys))
         last.append(len(steps) - 1)
     return steps, first, last

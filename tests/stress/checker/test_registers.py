@@ -106,6 +106,19 @@ def test_thousands_of_transactions_are_placed() -> None:
     assert [level.name for level in verdict.strongest] == ["strong-snapshot-isolation"]
 
 
+def test_a_long_history_of_many_who_overlap_is_decided_with_unknown_outcomes_in_it() -> None:
+    verdict = check(pair(simulate(5, "serial", "register", transactions=10_000, processes=100)))
+    assert verdict.counts.unknown > 100
+    assert [level.name for level in verdict.strongest] == ["strict-serializable"]
+
+
+def test_a_search_through_a_window_never_says_no() -> None:
+    for seed in range(200):
+        steps, initial = steps_of(Random(seed))
+        found = can_be_placed(steps, initial, window=1)
+        assert found is None or (found and can_be_placed(steps, initial)), f"seed {seed}"
+
+
 def broken(events: Iterable[Event], random: Random, what: str) -> Iterator[Event]:
     """The events with one commit in five told to have failed, or one read in fifty answered with an old value."""
     old: dict[Any, Any] = {}
