@@ -33,6 +33,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "server": {*BASICS, "engine", "protocol", "version"},
     "client": {*BASICS, "protocol", "version"},
     "stress": {*BASICS, "retry", "version"},
+    "stress/disk": {"durability", "stress"},  # a file system of the tested program, which runs in its process
     "stress/pytest_plugin": {"__init__", "stress"},
     "__init__": {*BASICS, "changes", "client", "database", "durability", "engine", "retry", "version"},
     "__main__": {"cli"},

@@ -76,6 +76,15 @@ MUTANTS = (
         isolation=SERIALIZABLE,
     ),
     Mutant(
+        name="a large read set is ignored",
+        file="engine/validation.py",
+        old="    for key in reads.keys:\n",
+        new="    for key in reads.keys if len(reads.keys) < 5 else ():\n",
+        workload="list-append",
+        isolation=SERIALIZABLE,
+        seconds=5.0,
+    ),
+    Mutant(
         name="ranges read are ignored",
         file="engine/validation.py",
         old="    for low, high in reads.ranges:\n",
@@ -156,6 +165,14 @@ MUTANTS = (
         old="        if self.writes or self.added:\n            page = self._merged(",
         new="        if self.added:\n            page = self._merged(",
         workload="predicate",
+    ),
+    Mutant(
+        name="a value that begins as the last one is taken for it",
+        file="engine/transaction.py",
+        old="        self.writes[key] = value\n\n    def delete",
+        new='        if value[:100] != (self._get_at(self.start_ts, key) or b"")[:100]:\n'
+        "            self.writes[key] = value\n\n    def delete",
+        workload="list-append",
     ),
     Mutant(
         name="own writes are missing in gets",
