@@ -92,6 +92,8 @@ def test_a_kill_of_the_command_leaves_no_process(tmp_path: Path) -> None:
             ended, _, _ = select.select(waiting, [], [], DEADLINE_S)
             assert ended, f"{len(waiting)} processes go on without the command that started them"
             waiting = [it for it in waiting if it not in ended]
+        assert process.stderr is not None
+        assert "Traceback" not in process.stderr.read()
     for it in started:
         os.close(it)
     assert len(started) >= 2 and left_over(tmp_path) == []
