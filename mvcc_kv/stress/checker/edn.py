@@ -2,9 +2,9 @@ r"""EDN: the notation of Jepsen's and Elle's histories, as far as these use it.
 
     {:index 3, :type :ok, :process 0, :time 41, :f :txn, :value [[:append 5 1] [:r 6 [2 3]]]}
 
-Keywords and symbols are read as strings without their colon; lists, vectors and sets as lists, `nil` as None. A tag
-(`#jepsen.history.Op{...}`, `#inst "..."`) is passed over, and what it stands before is what counts. What comes after
-`;` or `#_` is a comment.
+Keywords are strings without their colon and of a type of their own, as symbols and characters are (identities.py);
+lists, vectors and sets are lists, `nil` is None. A tag (`#jepsen.history.Op{...}`, `#inst "..."`) and a map's namespace
+(`#:op{...}`) are passed over, and what they stand before is what counts. What comes after `;` or `#_` is a comment.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from mvcc_kv.errors import BadRequestError
+from mvcc_kv.stress.checker.identities import Keyword, Odd, Symbol, identity
 from mvcc_kv.stress.history import Event, Micro
 
 __all__ = ["decode_edn", "edn_events", "encode_edn", "encode_edn_event", "encode_edn_value"]
@@ -21,7 +22,8 @@ __all__ = ["decode_edn", "edn_events", "encode_edn", "encode_edn_event", "encode
 _TOKEN = re.compile(
     r"""[\s,]*(?:;[^\n]*(?:\n|$)[\s,]*)*(?:
       (?P<open>[(\[{]|\#\{) | (?P<close>[)\]}]) | (?P<string>"(?:[^"\\]|\\.)*")
-    | (?P<discard>\#_) | (?P<tag>\#[A-Za-z][\w.\-/*+!?$%&=<>]*) | (?P<character>\\(?:newline|return|space|tab|.))
+    | (?P<discard>\#_) | (?P<tag>\#:{0,2}[A-Za-z][\w.\-/*+!?$%&=<>]*|\#::(?=[\s,]*\{))
+    | (?P<character>\\(?:newline|return|space|tab|formfeed|backspace|u[0-9A-Fa-f]{4}|o[0-7]{1,3}|.))
     | (?P<atom>[^\s,()\[\]{}"';]+)
     )""",
     re.VERBOSE | re.DOTALL,
@@ -31,16 +33,18 @@ _CLOSING = {"(": ")", "[": "]", "{": "}", "#{": "}"}
 _CONSTANTS: dict[str, Any] = {"nil": None, "true": True, "false": False}
 _NUMBER = re.compile(r"[+-]?[0-9]+N?")
 _FLOAT = re.compile(r"[+-]?[0-9]+(?:\.[0-9]*)?(?:[eE][+-]?[0-9]+)?M?")
-_ESCAPES = {"n": "\n", "t": "\t", "r": "\r", '"': '"', "\\": "\\"}
+_ESCAPE = re.compile(r"\\(u[0-9A-Fa-f]{4}|[0-7]{1,3}|.)", re.DOTALL)
+_ESCAPES = {"n": "\n", "t": "\t", "r": "\r", "b": "\b", "f": "\f", '"': '"', "\\": "\\"}
 _DISCARDED = object()
 _DEPTH_MAX = 100
+_DIGITS_MAX = 1000
 
 
 def decode_edn(text: str) -> Iterator[tuple[int, Any]]:
     """Each form at the top, with the line it begins on. Raises `BadRequestError`, which names the line.
 
     >>> list(decode_edn("{:f :txn :value [[:r 1 nil]]} ; done"))
-    [(1, {'f': 'txn', 'value': [['r', 1, None]]})]
+    [(1, {:f: :txn, :value: [[:r, 1, None]]})]
     """
     reader = _Reader(text)
     line, counted = 1, 0
@@ -73,13 +77,13 @@ class _Reader:
         """The form that begins with the token."""
         kind = token.lastgroup
         if kind == "atom":
-            return _atom(token["atom"])
+            return self._atom(token["atom"], token.start("atom"))
         if kind == "open":
             return self._collection(token["open"], token.start("open"))
         if kind == "string":
             return _string(token["string"])
         if kind == "character":
-            return token["character"][1:]
+            return Symbol(token["character"])
         if kind == "tag":
             return self._whole_form(token.start("tag"))
         if kind == "discard":
@@ -88,16 +92,21 @@ class _Reader:
         raise self._error(token.start("close"), f"{token['close']!r} closes nothing")
 
     def _whole_form(self, at: int) -> Any:
+        self._deeper(at)
         while (token := self.token()) is not None:
             form = self.form(token)
             if form is not _DISCARDED:
+                self._depth -= 1
                 return form
         raise self._error(at, "it breaks off here")
 
-    def _collection(self, opened: str, at: int) -> Any:
+    def _deeper(self, at: int) -> None:
         self._depth += 1
         if self._depth > _DEPTH_MAX:
             raise self._error(at, "it is nested too deeply")
+
+    def _collection(self, opened: str, at: int) -> Any:
+        self._deeper(at)
         items: list[Any] = []
         while (token := self.token()) is not None:
             if token.lastgroup == "close":
@@ -114,8 +123,19 @@ class _Reader:
     def _mapping(self, items: list[Any], at: int) -> dict[Any, Any]:
         if len(items) % 2:
             raise self._error(at, "a map has a key without a value")
-        keys = [repr(it) if isinstance(it, list | dict) else it for it in items[::2]]
+        keys = [it if isinstance(it, str) else identity(it) for it in items[::2]]
         return dict(zip(keys, items[1::2], strict=True))
+
+    def _atom(self, text: str, at: int) -> Any:
+        if text[0] == ":":
+            return Keyword(text[1:])
+        if text in _CONSTANTS:
+            return _CONSTANTS[text]
+        if _NUMBER.fullmatch(text):
+            if len(text) > _DIGITS_MAX:
+                raise self._error(at, f"a number has more than {_DIGITS_MAX} digits")
+            return int(text.rstrip("N"))
+        return float(text.rstrip("M")) if _FLOAT.fullmatch(text) else Symbol(text)
 
     def _line(self, at: int) -> int:
         return self._text.count("\n", 0, at) + 1
@@ -128,17 +148,14 @@ class _Reader:
 def _string(quoted: str) -> str:
     if "\\" not in quoted:
         return quoted[1:-1]
-    return re.sub(r"\\(.)", lambda it: _ESCAPES.get(it[1], it[1]), quoted[1:-1], flags=re.DOTALL)
+    return _ESCAPE.sub(_escaped, quoted[1:-1])
 
 
-def _atom(text: str) -> Any:
-    if text[0] == ":":
-        return text[1:]
-    if text in _CONSTANTS:
-        return _CONSTANTS[text]
-    if _NUMBER.fullmatch(text):
-        return int(text.rstrip("N"))
-    return float(text.rstrip("M")) if _FLOAT.fullmatch(text) else text
+def _escaped(found: re.Match[str]) -> str:
+    code = found[1]
+    if len(code) == 5:
+        return chr(int(code[1:], 16))
+    return chr(int(code, 8)) if code[0].isdigit() and code[0] < "8" else _ESCAPES.get(code, code)
 
 
 def edn_events(text: str) -> Iterator[Event]:
@@ -204,6 +221,10 @@ def encode_edn_value(value: Any) -> str:
             return "nil"
         case bool():
             return "true" if value else "false"
+        case Keyword() | Symbol():
+            return repr(value)
+        case Odd():
+            return encode_edn_value(value.value)
         case str():
             escaped = value.replace("\\", "\\\\").replace('"', '\\"')
             return f'"{escaped}"'

@@ -8,10 +8,11 @@ Each step says why the one can only have come before the other; a cycle of them 
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeAlias
 
 from mvcc_kv.stress.checker.anomalies import Anomaly
-from mvcc_kv.stress.checker.cycles import Cycle, Step
+from mvcc_kv.stress.checker.cycles import Cycle, Step, base_name
 from mvcc_kv.stress.checker.dependencies import VersionOrder
 from mvcc_kv.stress.checker.fractures import Fracture
 from mvcc_kv.stress.checker.graph import LABELS, PROCESS, REALTIME, RW, WR, WW
@@ -29,13 +30,18 @@ _MEANINGS = {
 }
 
 
-def cycle_anomaly(observations: Observations, order: VersionOrder, cycle: Cycle) -> Anomaly:
-    """The cycle as an anomaly, each step in words."""
-    base = cycle.name.removesuffix("-process").removesuffix("-realtime")
-    lines = [_MEANINGS[base]]
+Newer: TypeAlias = Callable[[int, int], str | None]
+"""Why what a transaction wrote is newer than an element, in words; None if that isn't known."""
+
+
+def cycle_anomaly(
+    observations: Observations, order: VersionOrder, cycle: Cycle, newer: Newer | None = None
+) -> Anomaly:
+    """The cycle as an anomaly, each step in words; `newer` tells of registers."""
+    lines = [_MEANINGS[base_name(cycle.name)]]
     for step in cycle.steps:
         source, target = observations.names[step.source], observations.names[step.target]
-        lines.append(f"{source} came before {target}: {_why(observations, order, step)} ({LABELS[step.label]})")
+        lines.append(f"{source} came before {target}: {_why(observations, order, step, newer)} ({LABELS[step.label]})")
     transactions = tuple(step.source for step in cycle.steps)
     did = tuple(what_it_did(observations, it) for it in transactions)
     return Anomaly(_name(observations, cycle), transactions, "\n".join(lines), cycle, did)
@@ -63,7 +69,7 @@ def fracture_anomaly(observations: Observations, it: Fracture) -> Anomaly:
     return Anomaly("fractured-read", (it.reader, it.writer), words)
 
 
-def _why(observations: Observations, order: VersionOrder, step: Step) -> str:
+def _why(observations: Observations, order: VersionOrder, step: Step, newer: Newer | None) -> str:
     source, target = observations.names[step.source], observations.names[step.target]
     if step.label == PROCESS:
         return f"process {observations.processes[step.source]} did {source} first"
@@ -71,7 +77,9 @@ def _why(observations: Observations, order: VersionOrder, step: Step) -> str:
         return f"{source} was answered before {target} was begun"
     if step.label == WW:
         return _overwritten(observations, order, step)
-    return _seen(observations, step) if step.label == WR else _missed(observations, order, step)
+    if step.label == WR:
+        return _seen(observations, step)
+    return _missed(observations, order, step) if newer is None else _missed_register(observations, step, newer)
 
 
 def _overwritten(observations: Observations, order: VersionOrder, step: Step) -> str:
@@ -111,6 +119,20 @@ def _missed(observations: Observations, order: VersionOrder, step: Step) -> str:
             state = "without a value" if observations.is_initial(element) else _at(observations, element)
             missed = observations.element_values[_first_after(observations, order, element, step.target)]
             return f"{source} saw {observations.keys[key]} {state}, before {target} {_wrote(observations)} {missed!r}"
+    return f"{source} missed a write of {target}"
+
+
+def _missed_register(observations: Observations, step: Step, newer: Newer) -> str:
+    source, target = observations.names[step.source], observations.names[step.target]
+    written = {observations.element_keys[it]: it for it in observations.writes_of(step.target)}
+    for element in observations.reads_of(step.source):
+        key, value = _named(observations, element)
+        own = written.get(observations.element_keys[element])
+        reason = None if own is None else newer(element, step.target)
+        if own is not None and reason is not None:
+            state = "without a value" if observations.is_initial(element) else f"at {value!r}"
+            missed = observations.element_values[own]
+            return f"{source} saw {key} {state}, before {target} wrote {missed!r}{reason}"
     return f"{source} missed a write of {target}"
 
 
