@@ -34,7 +34,18 @@ from typing import NamedTuple, TypeAlias
 from mvcc_kv.stress.checker.components import components
 from mvcc_kv.stress.checker.graph import ALONG, PROCESS, REALTIME, RW, WR, WW, Graph
 
-__all__ = ["BROKEN_BY", "ORDER_LABELS", "Cycle", "Found", "Knot", "Step", "base_name", "in_order", "search", "walk_exists"]
+__all__ = [
+    "BROKEN_BY",
+    "ORDER_LABELS",
+    "Cycle",
+    "Found",
+    "Knot",
+    "Step",
+    "base_name",
+    "in_order",
+    "search",
+    "walk_exists",
+]
 
 ORDER_LABELS = {"": 0, "session": PROCESS, "realtime": PROCESS | REALTIME}
 _SUFFIXES = {"": "", "session": "-process", "realtime": "-realtime"}

@@ -15,7 +15,8 @@ from typing import Any
 
 from mvcc_kv.errors import BadRequestError
 from mvcc_kv.stress.checker.identities import Keyword, Odd, Symbol, identity
-from mvcc_kv.stress.history import Event, Micro
+from mvcc_kv.stress.checker.loose import loose_event
+from mvcc_kv.stress.history import Event
 
 __all__ = ["decode_edn", "edn_events", "encode_edn", "encode_edn_event", "encode_edn_value"]
 
@@ -81,7 +82,7 @@ class _Reader:
         if kind == "open":
             return self._collection(token["open"], token.start("open"))
         if kind == "string":
-            return _string(token["string"])
+            return self._string(token["string"], token.start("string"))
         if kind == "character":
             return Symbol(token["character"])
         if kind == "tag":
@@ -137,18 +138,21 @@ class _Reader:
             return int(text.rstrip("N"))
         return float(text.rstrip("M")) if _FLOAT.fullmatch(text) else Symbol(text)
 
+    def _string(self, quoted: str, at: int) -> str:
+        if "\\" not in quoted:
+            return quoted[1:-1]
+        text = _ESCAPE.sub(_escaped, quoted[1:-1])
+        try:
+            return text.encode("utf-16", "surrogatepass").decode("utf-16")
+        except UnicodeDecodeError:
+            raise self._error(at, "a string holds half of a surrogate pair") from None
+
     def _line(self, at: int) -> int:
         return self._text.count("\n", 0, at) + 1
 
     def _error(self, at: int, what: str) -> BadRequestError:
         told = f"line {self._line(at)}: {what}"
         return BadRequestError(f"{told}; a history in EDN is a map such as {{:type :ok, ...}} a transaction")
-
-
-def _string(quoted: str) -> str:
-    if "\\" not in quoted:
-        return quoted[1:-1]
-    return _ESCAPE.sub(_escaped, quoted[1:-1])
 
 
 def _escaped(found: re.Match[str]) -> str:
@@ -172,33 +176,15 @@ def edn_events(text: str) -> Iterator[Event]:
 
 
 def _event(form: Any, line: int, place: int) -> Event | None:
-    if not isinstance(form, dict):
-        raise BadRequestError(f"line {line}: a history is maps such as {{:type :ok, ...}}, not {form!r}")
-    if not isinstance(form.get("process"), int):
-        return None
-    kind = form.get("type")
-    if kind not in ("invoke", "ok", "fail", "info"):
-        raise BadRequestError(f"line {line}: :type is :invoke, :ok, :fail or :info, not {kind!r}")
-    value = form.get("value") or []
-    if not isinstance(value, list):
-        raise BadRequestError(f"line {line}: :value is a list of micro-operations, not {value!r}")
-    micros = [_micro(it, line) for it in value]
-    index, time, f = form.get("index"), form.get("time"), form.get("f", "txn")
-    return Event(
-        index=index if isinstance(index, int) else place,
-        time=time if isinstance(time, int) else -1,
-        process=form["process"],
-        type=kind,
-        f="txn" if f is None else str(f),
-        value=micros,
-        error=None if form.get("error") is None else str(form["error"]),
-    )
-
-
-def _micro(form: Any, line: int) -> Micro:
-    if not (isinstance(form, list) and len(form) == 3):
-        raise BadRequestError(f"line {line}: a micro-operation is such as [:append 5 1] or [:r 5 nil], not {form!r}")
-    return (str(form[0]), form[1], form[2])
+    if isinstance(form, dict) and form and not any(isinstance(key, Keyword) for key in form):
+        raise BadRequestError(f"line {line}: its keys are no keywords; if it is JSON, read it with --format jsonl")
+    try:
+        return loose_event(form, place)
+    except ValueError as error:
+        told = f"line {line}: {error}"
+        raise BadRequestError(
+            f"{told}; an event is such as {{:type :ok, :process 0, :value [[:append 5 1]]}}"
+        ) from None
 
 
 def encode_edn_event(event: Event) -> str:

@@ -8,7 +8,7 @@ Each step says why the one can only have come before the other; a cycle of them 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, TypeAlias
 
 from mvcc_kv.stress.checker.anomalies import Anomaly
@@ -19,6 +19,9 @@ from mvcc_kv.stress.checker.graph import LABELS, PROCESS, REALTIME, RW, WR, WW
 from mvcc_kv.stress.checker.observations import NOBODY, Observations
 
 __all__ = ["cycle_anomaly", "fracture_anomaly", "what_it_did"]
+
+_STEPS_MAX, _FIRST_STEPS, _LAST_STEPS = 24, 12, 6
+_DID_MAX = 100
 
 _MEANINGS = {
     "G0": "writes in a circle: each overwrote the other",
@@ -34,17 +37,26 @@ Newer: TypeAlias = Callable[[int, int], str | None]
 """Why what a transaction wrote is newer than an element, in words; None if that isn't known."""
 
 
-def cycle_anomaly(
-    observations: Observations, order: VersionOrder, cycle: Cycle, newer: Newer | None = None
-) -> Anomaly:
+def cycle_anomaly(observations: Observations, order: VersionOrder, cycle: Cycle, newer: Newer | None = None) -> Anomaly:
     """The cycle as an anomaly, each step in words; `newer` tells of registers."""
-    lines = [_MEANINGS[base_name(cycle.name)]]
-    for step in cycle.steps:
-        source, target = observations.names[step.source], observations.names[step.target]
-        lines.append(f"{source} came before {target}: {_why(observations, order, step, newer)} ({LABELS[step.label]})")
+    lines = [_MEANINGS[base_name(cycle.name)], *_steps_in_words(observations, order, cycle.steps, newer)]
     transactions = tuple(step.source for step in cycle.steps)
-    did = tuple(what_it_did(observations, it) for it in transactions)
+    did = tuple(what_it_did(observations, it) for it in transactions) if len(transactions) <= _DID_MAX else ()
     return Anomaly(_name(observations, cycle), transactions, "\n".join(lines), cycle, did)
+
+
+def _steps_in_words(
+    observations: Observations, order: VersionOrder, steps: Sequence[Step], newer: Newer | None
+) -> Iterator[str]:
+    """Each step; of many the first and the last ones."""
+    skipped = range(_FIRST_STEPS, len(steps) - _LAST_STEPS) if len(steps) > _STEPS_MAX else range(0)
+    for at, step in enumerate(steps):
+        if at not in skipped:
+            source, target = observations.names[step.source], observations.names[step.target]
+            why = _why(observations, order, step, newer)
+            yield f"{source} came before {target}: {why} ({LABELS[step.label]})"
+        elif at == skipped.start:
+            yield f"... and so on, {len(skipped):,} steps more ..."
 
 
 def _name(observations: Observations, cycle: Cycle) -> str:

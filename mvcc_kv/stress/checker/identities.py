@@ -13,6 +13,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
+from mvcc_kv.errors import BadRequestError
+
 __all__ = ["Keyword", "Odd", "Symbol", "identities", "identity"]
 
 _PLAIN = frozenset({int, str})
@@ -43,7 +45,10 @@ class Odd:
 
     def __init__(self, value: Any) -> None:
         self.value = value
-        self._identity = _identity(value)
+        try:
+            self._identity = _identity(value)
+        except RecursionError:
+            raise BadRequestError("a key or value is nested too deeply; write simpler ones") from None
         self._hash = hash(self._identity)
 
     def __eq__(self, other: object) -> bool:

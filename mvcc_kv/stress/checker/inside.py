@@ -1,8 +1,8 @@
 """What a transaction must see of itself, whoever else there was.
 
-    append x 1, r x [.. 1]       its own write, last
-    r x [5], r x [5]             the same again
-    r x [5], append x 1          not yet what it only wrote later
+append x 1, r x [.. 1]       its own write, last
+r x [5], r x [5]             the same again
+r x [5], append x 1          not yet what it only wrote later
 """
 
 from __future__ import annotations

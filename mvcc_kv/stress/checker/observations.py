@@ -29,7 +29,6 @@ from mvcc_kv.stress.checker.histories import Outcome, Transaction
 from mvcc_kv.stress.checker.identities import identities, identity
 from mvcc_kv.stress.checker.inside import Wrong, shown, wrong_inside
 from mvcc_kv.stress.checker.scans import SCAN, scanned
-from mvcc_kv.stress.history import Micro
 
 __all__ = ["NOBODY", "Incompatible", "Mode", "Observations", "observe"]
 
@@ -37,6 +36,12 @@ Mode: TypeAlias = Literal["list-append", "register"]
 
 NOBODY = -1
 """Who wrote the initial elements, and what was read but never written."""
+
+
+_APART = (
+    "keep lists and registers in histories of their own, as mvcc-kv stress does of several workloads: "
+    "beside history.jsonl there are history-list-append.jsonl and history-register.jsonl"
+)
 
 
 class Incompatible(NamedTuple):
@@ -145,7 +150,10 @@ class Observations:
         transaction = len(self.names)
         self.names.append(it.name)
         self.outcomes.append(it.outcome)
-        self.processes.append(it.process)
+        try:
+            self.processes.append(it.process)
+        except OverflowError:
+            raise BadRequestError(f"{it.name} is by process {it.process}; processes are numbers of 64 bits") from None
         self.invoked_at.append(it.invoked_at)
         self.completed_at.append(it.completed_at)
         is_ok, is_list = it.outcome == "ok", self.mode == "list-append"
@@ -302,5 +310,5 @@ def _mode_of_reads(read: list[Transaction]) -> Mode:
 
 def _told_strange(it: Transaction, f: str, mode: Mode) -> str:
     if f in ("append", "w"):
-        return f"{it.name} holds {f!r} in a {mode} history; keep lists and registers in histories of their own"
+        return f"{it.name} holds {f!r} in a {mode} history; {_APART}"
     return f"{it.name} holds {f!r}; what can be judged are 'append', 'w', 'r' and 'scan'"
