@@ -65,7 +65,7 @@ def test_labelled_histories_are_counted(run: Run, tmp_path: Path) -> None:
     path = tmp_path / "labelled.jsonl"
     path.write_text('{"ops": "w,x,1,0,0 r,x,1,1,1"}\n{"ops": "w,x,1,0,0 w,x,2,0,1 r,x,1,0,2"}\n')
     out, _, status = run("check", str(path))
-    assert (out, status) == ("serializable holds in 1 of 2 histories\n  line 2: fractured-read\n", 1)
+    assert (out, status) == ("serializable holds in 1 of 2 histories\n  line 2: G-single-item-process\n", 1)
     lines = run("check", str(path), "--json")[0].splitlines()
     assert [(json.loads(it)["line"], json.loads(it)["holds"]) for it in lines] == [(1, True), (2, False)]
 
@@ -89,7 +89,7 @@ def test_a_png_comes_with_matplotlib(run: Run, skewed: str, tmp_path: Path) -> N
 @pytest.mark.parametrize(
     ("text", "arguments", "told"),
     [
-        ("nonsense", [], "line 1: a history is maps such as"),
+        ("nonsense", [], "line 1: an event is a map, not nonsense"),
         ('{"index": 0', [], "line 1 is no event"),
         ("", [], "there is nothing in it"),
         ("[]", ["--level", "best"], "there is no level 'best'; levels are read-uncommitted, "),
