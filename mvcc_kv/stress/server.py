@@ -158,11 +158,13 @@ class ServerTarget:
     def _start(self) -> subprocess.Popen[bytes]:
         process = _STARTER.submit(partial(_started, self._command(self._port))).result()
         assert process.stdout is not None and process.stderr is not None
-        threading.Thread(target=_copy, args=(process.stderr, self._log), daemon=True).start()
+        copying = threading.Thread(target=_copy, args=(process.stderr, self._log), daemon=True)
+        copying.start()
         line = process.stdout.readline().decode()
         process.stdout.close()
         if not line.startswith("listening on "):
             process.wait()
+            copying.join()  # for whoever looks there at once
             self._complaints.append(f"the server did not start: status {process.returncode}, see {self._log}")
             raise UnavailableError(self._complaints[-1], retryable=False)
         self._port = int(line.rsplit(":", 1)[1])
