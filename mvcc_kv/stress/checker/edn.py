@@ -39,6 +39,7 @@ _ESCAPES = {"n": "\n", "t": "\t", "r": "\r", "b": "\b", "f": "\f", '"': '"', "\\
 _DISCARDED = object()
 _DEPTH_MAX = 100
 _DIGITS_MAX = 1000
+_NO_JSON = "if it is JSON, read it with --format jsonl"
 
 
 def decode_edn(text: str) -> Iterator[tuple[int, Any]]:
@@ -128,6 +129,8 @@ class _Reader:
         return dict(zip(keys, items[1::2], strict=True))
 
     def _atom(self, text: str, at: int) -> Any:
+        if text == ":":
+            raise self._error(at, f"a colon without a name; {_NO_JSON}")
         if text[0] == ":":
             return Keyword(text[1:])
         if text in _CONSTANTS:
@@ -177,7 +180,7 @@ def edn_events(text: str) -> Iterator[Event]:
 
 def _event(form: Any, line: int, place: int) -> Event | None:
     if isinstance(form, dict) and form and not any(isinstance(key, Keyword) for key in form):
-        raise BadRequestError(f"line {line}: its keys are no keywords; if it is JSON, read it with --format jsonl")
+        raise BadRequestError(f"line {line}: its keys are no keywords; {_NO_JSON}")
     try:
         return loose_event(form, place)
     except ValueError as error:

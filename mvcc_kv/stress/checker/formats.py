@@ -80,10 +80,18 @@ def _format(above: list[bytes]) -> str:
     except RecursionError:
         return "jsonl"
     except ValueError:
-        return "jsonl" if first.lstrip().startswith(b"{") else "edn"
+        return _unfinished(first, above[-1].lstrip(_OPENING))
     if isinstance(value, dict) and isinstance(value.get("ops"), str):
         return "dbcop"
     return "jsonl" if isinstance(value, dict) and "history" not in value else "document"
+
+
+def _unfinished(first: bytes, inner: bytes) -> str:
+    """What a first line looks like that is no JSON by itself, where `inner` comes after its brackets."""
+    is_list = first.lstrip().startswith(b"[") and inner.startswith(b'"')
+    if is_list or inner.startswith(b'"history"'):
+        return "document"
+    return "jsonl" if first.lstrip().startswith(b"{") else "edn"
 
 
 def _text(lines: Iterable[bytes]) -> str:

@@ -1,7 +1,8 @@
 """Register versions: what is known to have been written after a version, though nobody saw the order.
 
     whatever order counts   all that was written at a key is newer than its initial state;
-                            and what was written there by who had read the version
+                            and what was written there by who had read the version, or another write of
+                            the transaction that wrote it
     session                 what a process wrote after it had written or read the version
     realtime                what was begun when the version was there: its writer had ended, or who had read it
 
@@ -40,6 +41,7 @@ class Versions:
         self._order = order
         self._at = {transaction: at for at, transaction in enumerate(registers.members)}
         self._by_reads = _written_by_its_readers(registers)
+        self._by_sight = _written_by_who_saw_its_writer(registers)
         self._by_session = _written_later_in_a_session(registers) if order else {}
         self._there = _when_there(registers) if order == "realtime" else []
 
@@ -50,6 +52,8 @@ class Versions:
         writer = self._at[transaction]
         if writer in self._by_reads.get(element, ()):
             return ", having seen that too"
+        if writer in self._by_sight.get(element, ()):
+            return ", having seen another write of the same transaction"
         if writer in self._by_session.get(element, ()):
             return ", by a process that had written or seen it before"
         if self._is_newer_in_time(element, writer):
@@ -94,7 +98,8 @@ class Versions:
         begun_at = [begun[it] for it in writers]
         beads: list[int] = []
         for reader, element in reads:
-            for writer in (self._by_reads.get(element, set()) | self._by_session.get(element, set())) - {reader}:
+            later = (it.get(element, ()) for it in (self._by_reads, self._by_sight, self._by_session))
+            for writer in set().union(*later) - {reader}:
                 edges.add(members[reader], members[writer], RW)
             first = self._first_newer(element, begun_at)
             if first >= len(writers):
@@ -122,6 +127,16 @@ def _written_by_its_readers(registers: Registers) -> _Later:
         for key, element in reads:
             if key in registers.writes[writer]:
                 later[element].add(writer)
+    return later
+
+
+def _written_by_who_saw_its_writer(registers: Registers) -> _Later:
+    later: _Later = defaultdict(set)
+    for writer, reads in enumerate(registers.reads):
+        written = registers.writes[writer]
+        for source in {registers.writer(element) for _, element in reads} - {NOBODY, writer}:
+            for key in registers.writes[source].keys() & written.keys():
+                later[registers.writes[source][key]].add(writer)
     return later
 
 
