@@ -84,7 +84,8 @@ def test_a_second_ctrl_c_ends_it_at_once_and_leaves_no_process(tmp_path: Path) -
 
 
 def test_a_kill_of_the_command_leaves_no_process(tmp_path: Path) -> None:
-    with stressing(tmp_path, "--processes", "1", "--clients", "2", "--nemesis", "restart") as process:
+    options = ["--processes", "1", "--clients", "2", "--data-dir", str(tmp_path / "data")]
+    with stressing(tmp_path, *options) as process:
         started = [os.pidfd_open(pid) for pid in left_over(tmp_path) if pid != process.pid]
         process.kill()
         waiting = list(started)
