@@ -73,6 +73,7 @@ OUTSIDE = {
 MAY_REACH_OUTSIDE = {
     "stress/clock.py": {"pathlib"},
     "stress/crew.py": {"multiprocessing", "signal"},
+    "stress/leash.py": {"os", "signal"},
     "stress/proxy.py": {"selectors", "socket"},
     "stress/report.py": {"pathlib"},
     "stress/server.py": {"pathlib", "resource", "shutil", "signal", "subprocess"},

@@ -109,8 +109,8 @@ class Client:
         """Whether there is time for another step; after the wait that the rate asks for."""
         pace = self._pace
         if pace.rate > 0:
-            due_ns = pace.started_ns + int((self._taken * pace.clients + self._number) / pace.rate * 1e9)
-            self._stopped.wait(max(0, min(due_ns, pace.until_ns) - time.monotonic_ns()) / 1e9)
+            due_ns = pace.started_ns + (self._taken * pace.clients + self._number) / pace.rate * 1e9
+            self._stopped.wait(max(0.0, min(due_ns, pace.until_ns) - time.monotonic_ns()) / 1e9)
         self._taken += 1
         return self._has_time()
 
@@ -209,12 +209,13 @@ class _Step:
             return done, None
         self._may_be_applied = _writes(self._plan)
         commit_ts = tx.commit()
-        return done, commit_ts if commit_ts != tx.start_ts else None
+        return done, commit_ts if self._pace.is_labelled and commit_ts != tx.start_ts else None
 
     def _past_ts(self) -> int:
         """Where a step that looks back begins: so many commits before what is the newest now."""
-        with self._db.transaction(read_only=True) as tx:
-            return max(tx.start_ts - self._plan.ago, 0)
+        tx = self._db.begin(TransactionOptions(read_only=True))
+        tx.rollback()
+        return max(tx.start_ts - self._plan.ago, 0)
 
     def is_in_doubt(self, error: Error) -> bool:
         """Whether it may have been applied, in spite of the error."""

@@ -15,8 +15,8 @@ import signal
 import sys
 import threading
 import traceback
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
@@ -120,7 +120,8 @@ class RemoteCrew:
         self._process: BaseProcess = context.Process(
             target=_work_remotely, args=(theirs, numbers, connect, work, counter), daemon=True
         )
-        self._process.start()
+        with _deaf_to_ctrl_c():
+            self._process.start()
         theirs.close()
         self._reader = threading.Thread(target=self._read, daemon=True)
         self.notes: list[Note] = []
@@ -177,21 +178,35 @@ _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(_Batch).decode
 
 
+@contextmanager
+def _deaf_to_ctrl_c() -> Iterator[None]:
+    """What is started here is deaf to it from its first moment, and for good; this process hears it at the end."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 def _work_remotely(pipe: Connection, numbers: Sequence[int], connect: Connect, work: Workload, counter: Any) -> None:
     """What the other process does: work, and send notes as they come. A Ctrl-C is told through the pipe."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
     crew = Crew(numbers, connect, work)
     pipe.send_bytes(b"ready")
     pace, most = pipe.recv()
     crew.start(pace, _SharedTickets(counter, most))
     threading.Thread(target=_stop_when_told, args=(pipe, crew), daemon=True).start()
+    with suppress(BrokenPipeError):  # then nobody is left who would want to know
+        _send_all(pipe, crew)
+    pipe.close()
+
+
+def _send_all(pipe: Connection, crew: Crew) -> None:
     sent = 0
     while crew.is_working:
         crew.join(_FLUSH_S)
         sent = _send(pipe, crew, sent)
     _send(pipe, crew, sent)
     pipe.send_bytes(_encode(([], crew.errors)))
-    pipe.close()
 
 
 def _stop_when_told(pipe: Connection, crew: Crew) -> None:

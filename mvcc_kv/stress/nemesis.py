@@ -27,7 +27,13 @@ from mvcc_kv.stress.proxy import Proxy
 from mvcc_kv.stress.server import ServerTarget
 from mvcc_kv.stress.target import Target
 
-__all__ = ["Fault", "FaultEvent", "Nemesis", "faults_of"]
+__all__ = ["KINDS", "PROXY_KINDS", "Fault", "FaultEvent", "Nemesis", "faults_of"]
+
+_SERVER_KINDS = ("kill", "restart", "pause", "disk-full", "slow-disk", "power-loss", "sync-error", "clock")
+KINDS = (*_SERVER_KINDS, "cut", "half-open", "slow")
+"""Every kind of fault there is."""
+PROXY_KINDS = frozenset(KINDS) - frozenset(_SERVER_KINDS)
+"""Those that are done to connections, on their way through a proxy."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,15 +120,12 @@ class Nemesis:
 def faults_of(kinds: Sequence[str], target: Target, proxy: Proxy | None) -> list[Fault]:
     """The faults of these kinds on the target. Raises `BadRequestError` for one that can't be done to it."""
     known = _process_faults(target) | _server_faults(target) | _proxy_faults(proxy)
-    possible = {kind for kind in known if kind in target.faults} | (set() if proxy is None else _PROXY_KINDS)
+    possible = {kind for kind in known if kind in target.faults} | (frozenset() if proxy is None else PROXY_KINDS)
     for kind in kinds:
         if kind not in possible:
             can = ", ".join(sorted(possible)) or "none"
             raise BadRequestError(f"the fault {kind!r} can't be done to {target.name} here; those that can: {can}")
     return [known[kind] for kind in kinds]
-
-
-_PROXY_KINDS = {"cut", "half-open", "slow"}
 
 
 def _process_faults(target: Target) -> dict[str, Fault]:

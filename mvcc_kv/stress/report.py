@@ -19,18 +19,27 @@ from typing import Any
 
 from mvcc_kv.stress.history import Event, encode_event
 from mvcc_kv.stress.nemesis import FaultEvent
-from mvcc_kv.stress.pictures import draw
+from mvcc_kv.stress.pictures import PICTURES, draw
 from mvcc_kv.stress.plan import Workload
 from mvcc_kv.stress.runner import Run
 from mvcc_kv.stress.verdict import CHECKED, Summary, part_events
 
-__all__ = ["render", "write_report"]
+__all__ = ["clear_report", "render", "write_report"]
+
+_WRITTEN = ("summary.json", "report.html", "server.log", "history.jsonl")
+
+
+def clear_report(folder: Path) -> None:
+    """Take away what an earlier run has written into the folder, and nothing else."""
+    names = [*_WRITTEN, *(f"history-{name}.jsonl" for name in CHECKED), *(f"{name}.png" for name in PICTURES)]
+    for name in names:
+        (folder / name).unlink(missing_ok=True)
 
 
 def write_report(
     folder: Path, summary: Summary, run: Run, *, settings: Mapping[str, Any], parts: Sequence[Workload]
 ) -> None:
-    """Write the report into the folder, over what an earlier one left there."""
+    """Write the report into the folder."""
     is_checked = len(parts) == 1 and parts[0].name in CHECKED
     _write_history(folder / "history.jsonl", part_events(run.events, parts[0].prefix) if is_checked else run.events)
     for part in parts:

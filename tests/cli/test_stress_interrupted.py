@@ -1,9 +1,10 @@
-"""`mvcc-kv stress` and Ctrl-C, which a terminal sends to all processes of the command."""
+"""`mvcc-kv stress` and Ctrl-C, which a terminal sends to all processes of the command; and what a kill leaves."""
 
 from __future__ import annotations
 
 import json
 import os
+import select
 import signal
 import subprocess
 import sys
@@ -80,3 +81,20 @@ def test_a_second_ctrl_c_ends_it_at_once_and_leaves_no_process(tmp_path: Path) -
         assert process.returncode == 130, (out, err)
     assert left_over(tmp_path) == [] and "Traceback" not in err
     assert out == "" and not (tmp_path / "summary.json").exists()
+
+
+def test_a_kill_of_the_command_leaves_no_process(tmp_path: Path) -> None:
+    options = ["--processes", "1", "--clients", "2", "--data-dir", str(tmp_path / "data")]
+    with stressing(tmp_path, *options) as process:
+        started = [os.pidfd_open(pid) for pid in left_over(tmp_path) if pid != process.pid]
+        process.kill()
+        waiting = list(started)
+        while waiting:
+            ended, _, _ = select.select(waiting, [], [], DEADLINE_S)
+            assert ended, f"{len(waiting)} processes go on without the command that started them"
+            waiting = [it for it in waiting if it not in ended]
+        assert process.stderr is not None
+        assert "Traceback" not in process.stderr.read()
+    for it in started:
+        os.close(it)
+    assert len(started) >= 2 and left_over(tmp_path) == []

@@ -11,7 +11,8 @@ from itertools import count
 from pathlib import Path
 
 from mvcc_kv.api import Isolation
-from mvcc_kv.cli.stress_wiring import Settings, TargetOptions, stressed
+from mvcc_kv.cli.stress_settings import Settings, TargetOptions
+from mvcc_kv.cli.stress_wiring import stressed
 from mvcc_kv.stress.verdict import Summary
 
 __all__ = ["LONG", "SHORT", "Round", "played", "steps_checked"]

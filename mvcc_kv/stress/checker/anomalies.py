@@ -5,12 +5,13 @@ Beside the cycles (cycles.py) there are those that a look at single transactions
     internal             a transaction didn't see its own writes, or two of its reads of a key differ
     future-read          it read what it only wrote later
     G1a                  aborted read: it saw what a failed transaction had written
-    G1b                  intermediate read: it saw a state that its writer went on to change
+    G1b                  intermediate read: it saw a state that its writer went on to change, or never left so
     dirty-update         a committed write stands upon one that failed
     garbage-read         it saw what nobody ever wrote
     lost-update          two transactions read one version, and each put its own after that
     duplicate-elements   a list held an element twice
-    incompatible-order   two lists that were read are no beginnings of one
+    incompatible-order   two lists that were read are no beginnings of one, or one shows a transaction's appends in
+                         another order than that of the transaction
     fractured-read       it saw some writes of a transaction, and missed others of it
 """
 
@@ -119,7 +120,7 @@ def _sightings(observations: Observations) -> Iterator[tuple[int, int]]:
 
 
 def _intermediate_reads(observations: Observations) -> Iterator[Anomaly]:
-    intermediate, start = observations.intermediate, observations.micros_start
+    intermediate, start = observations.next_own, observations.micros_start
     if not intermediate:
         return
     reader = 0

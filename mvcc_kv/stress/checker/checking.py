@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable
+from itertools import islice
 
 from mvcc_kv.stress.checker.anomalies import Anomaly, direct_anomalies
 from mvcc_kv.stress.checker.components import knots
@@ -33,6 +34,7 @@ from mvcc_kv.stress.checker.graph import Edges
 from mvcc_kv.stress.checker.histories import Transaction
 from mvcc_kv.stress.checker.models import Dialect, Level, weaker
 from mvcc_kv.stress.checker.observations import Observations, observe
+from mvcc_kv.stress.checker.own_appends import missing_appends, swapped_appends
 from mvcc_kv.stress.checker.register_checking import judge_registers
 from mvcc_kv.stress.checker.verdict import Counts, Verdict, levels_from
 
@@ -73,13 +75,14 @@ def _judge_lists(
 ) -> tuple[dict[str, list[Anomaly]], dict[Level, bool | None]]:
     order = list_order(observations, counts)
     anomalies = defaultdict(list, direct_anomalies(observations))
+    swapped = list(islice(swapped_appends(observations), _EXAMPLES_MAX))
+    _tell(anomalies, [*swapped, *islice(missing_appends(observations), _EXAMPLES_MAX)])
     tied = _knots(observations, counts, order)
     found = [search(knot) for knot in tied]
-    for it in found:
-        for cycle in it.cycles:
-            named = cycle_anomaly(observations, order, cycle)
-            anomalies[named.name].append(named)
+    _tell(anomalies, (cycle_anomaly(observations, order, cycle) for it in found for cycle in it.cycles))
     broken, unsure = _levels_of(found)
+    if swapped:
+        broken.add(Level("read-uncommitted"))
     for knot, it in zip(tied, found, strict=True):
         for sequence, labels in ORDER_LABELS.items():
             if it.broken["single", sequence] is not False:
@@ -88,6 +91,11 @@ def _judge_lists(
     if found:
         broken |= _fractured(observations, counts, order, anomalies)
     return anomalies, levels_from(anomalies, broken, unsure)
+
+
+def _tell(anomalies: dict[str, list[Anomaly]], more: Iterable[Anomaly]) -> None:
+    for it in more:
+        anomalies[it.name].append(it)
 
 
 def _knots(observations: Observations, counts: bytearray, order: VersionOrder) -> list[Knot]:

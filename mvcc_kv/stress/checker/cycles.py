@@ -34,7 +34,18 @@ from typing import NamedTuple, TypeAlias
 from mvcc_kv.stress.checker.components import components
 from mvcc_kv.stress.checker.graph import ALONG, PROCESS, REALTIME, RW, WR, WW, Graph
 
-__all__ = ["BROKEN_BY", "ORDER_LABELS", "Cycle", "Found", "Knot", "Step", "search", "walk_exists"]
+__all__ = [
+    "BROKEN_BY",
+    "ORDER_LABELS",
+    "Cycle",
+    "Found",
+    "Knot",
+    "Step",
+    "base_name",
+    "in_order",
+    "search",
+    "walk_exists",
+]
 
 ORDER_LABELS = {"": 0, "session": PROCESS, "realtime": PROCESS | REALTIME}
 _SUFFIXES = {"": "", "session": "-process", "realtime": "-realtime"}
@@ -161,12 +172,16 @@ class Found(NamedTuple):
     broken: dict[tuple[str, str], bool | None]
 
 
-def search(knot: Knot) -> Found:
-    """The shortest cycles of the knot, of each kind that isn't implied by a worse one, and which rules are broken."""
+def search(knot: Knot, orders: Sequence[str] = tuple(ORDER_LABELS)) -> Found:
+    """The shortest cycles of the knot, of each kind that isn't implied by a worse one, and which rules are broken.
+
+    `orders` are those that are to count, each by itself.
+    """
     cycles: list[Cycle] = []
     redundant: set[tuple[str, str]] = set()
     broken: dict[tuple[str, str], bool | None] = {}
-    for at, (order, labels) in enumerate(ORDER_LABELS.items()):
+    for at, order in enumerate(orders):
+        labels = ORDER_LABELS[order]
         for name, kind in _KINDS.items():
             if (name, order) in redundant:
                 continue
@@ -175,7 +190,7 @@ def search(knot: Knot) -> Found:
                 broken["single", order] = True if steps else (False if is_certain else None)
             if steps:
                 cycles.append(Cycle(_name(steps), steps))
-                redundant |= {(implied, later) for implied in kind.implies for later in list(ORDER_LABELS)[at:]}
+                redundant |= {(implied, later) for implied in kind.implies for later in orders[at:]}
         _judge(knot, order, labels, broken)
     return Found(cycles, broken)
 
@@ -291,6 +306,16 @@ def _steps(
         else:
             steps.append(edge)
     return tuple(steps)
+
+
+def in_order(cycle: Cycle, order: str) -> Cycle:
+    """The cycle, called one of that order."""
+    return Cycle(base_name(cycle.name) + _SUFFIXES[order], cycle.steps)
+
+
+def base_name(name: str) -> str:
+    """The name without the order."""
+    return name.removesuffix("-process").removesuffix("-realtime")
 
 
 def _name(steps: Sequence[Step]) -> str:

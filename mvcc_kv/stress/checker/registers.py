@@ -60,9 +60,10 @@ def register_levels(registers: Registers, excluded: frozenset[Level], dialect: D
         level = Level("parallel-snapshot-isolation", order)
         if level not in known and len(registers) <= ORIENTED_TRANSACTIONS_MAX:
             _learn(known, level, can_be_oriented(registers, order))
-        repeatable = Level("repeatable-read", order)
-        if repeatable not in known:  # the same for what touches single keys only
-            _learn(known, repeatable, known.get(Level("serializable", order)))
+        repeatable, serializable = Level("repeatable-read", order), Level("serializable", order)
+        if repeatable not in known:  # the same for what touches single keys only, whatever is wrong inside of one
+            is_open = serializable in excluded
+            _learn(known, repeatable, _search(registers, "serializable", order) if is_open else known.get(serializable))
     return known
 
 

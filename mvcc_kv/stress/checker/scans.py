@@ -35,7 +35,7 @@ class Scanned(NamedTuple):
 
 def scanned(transactions: Sequence[Transaction], keys: Iterable[Any]) -> Iterator[Scanned]:
     """The transactions without scans, where `keys` are those that were named before."""
-    named = {key for key in keys if isinstance(key, str)}
+    named = {key for key in keys if type(key) is str}
     for it in transactions:
         named.update(_named_by(it))
     ordered = sorted(named)
@@ -46,7 +46,7 @@ def scanned(transactions: Sequence[Transaction], keys: Iterable[Any]) -> Iterato
 def _named_by(it: Transaction) -> Iterator[str]:
     for f, key, value in it.micros:
         if f != SCAN:
-            yield from [key] if isinstance(key, str) else []
+            yield from [key] if type(key) is str else []
         elif it.outcome == "ok":
             yield from _items(it, key, value)
 
@@ -54,9 +54,9 @@ def _named_by(it: Transaction) -> Iterator[str]:
 def _items(it: Transaction, prefix: Any, value: Any) -> dict[str, Any]:
     """What the scan returned. Raises `BadRequestError` for what no scan of that prefix can."""
     pairs = value.items() if isinstance(value, dict) else value if isinstance(value, list) else None
-    if isinstance(prefix, str) and pairs is not None:
+    if type(prefix) is str and pairs is not None:
         items = {pair[0]: pair[1] for pair in pairs if isinstance(pair, list | tuple) and len(pair) == 2}
-        if len(items) == len(pairs) and all(isinstance(key, str) and key.startswith(prefix) for key in items):
+        if len(items) == len(pairs) and all(type(key) is str and key.startswith(prefix) for key in items):
             return items
     told = f"{it.name} scans {prefix!r} and gets {value!r}"
     raise BadRequestError(f'{told}; a scan is such as ["scan", "a/", {{"a/1": 5}}], all that begins with the prefix')
@@ -75,5 +75,5 @@ def _scanned(it: Transaction, ordered: list[str]) -> Scanned:
                 micros.append(("r", one, items.get(one)))
                 if one not in items:
                     absent.add(one)
-    touched = {key for f, key, _ in it.micros if f == "r" and isinstance(key, str)}
+    touched = {key for f, key, _ in it.micros if f == "r" and type(key) is str}
     return Scanned(it._replace(micros=micros), frozenset(absent - touched))
