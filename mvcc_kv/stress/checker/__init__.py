@@ -1,6 +1,7 @@
 """The isolation checker: which levels a history allows, and what it holds that it should not.
 
 histories.py        events to transactions            cycles.py, components.py   where the graph goes in a circle
+scans.py            scans to reads of single keys
 observations.py     transactions to columns           anomalies.py, fractures.py what needs no graph
 dependencies.py     version orders, and their edges   registers.py and what it uses: orders that nobody saw
 graph.py            the graph                         models.py, verdict.py      levels, and the verdict
