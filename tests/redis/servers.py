@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import shutil
 import socket
-import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -14,11 +12,10 @@ from typing import Any
 import hiredis
 
 from ..e2e.processes import serving
-from ..server.running import DEADLINE_S, until
+from ..real_redis import running_redis
+from ..server.running import DEADLINE_S
 
 __all__ = ["Connection", "Place", "our_server", "real_redis"]
-
-_TRIES = 20  # to find a port that nobody takes before Redis does: it can't be told to pick one and say which
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,36 +120,6 @@ def our_server(cwd: Path, *options: str) -> Iterator[Place]:
 
 @contextmanager
 def real_redis(cwd: Path, *options: str) -> Iterator[Place]:
-    """redis-server as Debian has it, without persistence. Fails where it is not installed."""
-    program = shutil.which("redis-server")
-    assert program is not None, "redis-server is missing: apt-get install redis-server"
-    for _ in range(_TRIES):
-        port = _free_port()
-        command = [program, "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"]
-        with open(cwd / "redis.log", "wb") as log:
-            process = subprocess.Popen([*command, "--dir", str(cwd), *options], stdout=log, stderr=log)
-        try:
-            until(lambda: process.poll() is not None or _answers(port))  # noqa: B023
-            if process.poll() is None:
-                yield Place("127.0.0.1", port, is_ours=False)
-                return
-        finally:
-            process.kill()
-            process.wait()
-    raise AssertionError((cwd / "redis.log").read_text())
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
-
-
-def _answers(port: int) -> bool:
-    try:
-        with socket.create_connection(("127.0.0.1", port), timeout=DEADLINE_S) as client:
-            client.sendall(b"PING\r\n")
-            return client.recv(16)[:5] in (b"+PONG", b"-NOAU")
-    except OSError:
-        return False
+    """redis-server as Debian has it, without persistence."""
+    with running_redis(cwd, *options) as port:
+        yield Place("127.0.0.1", port, is_ours=False)
