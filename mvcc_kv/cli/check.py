@@ -65,6 +65,8 @@ def check(
         with _opened(history) as file, _without_collections():
             held = True
             several = _Several(wanted)
+            if explain_to is not None:
+                _clear(explain_to)
             for written in read_histories(file, form):
                 verdict = _judge(written)
                 held = held and _holds(verdict, wanted) is True
@@ -142,8 +144,22 @@ def _holds(verdict: Verdict, wanted: Level) -> bool | None:
 def _explain(verdict: Verdict, directory: Path) -> None:
     from mvcc_kv.cli.explanations import write_explanations
 
-    try:
+    with _writing_to(directory):
         write_explanations(verdict, directory)
+
+
+def _clear(directory: Path) -> None:
+    from mvcc_kv.cli.explanations import remove_explanations
+
+    with _writing_to(directory):
+        remove_explanations(directory)
+
+
+@contextmanager
+def _writing_to(directory: Path) -> Iterator[None]:
+    """Where that can't be, it ends with status 2 and a line that says so."""
+    try:
+        yield
     except OSError as error:
         told = f"{error.filename or directory}: {error.strerror or error}"
         note(f"{told}; give --explain-to a directory that can be written to")
@@ -168,7 +184,8 @@ def _print(verdict: Verdict, wanted: Level) -> None:
         for step in steps:
             out.print(Text(f"    {step}", style="dim"))
     out.print()
-    out.print(_table(verdict))
+    if counts.committed or verdict.anomalies:
+        out.print(_table(verdict))
     out.print(_told(verdict, wanted))
 
 

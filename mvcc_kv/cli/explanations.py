@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from mvcc_kv.stress.checker.anomalies import Anomaly
     from mvcc_kv.stress.checker.verdict import Verdict
 
-__all__ = ["write_explanations"]
+__all__ = ["remove_explanations", "write_explanations"]
 
 _DRAWN_MAX = 3
 _DRAWN_TRANSACTIONS_MAX = 40
@@ -26,12 +26,11 @@ _POINTS_PER_INCH = 72
 def write_explanations(verdict: Verdict, directory: Path) -> None:
     """Write `verdict.json`, a text for each kind of anomaly, and of its shortest cycles an SVG each.
 
-    Where matplotlib is installed, also a PNG each. What an earlier run wrote there is taken away.
+    Where matplotlib is installed, also a PNG each.
 
     Raises `OSError` if that can't be.
     """
     directory.mkdir(parents=True, exist_ok=True)
-    _remove_earlier(directory)
     (directory / "verdict.json").write_text(json.dumps(verdict.to_json(), indent=2) + "\n")
     for name, found in verdict.anomalies.items():
         (directory / f"{name}.txt").write_text("\n\n".join(map(_in_words, found)) + "\n")
@@ -40,18 +39,32 @@ def write_explanations(verdict: Verdict, directory: Path) -> None:
                 _draw(anomaly, [verdict.names[it] for it in anomaly.transactions], directory / f"{name}-{number}")
 
 
-def _remove_earlier(directory: Path) -> None:
-    """Take away what the verdict that is there tells of, and nothing else."""
+def remove_explanations(directory: Path) -> None:
+    """Take away what an earlier run wrote there, of one history or of several, and nothing else.
+
+    Raises `OSError` if that can't be.
+    """
+    for line in directory.glob("line-*"):
+        if _remove(line) and not any(line.iterdir()):
+            line.rmdir()
+    _remove(directory)
+
+
+def _remove(directory: Path) -> bool:
+    """Take away the verdict that is there, and what it tells of; whether there was one."""
+    path = directory / "verdict.json"
     try:
-        names = json.loads((directory / "verdict.json").read_text())["anomalies"]
-    except (FileNotFoundError, ValueError, KeyError, TypeError):
-        return
+        names = json.loads(path.read_text())["anomalies"]
+    except (FileNotFoundError, NotADirectoryError, ValueError, KeyError, TypeError):
+        return False
+    path.unlink()
     for name in names:
         if (directory / name).parent == directory:
             (directory / f"{name}.txt").unlink(missing_ok=True)
             for number in range(1, _DRAWN_MAX + 1):
                 for suffix in ("svg", "png"):
                     (directory / f"{name}-{number}.{suffix}").unlink(missing_ok=True)
+    return True
 
 
 def _in_words(anomaly: Anomaly) -> str:

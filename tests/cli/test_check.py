@@ -42,7 +42,7 @@ def test_a_history_in_which_nothing_was_committed_passes_no_level(run: Run, tmp_
     path = tmp_path / "history.edn"
     path.write_text(encode_edn(events("0< ax1\n0! ax1")))
     out, _, status = run("check", str(path), "--level", "read-uncommitted")
-    assert status == 1 and "Nothing was committed, so this shows nothing." in out
+    assert status == 1 and "Nothing was committed, so this shows nothing." in out and "holds" not in out
 
 
 def test_programs_get_json(run: Run, skewed: str) -> None:
@@ -133,6 +133,21 @@ def test_what_an_earlier_run_explained_is_taken_away_and_nothing_else(run: Run, 
     run("check", str(other), "--explain-to", str(found))
     names = {it.name for it in found.iterdir() if it.suffix != ".png"}
     assert names == {"verdict.json", "notes.txt", "G-single-item-process.txt", "G-single-item-process-1.svg"}
+
+
+def test_explanations_of_several_histories_are_taken_away_too(run: Run, skewed: str, tmp_path: Path) -> None:
+    found, path = tmp_path / "found", tmp_path / "labelled.jsonl"
+    path.write_text('{"ops": "w,x,1,0,0 r,x,1,1,1"}\n{"ops": "w,x,1,0,0 w,x,2,0,1 r,x,1,0,2"}\n')
+    run("check", str(path), "--explain-to", str(found))
+    assert {it.name for it in found.iterdir()} == {"line-1", "line-2"}
+    (found / "line-1" / "notes.txt").write_text("mine")
+    run("check", skewed, "--explain-to", str(found))
+    assert {it.name for it in found.iterdir() if it.suffix != ".png"} == {
+        "line-1",
+        "verdict.json",
+        "G2-item.txt",
+        "G2-item-1.svg",
+    }
 
 
 def test_where_explanations_can_t_be_written_that_is_what_is_told(run: Run, skewed: str, tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ order, even if it goes along none of its edges.
 
     T1: w x 1    T2: w x 2    T3: r x 1        one after the other: T3 --rw--> T2 --realtime--> T3
 
-Of each session the first newer writer stands for all, of real time a string of beads on each key, newest last, as in
+Of each session the first newer writer stands for all; of real time a string of beads on each key, newest last, as in
 graph.py; so there are a few edges a read.
 """
 
@@ -98,8 +98,7 @@ class Versions:
         begun_at = [begun[it] for it in writers]
         beads: list[int] = []
         for reader, element in reads:
-            later = (it.get(element, ()) for it in (self._by_reads, self._by_sight, self._by_session))
-            for writer in set().union(*later) - {reader}:
+            for writer in self._later(element) - {reader}:
                 edges.add(members[reader], members[writer], RW)
             first = self._first_newer(element, begun_at)
             if first >= len(writers):
@@ -110,6 +109,13 @@ class Versions:
                 continue
             beads = beads or _string(edges, [members[it] for it in writers])
             edges.add(members[reader], beads[first], RW)
+
+    def _later(self, element: int) -> set[int]:
+        """Who is known one by one to have written after the version; after the initial one all have."""
+        if self._registers.observations.is_initial(element):
+            return set()
+        by = (self._by_reads, self._by_sight, self._by_session)
+        return set().union(*(it.get(element, ()) for it in by))
 
     def _first_newer(self, element: int, begun: list[int]) -> int:
         """Which of the writers is the first that is newer, with all after it, in the order in which they were begun."""
@@ -136,7 +142,8 @@ def _written_by_who_saw_its_writer(registers: Registers) -> _Later:
         written = registers.writes[writer]
         for source in {registers.writer(element) for _, element in reads} - {NOBODY, writer}:
             for key in registers.writes[source].keys() & written.keys():
-                later[registers.writes[source][key]].add(writer)
+                if len(known := later[registers.writes[source][key]]) < _DIRECT_EDGES_MAX:
+                    known.add(writer)
     return later
 
 
