@@ -153,7 +153,15 @@ def _flushed(arguments: list[bytes], complaint: str) -> bytes:
 
 
 @subcommand("function|list", -2, "noscript", since="7.0.0", summary="List information about all the functions")
-def functions(_: RedisSession, __: list[bytes]) -> bytes:
+def functions(_: RedisSession, arguments: list[bytes]) -> bytes:
+    """None; `[LIBRARYNAME pattern] [WITHCODE]` would choose among them."""
+    left, words = iter(arguments[2:]), {b"withcode", b"libraryname"}
+    for word in left:
+        if (option := word.lower()) not in words:
+            raise Failure(f"ERR Unknown argument {shown(word)}")
+        words.remove(option)
+        if option == b"libraryname" and next(left, None) is None:
+            raise Failure("ERR library name argument was not given")
     return resp.EMPTY_ARRAY
 
 

@@ -180,7 +180,9 @@ COMMANDS: dict[str, Words] = {
     "MEMORY": _all(_of("USAGE", "what"), _KEY, _options(_all(_of("SAMPLES"), _COUNT))),
     "SLOWLOG": st.one_of(_of("RESET", "LEN", "what"), _all(_of("GET"), _of("0", "x", "-2"))),
     "LATENCY": st.one_of(_of("RESET", "what"), _all(_of("HISTORY", "RESET"), _of("nosuch"))),
-    "FUNCTION": _of("FLUSH", "what"),
+    "FUNCTION": st.one_of(
+        _of("FLUSH", "what"), _all(_of("LIST"), _options("WITHCODE", _all(_of("LIBRARYNAME"), _PATTERN), "what"))
+    ),
     "SCRIPT": st.one_of(_of("FLUSH", "what"), _all(_of("EXISTS"), _of("0" * 40), _some(_of("x")))),
     "NOSUCHCOMMAND": _some(_VALUE),
 }
