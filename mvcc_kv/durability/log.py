@@ -50,6 +50,7 @@ from mvcc_kv.durability.records import (
     encode_commit,
     encode_header,
     encode_record,
+    encode_single_writes,
     encode_tokens,
     segment_name,
     tells_expiry,
@@ -157,6 +158,13 @@ class Log:
         self._appended_ts = commit_ts
         self._pending.append((commit_ts, body))
         return False
+
+    def append_lane(self, first_ts: int, writes: list[tuple[bytes, bytes]], time_us: int) -> None:
+        """Take commits in that each write one key, from `first_ts` on. As `append`, but that nothing may be amiss."""
+        assert first_ts == self._appended_ts + 1 and self._history is None and self._failure is None
+        bodies = encode_single_writes(writes, time_us)
+        self._pending.extend(enumerate(bodies, first_ts))
+        self._appended_ts += len(writes)
 
     def settle(self, commit_ts: int, *, waits: bool = True) -> None:
         """Waits for nothing: who drives the log tells the committer when its record is durable."""

@@ -89,6 +89,7 @@ __all__ = [
     "encode_commit",
     "encode_header",
     "encode_record",
+    "encode_single_writes",
     "encode_tokens",
     "find_records",
     "read_record",
@@ -312,6 +313,12 @@ def _encode_expiries(values: Iterable[bytes | None]) -> bytes:
     return _U32.pack(len(expiring)) + b"".join(
         _EXPIRY.pack(at, min(expires_us, _EXPIRY_US_MAX)) for at, expires_us in expiring
     )
+
+
+def encode_single_writes(writes: Iterable[tuple[bytes, bytes]], time_us: int) -> list[bytes]:
+    """The bodies of commits that each put one key, without a label, a token, or an expiry: `encode_commit`'s."""
+    head, pack = _COMMIT.pack(_COMMIT_KIND, _NO_LABEL, 0, time_us), _WRITE.pack
+    return [b"%b%b%b%b" % (head, pack(len(key), len(value)), key, value) for key, value in writes]
 
 
 def _encode_writes(writes: Mapping[bytes, bytes | None]) -> list[bytes]:

@@ -25,10 +25,12 @@ from contextlib import suppress
 from dataclasses import replace
 from itertools import islice
 from threading import Lock
-from typing import Any
+from typing import Any, Protocol, TypeAlias, TypeVar
+
+from sortedcontainers import SortedDict
 
 from mvcc_kv.api import CommittedWrites, KeyRange, OpenTransaction, Page, TransactionOptions, VersionPage
-from mvcc_kv.engine.chains import versions, visible
+from mvcc_kv.engine.chains import Version, versions, visible
 from mvcc_kv.engine.changes import CHANGES_BUFFER_BYTES, StoreChanges, feed_begin
 from mvcc_kv.engine.commit_log import CommitLog
 from mvcc_kv.engine.contention import HotKeys
@@ -55,6 +57,44 @@ LABEL_CHARACTERS_MAX = 128
 WEIGHED_EVERY = 1_000
 
 _NOTHING: frozenset[bytes] = frozenset()
+
+SupersededVersion: TypeAlias = tuple[int, int, bytes, int]
+"""By which commit, its own commit_ts, its key, and how many bytes its value has."""
+
+
+class LaneOutcome(Protocol):
+    """What a lane has done: the newest commit_ts there is now, and how many keys are new."""
+
+    @property
+    def commit_ts(self) -> int: ...
+    @property
+    def new_keys(self) -> int: ...
+
+
+T = TypeVar("T", bound=LaneOutcome)
+T_co = TypeVar("T_co", bound=LaneOutcome, covariant=True)
+
+
+class Lane(Protocol[T_co]):
+    """Work on the index itself: gets, and blind writes of single keys, each a commit of its own.
+
+    Reads are of `heads` at `read_ts`, or at the newest commit of its own. If it `may_write`, each commit takes the next
+    number after `commit_ts` and is a new head of its key: on top of the older versions where there is a list for what
+    is `superseded`, alone where it is None and nobody can see those any more. `writes` is for the log, in order.
+    """
+
+    def __call__(
+        self,
+        heads: SortedDict[bytes, Version],
+        read_ts: int,
+        commit_ts: int,
+        may_write: bool,
+        superseded: list[SupersededVersion] | None,
+        writes: list[tuple[bytes, bytes]] | None,
+        /,
+    ) -> T_co: ...
+
+
 _WAIT_S_MAX = 3600.0
 
 
@@ -426,6 +466,41 @@ class VersionedStore:
                 writes = {key: value for key, value in writes.items() if value is not None or newest(key) is not None}
             commit_ts = self._apply(writes) if writes else self._commit_ts
         return self._settled(commit_ts)
+
+    def run_lane(self, run: Lane[T], seen_ts: int = 0) -> T:
+        """Let `run(heads, read_ts, commit_ts, may_write, superseded, writes)` work on the index itself; see `Lane`."""
+        if self._may_expire:
+            self._expire_first()
+        with self._lock:
+            log = self._log
+            read_ts = max(self._versions.visible_ts, seen_ts)
+            superseded: list[SupersededVersion] | None = None if log is None else []
+            writes: list[tuple[bytes, bytes]] | None = None if log is None else []
+            outcome = run(self._heads, read_ts, self._commit_ts, self._is_calm, superseded, writes)
+            if outcome.commit_ts != self._commit_ts:
+                self._take_in(outcome, superseded or [], writes or [])
+        return outcome
+
+    @property
+    def _is_calm(self) -> bool:
+        """Whether a write is nothing but a new head: nobody reads an older state, and nothing else wants to know."""
+        versions, log = self._versions, self._log
+        is_alone = not len(self._opened) and not self._opened.abandoned and not self._opened.recent.wants_keys
+        is_plain = versions.history is None and versions.marks.is_empty and not self._may_expire
+        return is_alone and is_plain and (log is None or (log.failure is None and hasattr(log, "append_lane")))
+
+    def _take_in(
+        self, outcome: LaneOutcome, superseded: list[SupersededVersion], writes: list[tuple[bytes, bytes]]
+    ) -> None:
+        """What a lane has committed: tell the log, count it, and publish it unless the log says to wait."""
+        first_ts, time_us = self._commit_ts + 1, max(self._time_us(), self._newest_us)
+        if self._log is not None:
+            self._log.append_lane(first_ts, writes, time_us)  # type: ignore[attr-defined]  # see `_is_calm`
+        self._commits_total += outcome.commit_ts - self._commit_ts
+        self._commit_ts, self._newest_us = outcome.commit_ts, time_us
+        self._versions.take_in(outcome.new_keys, superseded)
+        if self._log is None:
+            self._publish(outcome.commit_ts)
 
     def delete(self, key: bytes, token: str | None = None) -> bool:
         """Delete one key in a transaction of its own; whether it was there. With a `token`, once at most."""

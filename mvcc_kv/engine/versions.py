@@ -153,6 +153,12 @@ class Versions:
             self.expiries.note(commit_ts, writes)
         return expires
 
+    def take_in(self, new_keys: int, superseded: list[tuple[int, int, bytes, int]]) -> None:
+        """Versions were linked by somebody else, who tells what `link` would have counted."""
+        self.index.keys += new_keys
+        self.index.versions += new_keys + len(superseded)
+        self._superseded.extend(superseded)
+
     def retain(self, commit: CommittedWrites, superseded: Mapping[bytes, Superseded] | None) -> None:
         """Take a commit into history, if there is one."""
         if self.history is not None and superseded is not None:

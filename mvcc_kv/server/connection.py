@@ -73,7 +73,8 @@ class Connection:
         """Take in what the client sent; `is_burst_end` as in `LineFramer.receive`."""
         if self._sniffer is not None:
             data = self._sniff(self._sniffer, data)
-        self._take(self._dialect.receive(data, is_burst_end=is_burst_end))
+        is_idle = not self._requests and not self._is_answer_awaited
+        self._take(self._dialect.receive(data, is_burst_end=is_burst_end, is_idle=is_idle))
 
     def _sniff(self, sniffer: Sniffer, data: bytes) -> bytes:
         """Find out what is spoken here; what the dialect that it is has to receive now."""
@@ -187,7 +188,7 @@ class Connection:
                     self.session.finish()
                 return
         if not requests and self._dialect.is_held:
-            self._take(self._dialect.receive(b"", is_burst_end=True))
+            self._take(self._dialect.receive(b"", is_burst_end=True, is_idle=False))
 
     def _say_more(self) -> bool:
         """Say the next lines of a reply in many; whether it was its turn."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 from mvcc_kv.api import (
     CommittedWrites,
@@ -16,10 +16,13 @@ from mvcc_kv.api import (
     VersionPage,
 )
 from mvcc_kv.engine.changes import CHANGES_BUFFER_BYTES
+from mvcc_kv.engine.store import Lane, LaneOutcome
 from mvcc_kv.engine.turns import Turns
 from mvcc_kv.errors import Error
 from mvcc_kv.server.deadlines import Deadlines
 from mvcc_kv.server.redis.house import House
+
+T = TypeVar("T", bound=LaneOutcome)
 
 __all__ = ["ServedStore", "ServedTransaction", "Services"]
 
@@ -67,6 +70,7 @@ class ServedStore(Protocol):
     def expire_due(self) -> bool: ...
     def get(self, key: bytes, seen_ts: int = 0) -> bytes | None: ...
     def newest(self, key: bytes) -> bytes | None: ...
+    def run_lane(self, run: Lane[T], seen_ts: int = 0) -> T: ...
     def write(self, writes: Mapping[bytes, bytes | None]) -> int: ...
     def get_with_ttl(self, key: bytes, seen_ts: int = 0) -> tuple[bytes, float | None] | None: ...
     def put(self, key: bytes, value: bytes, token: str | None = None, *, ttl_s: float | None = None) -> None: ...

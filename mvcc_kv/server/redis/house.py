@@ -7,8 +7,10 @@ from time import time
 from typing import TYPE_CHECKING
 
 from mvcc_kv.protocol.resp.requests import BULK_BYTES_MAX
+from mvcc_kv.server.redis.commands import COMMANDS
 from mvcc_kv.server.redis.counting import Lookups, Rate, Tally
 from mvcc_kv.server.redis.cursors import Cursors
+from mvcc_kv.server.redis.quick import Outcome
 from mvcc_kv.server.redis.slowlog import SlowLog
 from mvcc_kv.server.redis.subscriptions import Exchange
 from mvcc_kv.server.settings import Settings
@@ -22,7 +24,7 @@ __all__ = ["House"]
 
 _ERROR_CODES_MAX = 128
 _UNTIMED = 0b1111  # of 16 calls 15
-_SLOW_S = 0.001  # who wants to know of commands that are faster, has all timed
+_QUICK_S = 0.001  # who wants to know of commands that are faster, has all timed
 
 
 class House:
@@ -76,14 +78,32 @@ class House:
         """The command's counts. Of those that can't take long, a look at the clock is spared in most calls."""
         tally = self.tallies.get(command.name)
         if tally is None:
-            is_spared = _is_quick(command) and self.slow_s >= _SLOW_S
+            is_spared = _is_quick(command) and self.slow_s >= _QUICK_S
             tally = self.tallies[command.name] = Tally(untimed=_UNTIMED if is_spared else 0)
         return tally
+
+    def count_lane(self, outcome: Outcome, took_s: float) -> None:
+        """What the quick lane has done; its time is shared out evenly."""
+        counts = {b"get": outcome.gets, b"set": outcome.sets, b"incr": outcome.incrs, b"ping": outcome.pings}
+        each_s = took_s / sum(counts.values())
+        for name, count in counts.items():
+            if count:
+                tally = self.tally(COMMANDS[name])
+                tally.calls += count
+                tally.timed += count
+                tally.seconds += count * each_s
+        self.lookups.hits += outcome.hits
+        self.lookups.misses += outcome.gets - outcome.hits
+
+    @property
+    def wants_no_times(self) -> bool:
+        """Whether nobody wants to know how long each quick command takes."""
+        return self.slow_s >= _QUICK_S
 
     def note_slower_than(self, slow_s: float) -> None:
         """A command that takes so long is noted, from now on."""
         self.slow_s = slow_s
-        if slow_s < _SLOW_S:
+        if slow_s < _QUICK_S:
             for tally in self.tallies.values():
                 tally.untimed = 0
 

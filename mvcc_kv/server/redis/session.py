@@ -13,6 +13,7 @@ each runs at once, in a snapshot that doesn't change. WATCH is a transaction of 
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from time import perf_counter
 
 from mvcc_kv.errors import ConflictError, Error, TransactionDoomedError
@@ -20,6 +21,7 @@ from mvcc_kv.protocol.resp import replies as resp
 from mvcc_kv.protocol.resp.requests import ProtocolError
 from mvcc_kv.server.feed import Feed
 from mvcc_kv.server.opened import Opened
+from mvcc_kv.server.redis import quick
 from mvcc_kv.server.redis.commands import COMMANDS, Command
 from mvcc_kv.server.redis.failures import (
     ONLY_SUBSCRIBING,
@@ -37,9 +39,14 @@ from mvcc_kv.server.served import Services
 
 __all__ = ["RedisSession"]
 
+_LANE_OUT_BYTES = 1024 * 1024
 _EXECUTED_AT_ONCE = frozenset(("exec", "discard", "multi", "watch", "quit", "reset"))
 _TO_SUBSCRIBERS = frozenset(("subscribe", "unsubscribe", "psubscribe", "punsubscribe", "ping", "quit", "reset"))
 _SAID_ALWAYS = frozenset((b"subscribe", b"unsubscribe", b"psubscribe", b"punsubscribe"))
+
+
+class Said(bytes):
+    """Replies to commands that were executed already, in the place of those."""
 
 
 class RedisSession:
@@ -196,10 +203,37 @@ class RedisSession:
 
     # Commands
 
-    def execute(self, arguments: list[bytes] | ProtocolError, *, is_special: bool | None = None) -> bytes | None:
+    @property
+    def is_plain(self) -> bool:
+        """Whether a command is nothing but a command: no state of this session or of the house changes what it does."""
+        return (
+            self.queue is None
+            and self.opened is None
+            and not self.is_locked
+            and not self.silence
+            and self.subscriptions is None
+            and not self.wants_to_close
+            and self.house.pause is None
+            and self.house.wants_no_times
+        )
+
+    def run_lane(self, data: bytes) -> tuple[Said, int]:
+        """Execute the commands at the beginning of the data that are for the quick lane: replies, and bytes used."""
+        began_s = perf_counter()
+        outcome = self.services.store.run_lane(partial(quick.run, data, self.proto, _LANE_OUT_BYTES), self.seen_ts)
+        if outcome.used_bytes:
+            self.house.count_lane(outcome, perf_counter() - began_s)
+        if outcome.sets or outcome.incrs:
+            self.wait_for(outcome.commit_ts)
+        return Said(outcome.replies), outcome.used_bytes
+
+    def execute(self, arguments: list[bytes] | ProtocolError | Said, *, is_special: bool | None = None) -> bytes | None:
         """The reply to a command, or None if it comes later. To what is none, it's the last one."""
         self.effort = 0
-        if isinstance(arguments, ProtocolError):
+        if type(arguments) is not list:
+            if isinstance(arguments, Said):
+                return arguments
+            assert isinstance(arguments, ProtocolError)
             self.wants_to_close = True
             return arguments.reply
         if is_special is None and (self.silence or self.house.pause is not None):

@@ -1,0 +1,394 @@
+/* The quick lane, compiled: see quick.py, whose `run` this is to the letter. It knows PING, GET, SET and INCR in the one
+ * form in which clients write them, and stops before everything else: what isn't whole, isn't canonical, expires, wants
+ * escapes, overflows. Rule: a command is executed altogether or not touched; when this stops, Python goes on there. */
+
+#define PY_SSIZE_T_CLEAN
+#include <Python.h>
+#include <string.h>
+
+#define ARGUMENT_BYTES_MAX 4095 /* what is larger is rare */
+
+typedef struct {
+    const char *at, *end; /* the requests */
+    char *out;            /* the replies */
+    Py_ssize_t out_len, out_size, out_max;
+    PyObject *heads;      /* key -> (commit_ts, value, older) */
+    PyObject *superseded; /* list of (by ts, its own ts, key, value's bytes), where older versions are kept; or NULL */
+    PyObject *writes;     /* list of (key, value), one a commit, for the log; or NULL */
+    long long read_ts, commit_ts;
+    int may_write, proto;
+    Py_ssize_t gets, sets, incrs, pings, hits, new_keys;
+} Lane;
+
+typedef struct {
+    const char *text;
+    Py_ssize_t len;
+} Slice;
+
+enum { STOP = 0, DONE = 1, FAILED = -1 };
+
+/* Requests */
+
+/* A count behind its mark, as `*3\r\n`: at most 7 digits, none of them superfluous. Moves on only if it is there. */
+static int read_count(Lane *lane, char mark, Py_ssize_t *count)
+{
+    const char *p = lane->at, *first;
+    Py_ssize_t n = 0;
+    if (p >= lane->end || *p != mark)
+        return 0;
+    first = ++p;
+    while (p < lane->end && *p >= '0' && *p <= '9' && p - first < 8)
+        n = n * 10 + (*p++ - '0');
+    if (p == first || p - first > 7 || (*first == '0' && p - first > 1) || lane->end - p < 2 || p[0] != '\r' || p[1] != '\n')
+        return 0;
+    lane->at = p + 2;
+    *count = n;
+    return 1;
+}
+
+static int read_argument(Lane *lane, Slice *slice)
+{
+    Py_ssize_t len;
+    if (!read_count(lane, '$', &len) || len > ARGUMENT_BYTES_MAX || lane->end - lane->at < len + 2)
+        return 0;
+    slice->text = lane->at;
+    slice->len = len;
+    if (lane->at[len] != '\r' || lane->at[len + 1] != '\n')
+        return 0;
+    lane->at += len + 2;
+    return 1;
+}
+
+static int is_word(Slice slice, const char *upper)
+{
+    Py_ssize_t i;
+    for (i = 0; i < slice.len; i++)
+        if ((slice.text[i] & ~0x20) != upper[i])
+            return 0;
+    return upper[slice.len] == 0;
+}
+
+/* Replies */
+
+static int reserve(Lane *lane, Py_ssize_t more)
+{
+    if (lane->out_len + more > lane->out_size) {
+        Py_ssize_t size = (lane->out_len + more) * 2;
+        char *out = PyMem_Realloc(lane->out, size);
+        if (out == NULL) {
+            PyErr_NoMemory();
+            return 0;
+        }
+        lane->out = out;
+        lane->out_size = size;
+    }
+    return 1;
+}
+
+static int say(Lane *lane, const char *text, Py_ssize_t len)
+{
+    if (!reserve(lane, len))
+        return FAILED;
+    memcpy(lane->out + lane->out_len, text, len);
+    lane->out_len += len;
+    return DONE;
+}
+
+static int say_bulk(Lane *lane, const char *text, Py_ssize_t len)
+{
+    if (!reserve(lane, len + 32))
+        return FAILED;
+    lane->out_len += sprintf(lane->out + lane->out_len, "$%zd\r\n", len);
+    memcpy(lane->out + lane->out_len, text, len);
+    lane->out_len += len;
+    memcpy(lane->out + lane->out_len, "\r\n", 2);
+    lane->out_len += 2;
+    return DONE;
+}
+
+/* Values */
+
+/* What Redis's clients see of a JSON text; 0 if that takes more than cutting. */
+static int raw_text(PyObject *value, Slice *raw)
+{
+    const char *text = PyBytes_AS_STRING(value);
+    Py_ssize_t len = PyBytes_GET_SIZE(value);
+    raw->text = text;
+    raw->len = len;
+    if (text[0] == '"') {
+        raw->text = text + 1;
+        raw->len = len - 2;
+        return memchr(text, '\\', len) == NULL;
+    }
+    return text[0] != '{';
+}
+
+/* The JSON string of printable ASCII without quotes and backslashes; NULL without an error for anything else. */
+static PyObject *json_string(Slice raw)
+{
+    PyObject *value;
+    char *text;
+    Py_ssize_t i;
+    for (i = 0; i < raw.len; i++) {
+        unsigned char c = (unsigned char)raw.text[i];
+        if (c < 0x20 || c > 0x7e || c == '"' || c == '\\')
+            return NULL;
+    }
+    value = PyBytes_FromStringAndSize(NULL, raw.len + 2);
+    if (value == NULL)
+        return NULL;
+    text = PyBytes_AS_STRING(value);
+    text[0] = text[raw.len + 1] = '"';
+    memcpy(text + 1, raw.text, raw.len);
+    return value;
+}
+
+static int is_ascii(Slice slice)
+{
+    Py_ssize_t i;
+    for (i = 0; i < slice.len; i++)
+        if ((unsigned char)slice.text[i] > 0x7f)
+            return 0;
+    return 1;
+}
+
+/* A canonical integer of at most 18 digits. */
+static int integer_of(Slice raw, long long *number)
+{
+    int negative = raw.len > 0 && raw.text[0] == '-';
+    Py_ssize_t i = negative;
+    long long n = 0;
+    if (raw.len == i || raw.len - i > 18 || (raw.text[i] == '0' && (raw.len > 1)))
+        return 0;
+    for (; i < raw.len; i++) {
+        if (raw.text[i] < '0' || raw.text[i] > '9')
+            return 0;
+        n = n * 10 + (raw.text[i] - '0');
+    }
+    *number = negative ? -n : n;
+    return 1;
+}
+
+/* Versions */
+
+/* The value that is seen at `ts`: borrowed; NULL if there is none. STOP for a version that this lane doesn't know. */
+static int value_at(PyObject *node, long long ts, PyObject **value)
+{
+    *value = NULL;
+    while (node != NULL && node != Py_None) {
+        long long commit_ts;
+        if (!PyTuple_CheckExact(node) || PyTuple_GET_SIZE(node) != 3)
+            return STOP;
+        commit_ts = PyLong_AsLongLong(PyTuple_GET_ITEM(node, 0));
+        if (commit_ts <= ts) {
+            PyObject *found = PyTuple_GET_ITEM(node, 1);
+            if (found == Py_None)
+                return DONE;
+            if (!PyBytes_CheckExact(found) || PyBytes_GET_SIZE(found) == 0)
+                return STOP;
+            *value = found;
+            return DONE;
+        }
+        node = PyTuple_GET_ITEM(node, 2);
+    }
+    return DONE;
+}
+
+/* Append what is built here, and let it go. */
+static int append(PyObject *list, PyObject *item)
+{
+    int failed = item == NULL || PyList_Append(list, item);
+    Py_XDECREF(item);
+    return failed ? FAILED : DONE;
+}
+
+static void truncate_to(PyObject *list, Py_ssize_t len)
+{
+    if (list != NULL)
+        PyList_SetSlice(list, len, PY_SSIZE_T_MAX, NULL);
+}
+
+/* Tell the log and collection of the commit, then link it: `node` on top of `head`, which is NULL for a new key. */
+static int link_version(Lane *lane, PyObject *key, PyObject *value, PyObject *head, PyObject *node)
+{
+    if (lane->writes != NULL && append(lane->writes, PyTuple_Pack(2, key, value)) == FAILED)
+        return FAILED;
+    if (lane->superseded != NULL && head != NULL) {
+        PyObject *old = PyTuple_GET_ITEM(head, 1), *old_ts = PyTuple_GET_ITEM(head, 0);
+        PyObject *entry = Py_BuildValue("LOOn", lane->commit_ts + 1, old_ts, key, PyBytes_GET_SIZE(old));
+        if (append(lane->superseded, entry) == FAILED)
+            return FAILED;
+    }
+    if (head == NULL) /* only a new key costs an ordered insert */
+        return PyObject_SetItem(lane->heads, key, node) ? FAILED : DONE;
+    return PyDict_SetItem(lane->heads, key, node) ? FAILED : DONE;
+}
+
+/* One commit of one key. If it fails nothing has happened. */
+static int commit(Lane *lane, PyObject *key, PyObject *value, PyObject *head)
+{
+    PyObject *older = head != NULL && lane->superseded != NULL ? head : Py_None;
+    PyObject *node = Py_BuildValue("LOO", lane->commit_ts + 1, value, older);
+    Py_ssize_t writes = lane->writes == NULL ? 0 : PyList_GET_SIZE(lane->writes);
+    Py_ssize_t superseded = lane->superseded == NULL ? 0 : PyList_GET_SIZE(lane->superseded);
+    int outcome = node == NULL ? FAILED : link_version(lane, key, value, head, node);
+    Py_XDECREF(node);
+    if (outcome == FAILED) {
+        truncate_to(lane->writes, writes);
+        truncate_to(lane->superseded, superseded);
+        return FAILED;
+    }
+    lane->commit_ts++;
+    lane->read_ts = lane->commit_ts;
+    lane->new_keys += head == NULL;
+    return DONE;
+}
+
+/* The key as an object, and its head: borrowed; NULL if there is none. STOP where writing takes more than this. */
+static int find_for_writing(Lane *lane, Slice name, PyObject **key, PyObject **head)
+{
+    if (!lane->may_write || !is_ascii(name))
+        return STOP;
+    *key = PyBytes_FromStringAndSize(name.text, name.len);
+    if (*key == NULL)
+        return FAILED;
+    *head = PyDict_GetItemWithError(lane->heads, *key);
+    if (*head == NULL)
+        return PyErr_Occurred() ? FAILED : DONE;
+    if (!PyTuple_CheckExact(*head) || PyTuple_GET_SIZE(*head) != 3 || !PyBytes_CheckExact(PyTuple_GET_ITEM(*head, 1)))
+        return STOP; /* deleted, or it expires */
+    return DONE;
+}
+
+/* Commands */
+
+static int get(Lane *lane, Slice name)
+{
+    PyObject *key = PyBytes_FromStringAndSize(name.text, name.len), *head, *value;
+    Slice raw;
+    if (key == NULL)
+        return FAILED;
+    head = PyDict_GetItemWithError(lane->heads, key);
+    Py_DECREF(key);
+    if (head == NULL && PyErr_Occurred())
+        return FAILED;
+    if (value_at(head, lane->read_ts, &value) == STOP)
+        return STOP;
+    if (value == NULL) {
+        lane->gets++;
+        return lane->proto == 3 ? say(lane, "_\r\n", 3) : say(lane, "$-1\r\n", 5);
+    }
+    if (!raw_text(value, &raw))
+        return STOP;
+    lane->gets++;
+    lane->hits++;
+    return say_bulk(lane, raw.text, raw.len);
+}
+
+static int set(Lane *lane, Slice name, Slice raw)
+{
+    PyObject *key = NULL, *head, *value;
+    int outcome = find_for_writing(lane, name, &key, &head);
+    if (outcome == DONE) {
+        value = json_string(raw);
+        outcome = value != NULL ? commit(lane, key, value, head) : PyErr_Occurred() ? FAILED : STOP;
+        Py_XDECREF(value);
+    }
+    Py_XDECREF(key);
+    if (outcome != DONE)
+        return outcome;
+    lane->sets++;
+    return say(lane, "+OK\r\n", 5);
+}
+
+static int incr(Lane *lane, Slice name)
+{
+    PyObject *key = NULL, *head, *value;
+    long long number = 0;
+    char text[32];
+    Slice raw;
+    int len, outcome = find_for_writing(lane, name, &key, &head);
+    if (outcome == DONE && head != NULL && !(raw_text(PyTuple_GET_ITEM(head, 1), &raw) && integer_of(raw, &number)))
+        outcome = STOP;
+    len = sprintf(text, "%lld", number + 1);
+    if (outcome == DONE) {
+        value = PyBytes_FromStringAndSize(text, len);
+        outcome = value == NULL ? FAILED : commit(lane, key, value, head);
+        Py_XDECREF(value);
+    }
+    Py_XDECREF(key);
+    if (outcome != DONE)
+        return outcome;
+    lane->incrs++;
+    len = sprintf(text, ":%lld\r\n", number + 1);
+    return say(lane, text, len);
+}
+
+static int execute(Lane *lane)
+{
+    Py_ssize_t count, i;
+    Slice arguments[3];
+    if (!read_count(lane, '*', &count) || count < 1 || count > 3)
+        return STOP;
+    for (i = 0; i < count; i++)
+        if (!read_argument(lane, &arguments[i]))
+            return STOP;
+    if (count == 2 && is_word(arguments[0], "GET"))
+        return get(lane, arguments[1]);
+    if (count == 3 && is_word(arguments[0], "SET"))
+        return set(lane, arguments[1], arguments[2]);
+    if (count == 2 && is_word(arguments[0], "INCR"))
+        return incr(lane, arguments[1]);
+    if (count == 1 && is_word(arguments[0], "PING")) {
+        lane->pings++;
+        return say(lane, "+PONG\r\n", 7);
+    }
+    return STOP;
+}
+
+static PyObject *run(PyObject *module, PyObject *arguments)
+{
+    Py_buffer data;
+    Lane lane = {0};
+    PyObject *superseded, *writes, *result = NULL;
+    const char *begun;
+    int outcome = DONE;
+    (void)module;
+    if (!PyArg_ParseTuple(arguments, "y*inO!LLpOO", &data, &lane.proto, &lane.out_max, &PyDict_Type, &lane.heads,
+                          &lane.read_ts, &lane.commit_ts, &lane.may_write, &superseded, &writes))
+        return NULL;
+    lane.superseded = superseded == Py_None ? NULL : superseded;
+    lane.writes = writes == Py_None ? NULL : writes;
+    begun = lane.at = data.buf;
+    lane.end = begun + data.len;
+    lane.out_size = 1024 + data.len;
+    lane.out = PyMem_Malloc(lane.out_size);
+    while (lane.out != NULL && outcome == DONE && lane.at < lane.end && lane.out_len < lane.out_max) {
+        const char *command = lane.at;
+        /* Room for the reply to a write comes first: what was done can be told. */
+        outcome = reserve(&lane, 64) ? execute(&lane) : FAILED;
+        if (outcome != DONE)
+            lane.at = command;
+    }
+    PyErr_Clear(); /* no memory: what was done stands, and Python finds out at the next command */
+    if (lane.out != NULL)
+        result = Py_BuildValue("ny#Lnnnnnn", (Py_ssize_t)(lane.at - begun), lane.out, lane.out_len, lane.commit_ts,
+                               lane.gets, lane.sets, lane.incrs, lane.pings, lane.hits, lane.new_keys);
+    else
+        PyErr_NoMemory();
+    PyMem_Free(lane.out);
+    PyBuffer_Release(&data);
+    return result;
+}
+
+static PyMethodDef methods[] = {
+    {"run", run, METH_VARARGS, "Execute the commands at the beginning of the data; see quick.py."},
+    {NULL, NULL, 0, NULL},
+};
+
+static struct PyModuleDef definition = {PyModuleDef_HEAD_INIT, "_quick", NULL, 0, methods, NULL, NULL, NULL, NULL};
+
+PyMODINIT_FUNC PyInit__quick(void)
+{
+    return PyModule_Create(&definition);
+}

@@ -1,0 +1,211 @@
+"""The quick lane: runs of PING, GET, SET and INCR, executed straight on the store's index, without an object a command.
+
+    b"*2 $3 GET .. *3 $3 SET .. *2 $3 GET .. *3 $4 HSET .. *2 $3 GET .."
+     '------------- the lane, in one go ---''---- the session, one by one
+
+It knows only the forms that clients write and the cases in which nothing else is to be done: no option, no expiry, no
+escape, no open transaction whose snapshot would have to be minded (`VersionedStore.lane` says whether). Before anything
+else it stops, having executed each command altogether or not at all, and the session goes on there. So whatever it does
+the session would have done, byte for byte; that is how it is tested.
+
+`run` here is the rule. `_quick.c` is the same, compiled, and used where a compiler was when this was installed; with
+MVCC_KV_PURE=1 in the environment it is not.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, MutableMapping
+from importlib import import_module
+from typing import Any, NamedTuple
+
+from mvcc_kv.engine.chains import Version, visible
+from mvcc_kv.protocol.resp import replies as resp
+from mvcc_kv.protocol.resp.scanning import scan
+from mvcc_kv.server.redis.arguments import integer_of
+
+__all__ = ["IS_COMPILED", "Outcome", "run", "run_in_python"]
+
+_GETS, _SETS, _INCRS, _PINGS, _HITS, _NEW_KEYS = range(6)
+_DIGITS_MAX = 18
+_ESCAPED = frozenset(range(0x20)) | frozenset(range(0x7F, 0x100)) | frozenset(b'"\\')
+_PLAIN = bytes(set(range(0x100)) - _ESCAPED)
+
+
+class Outcome(NamedTuple):
+    """How far the lane came, and what it did.
+
+    `used_bytes`: of the data. `commit_ts`: of the newest commit. The rest are counts, `hits` among the `gets`.
+    """
+
+    used_bytes: int
+    replies: bytes
+    commit_ts: int
+    gets: int
+    sets: int
+    incrs: int
+    pings: int
+    hits: int
+    new_keys: int
+
+
+class _Stop(Exception):
+    """This command is not for the lane."""
+
+
+def run_in_python(
+    data: bytes,
+    proto: int,
+    out_max: int,
+    heads: MutableMapping[bytes, Version],
+    read_ts: int,
+    commit_ts: int,
+    may_write: bool,
+    superseded: list[tuple[int, int, bytes, int]] | None,
+    writes: list[tuple[bytes, bytes]] | None,
+) -> Outcome:
+    """Execute the commands at the beginning of the data, as far as the lane goes and the replies reach `out_max` bytes.
+
+    Reads see `heads` at `read_ts`, or at the lane's own newest commit; commits come after `commit_ts`. `superseded`
+    takes what they supersede, as `engine.versions` has it; None: nobody can see that any more, and it goes at once.
+    `writes` takes what is for the log; None: there is none.
+    """
+    lane = _Lane(heads, read_ts, commit_ts, may_write, superseded, writes, proto)
+    said: list[bytes] = []
+    used_bytes = said_bytes = 0
+    for arguments in scan(data)[0]:
+        if said_bytes >= out_max:
+            break
+        try:
+            reply = lane.execute(arguments)
+        except _Stop:
+            break
+        said.append(reply)
+        said_bytes += len(reply)
+        used_bytes += _length(arguments)
+    return Outcome(used_bytes, b"".join(said), lane.commit_ts, *lane.counts)
+
+
+def _length(arguments: list[bytes]) -> int:
+    """How many bytes they take, each behind its length and all behind their count."""
+    return len(b"%d" % len(arguments)) + 3 + sum(len(b"%d" % len(it)) + len(it) + 5 for it in arguments)
+
+
+class _Lane:
+    """What a run has come to. `counts`: gets, sets, incrs, pings, hits, new keys."""
+
+    __slots__ = ("_heads", "_may_write", "_null", "_read_ts", "_superseded", "_writes", "commit_ts", "counts")
+
+    def __init__(
+        self,
+        heads: MutableMapping[bytes, Version],
+        read_ts: int,
+        commit_ts: int,
+        may_write: bool,
+        superseded: list[tuple[int, int, bytes, int]] | None,
+        writes: list[tuple[bytes, bytes]] | None,
+        proto: int,
+    ) -> None:
+        self._heads = heads
+        self._read_ts = read_ts
+        self._may_write = may_write
+        self._superseded = superseded
+        self._writes = writes
+        self._null = resp.null(proto)
+        self.commit_ts = commit_ts
+        self.counts = [0] * 6
+
+    def execute(self, arguments: list[bytes]) -> bytes:
+        """The reply. Raises `_Stop`."""
+        name = arguments[0].upper()
+        if name == b"GET" and len(arguments) == 2:
+            return self._get(arguments[1])
+        if name == b"SET" and len(arguments) == 3:
+            return self._set(arguments[1], arguments[2])
+        if name == b"INCR" and len(arguments) == 2:
+            return self._incr(arguments[1])
+        if name == b"PING" and len(arguments) == 1:
+            self.counts[_PINGS] += 1
+            return resp.PONG
+        raise _Stop
+
+    def _get(self, key: bytes) -> bytes:
+        version = visible(self._heads.get(key), self._read_ts)
+        value = None if version is None else version[1]
+        text = self._null if value is None else resp.bulk(_raw(value))
+        self.counts[_GETS] += 1
+        self.counts[_HITS] += value is not None
+        return text
+
+    def _set(self, key: bytes, raw: bytes) -> bytes:
+        head = self._head_for_writing(key)
+        if raw.translate(None, _PLAIN):
+            raise _Stop
+        self._commit(key, b'"%b"' % raw, head)
+        self.counts[_SETS] += 1
+        return resp.OK
+
+    def _incr(self, key: bytes) -> bytes:
+        head = self._head_for_writing(key)
+        text = b"0" if head is None else _raw(head[1])
+        number = integer_of(text)
+        if number is None or len(text.lstrip(b"-")) > _DIGITS_MAX:
+            raise _Stop
+        self._commit(key, b"%d" % (number + 1), head)
+        self.counts[_INCRS] += 1
+        return resp.integer(number + 1)
+
+    def _head_for_writing(self, key: bytes) -> tuple[int, bytes, Version | None] | None:
+        if not self._may_write or not key.isascii():
+            raise _Stop
+        head = self._heads.get(key)
+        if head is None:
+            return None
+        commit_ts, value, older = head
+        if type(value) is not bytes:
+            raise _Stop  # deleted, or it expires
+        return commit_ts, value, older
+
+    def _commit(self, key: bytes, value: bytes, head: tuple[int, bytes, Version | None] | None) -> None:
+        """One commit of one key, on top of its head."""
+        self.commit_ts = self._read_ts = commit_ts = self.commit_ts + 1
+        if self._writes is not None:
+            self._writes.append((key, value))
+        if head is None:
+            self.counts[_NEW_KEYS] += 1
+        elif self._superseded is not None:
+            self._superseded.append((commit_ts, head[0], key, len(head[1])))
+        self._heads[key] = (commit_ts, value, None if self._superseded is None else head)
+
+
+def _raw(value: bytes) -> bytes:
+    """What Redis's clients see of a JSON text. Raises `_Stop` where that takes more than cutting."""
+    if type(value) is not bytes:
+        raise _Stop
+    if value[0] == 0x22:
+        if b"\\" in value:
+            raise _Stop
+        return value[1:-1]
+    if value[0] == 0x7B:
+        raise _Stop
+    return value
+
+
+def _compiled() -> Callable[..., Any] | None:
+    if os.environ.get("MVCC_KV_PURE", "") not in ("", "0"):
+        return None
+    try:
+        module = import_module("mvcc_kv.server.redis._quick")
+    except ImportError:
+        return None
+    run: Callable[..., Any] = module.run
+    return run
+
+
+_RUN = _compiled()
+IS_COMPILED = _RUN is not None
+
+
+def run(*arguments: Any) -> Outcome:
+    """`run_in_python`, or what was compiled of it."""
+    return run_in_python(*arguments) if _RUN is None else Outcome._make(_RUN(*arguments))

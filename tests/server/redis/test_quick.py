@@ -1,0 +1,103 @@
+"""The quick lane does what the session does, to the byte; and the compiled one what the one in Python does."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from mvcc_kv.server.redis.quick import Outcome, run_in_python
+from mvcc_kv.values import Expiring
+
+KEYS = st.sampled_from([b"a", b"b", b"c", b"key:1", "é".encode(), b""])
+TEXTS = st.one_of(
+    st.sampled_from([b"", b"1", b"-1", b"0", b"01", b"-0", b"999999999999999999", b"9223372036854775807", b'say "hi"']),
+    st.binary(max_size=12),
+    st.text(max_size=8).map(str.encode),
+)
+NAMES = st.sampled_from([b"GET", b"get", b"SET", b"sEt", b"INCR", b"incr", b"PING", b"DEL", b"GETS", b"SE", b"\x07ET"])
+COMMANDS = st.one_of(
+    st.tuples(st.sampled_from([b"GET", b"get", b"INCR"]), KEYS),
+    st.tuples(st.sampled_from([b"SET", b"set"]), KEYS, TEXTS),
+    st.lists(st.one_of(NAMES, KEYS, TEXTS), min_size=1, max_size=4).map(tuple),
+)
+VALUES = st.one_of(
+    st.sampled_from([b'"x"', b"1", b"-5", b"1.5", b'"7"', b'"a\\n"', b'{"$bytes": "//4="}', b"[1]", b"true", b"null"]),
+    st.integers(-(10**19), 10**19).map(lambda number: b"%d" % number),
+    st.just(Expiring(b'"soon"', 10)),
+    st.none(),
+)
+HEADS = st.dictionaries(KEYS, st.lists(VALUES, min_size=1, max_size=3), max_size=5)
+
+
+def compiled() -> Any:
+    return import_module("mvcc_kv.server.redis._quick").run
+
+
+def packed(arguments: tuple[bytes, ...]) -> bytes:
+    return b"*%d\r\n" % len(arguments) + b"".join(b"$%d\r\n%b\r\n" % (len(it), it) for it in arguments)
+
+
+def chains(values: dict[bytes, list[bytes | None]]) -> dict[bytes, Any]:
+    """Each key's values, oldest first, at 1, 2, 3."""
+    heads: dict[bytes, Any] = {}
+    for key, texts in values.items():
+        for commit_ts, text in enumerate(texts, 1):
+            heads[key] = (commit_ts, text, heads.get(key))
+    return heads
+
+
+@settings(max_examples=500)
+@given(
+    commands=st.lists(COMMANDS, max_size=12),
+    cut=st.integers(0, 40),
+    values=HEADS,
+    read_ts=st.integers(0, 4),
+    may_write=st.booleans(),
+    keeps=st.booleans(),
+    logs=st.booleans(),
+    proto=st.sampled_from([2, 3]),
+    out_max=st.sampled_from([1, 10, 1000]),
+)
+def test_the_compiled_lane_is_the_one_in_python(
+    commands: list[tuple[bytes, ...]],
+    cut: int,
+    values: dict[bytes, list[bytes | None]],
+    read_ts: int,
+    may_write: bool,
+    keeps: bool,
+    logs: bool,
+    proto: int,
+    out_max: int,
+) -> None:
+    data = b"".join(map(packed, commands))
+    data = data[: len(data) - cut] if cut < len(data) else data
+    outcomes = []
+    for run in (run_in_python, compiled()):
+        heads: dict[bytes, Any] = chains(values)
+        superseded: list[Any] | None = [] if keeps else None
+        writes: list[Any] | None = [] if logs else None
+        outcome = Outcome._make(run(data, proto, out_max, heads, read_ts, 3, may_write, superseded, writes))
+        outcomes.append((outcome, heads, superseded, writes))
+    assert outcomes[0] == outcomes[1]
+
+
+@settings(max_examples=300)
+@given(st.binary(max_size=60).map(lambda noise: b"*2\r\n$3\r\nGET\r\n$1\r\na\r\n" + noise))
+def test_what_is_no_command_ends_either_lane_at_the_same_byte(data: bytes) -> None:
+    outcomes = [run(data, 2, 1000, {}, 0, 0, True, None, None) for run in (run_in_python, compiled())]
+    assert tuple(outcomes[0]) == outcomes[1]
+
+
+@pytest.mark.parametrize("run", [run_in_python, lambda *arguments: Outcome._make(compiled()(*arguments))])
+def test_the_lane_executes_what_it_knows_and_stops_before_the_rest(run: Any) -> None:
+    data = b"".join(map(packed, [(b"SET", b"a", b"1"), (b"INCR", b"a"), (b"GET", b"a"), (b"DEL", b"a"), (b"PING",)]))
+    heads: dict[bytes, Any] = {}
+    outcome = run(data, 2, 1000, heads, 0, 0, True, None, None)
+    assert outcome.replies == b"+OK\r\n:2\r\n$1\r\n2\r\n"
+    assert data[outcome.used_bytes :].startswith(b"*2\r\n$3\r\nDEL")
+    assert heads == {b"a": (2, b"2", None)}
+    assert (outcome.commit_ts, outcome.new_keys, outcome.gets, outcome.sets, outcome.incrs) == (2, 1, 1, 1, 1)
