@@ -69,12 +69,22 @@ class Connection:
 
     # In
 
-    def receive(self, data: bytes, *, is_burst_end: bool) -> None:
-        """Take in what the client sent; `is_burst_end` as in `LineFramer.receive`."""
+    def receive(self, data: bytes, *, is_burst_end: bool) -> bool:
+        """Take in what the client sent; `is_burst_end` as in `LineFramer.receive`.
+
+        Whether all of it was executed at once, so that there is nothing to do but to send the output.
+        """
         if self._sniffer is not None:
             data = self._sniff(self._sniffer, data)
-        is_idle = not self._requests and not self._is_answer_awaited
-        self._take(self._dialect.receive(data, is_burst_end=is_burst_end, is_idle=is_idle))
+        if not self._requests and not self._is_answer_awaited:
+            said, used_bytes = self._dialect.run_lane(data)
+            if used_bytes:
+                self._say(said)
+                if used_bytes == len(data):
+                    return not self._held
+                data = data[used_bytes:]
+        self._take(self._dialect.receive(data, is_burst_end=is_burst_end))
+        return False
 
     def _sniff(self, sniffer: Sniffer, data: bytes) -> bytes:
         """Find out what is spoken here; what the dialect that it is has to receive now."""
@@ -188,7 +198,7 @@ class Connection:
                     self.session.finish()
                 return
         if not requests and self._dialect.is_held:
-            self._take(self._dialect.receive(b"", is_burst_end=True, is_idle=False))
+            self._take(self._dialect.receive(b"", is_burst_end=True))
 
     def _say_more(self) -> bool:
         """Say the next lines of a reply in many; whether it was its turn."""

@@ -80,10 +80,14 @@ class Dialect(Protocol):
         """Whether there are more requests in what was received, which `receive(b"")` gives when these are executed."""
         ...
 
-    def receive(self, data: bytes, *, is_burst_end: bool, is_idle: bool) -> list[Any]:
-        """Take bytes in; the requests they complete. `is_burst_end` as in `LineFramer.receive`.
+    def receive(self, data: bytes, *, is_burst_end: bool) -> list[Any]:
+        """Take bytes in; the requests they complete. `is_burst_end` as in `LineFramer.receive`."""
+        ...
 
-        `is_idle`: nothing that came before waits to be executed, or to be answered.
+    def run_lane(self, data: bytes) -> tuple[bytes, int]:
+        """Execute at once what stands at the beginning of the data, if it is for a quick lane and nothing else waits.
+
+        The replies, and how many bytes of the data they are to: 0 where there is no such lane.
         """
         ...
 
@@ -109,7 +113,10 @@ class LineDialect:
     def is_unfinished(self) -> bool:
         return self._framer.is_unfinished
 
-    def receive(self, data: bytes, *, is_burst_end: bool, is_idle: bool) -> list[Line]:
+    def run_lane(self, data: bytes) -> tuple[bytes, int]:
+        return b"", 0
+
+    def receive(self, data: bytes, *, is_burst_end: bool) -> list[Line]:
         return self._guarded(self._framer.receive(data, is_burst_end=is_burst_end), data)
 
     def quiet(self) -> list[Line]:
@@ -150,28 +157,23 @@ class RespDialect:
 
     is_unfinished = False  # silence ends nothing here
 
-    def receive(self, data: bytes, *, is_burst_end: bool, is_idle: bool) -> list[Any]:
-        """Commands; behind them, where the bytes made no sense any more, what is wrong with them.
+    def run_lane(self, data: bytes) -> tuple[bytes, int]:
+        session = self.session
+        session.active_at, session.received_bytes = self._clock(), len(data)
+        if data[:1] != b"*" or self._parser.is_unfinished or not session.is_plain:
+            return b"", 0
+        return session.run_lane(data)
 
-        What stands in front may have been executed already, by the quick lane.
-        """
+    def receive(self, data: bytes, *, is_burst_end: bool) -> list[Any]:
+        """Commands; behind them, where the bytes made no sense any more, what is wrong with them."""
         self.session.active_at, self.session.received_bytes = self._clock(), len(data)
         parser = self._parser
         parser.is_authenticated = not self.session.is_locked
         parser.bulk_bytes_max = self._house.bulk_bytes_max
-        requests: list[Any] = []
-        if is_idle and data[:1] == b"*" and not parser.is_unfinished and self.session.is_plain:
-            said, used_bytes = self.session.run_lane(data)
-            if used_bytes:
-                requests.append(said)
-            if used_bytes == len(data):
-                return requests
-            data = data[used_bytes:]
-        commands = parser.receive(data)
-        if may_hold_host_header(data) and any(is_host_header(arguments[0]) for arguments in commands):
+        requests: list[Any] = parser.receive(data)
+        if may_hold_host_header(data) and any(is_host_header(arguments[0]) for arguments in requests):
             self.session.speaks_http = self.session.wants_to_close = True
             return []
-        requests += commands
         if parser.error is not None and not self._has_failed:
             self._has_failed = True
             requests.append(parser.error)

@@ -182,11 +182,14 @@ class Loop:
             return
         if mask & _READ and peer.connection.can_receive:
             self.receive(peer)
+            if peer.is_answered and self._send(peer) and not peer.connection.output_bytes and peer.events == _READ:
+                return  # by far the most
         self.advance(peer)
 
     def receive(self, peer: Peer) -> bool:
         """Take in what the client sent, a bounded helping; whether there may be more."""
         size = self._settings.receive_bytes
+        peer.is_answered = False
         try:
             data = peer.socket.recv(size)
         except BlockingIOError:
@@ -199,7 +202,7 @@ class Loop:
             peer.has_ended = True
             peer.connection.end()
             return False
-        peer.connection.receive(data, is_burst_end=len(data) < size)
+        peer.is_answered = peer.connection.receive(data, is_burst_end=len(data) < size)
         return len(data) == size
 
     def advance(self, peer: Peer) -> None:

@@ -22,6 +22,7 @@ class Peer:
         "has_quiet_timer",
         "heartbeat_timer",
         "idle_timer",
+        "is_answered",
         "is_open",
         "listens_since",
         "name",
@@ -35,6 +36,7 @@ class Peer:
         self.connection = connection
         self.events = EVENT_READ  # what the selector watches it for
         self.is_open = True
+        self.is_answered = False  # what it sent last was executed at once
         self.has_ended = False
         self.has_quiet_timer = False
         self.heartbeat_timer: Timer | None = None

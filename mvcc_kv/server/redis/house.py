@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 __all__ = ["House"]
 
 _ERROR_CODES_MAX = 128
+_GET, _SET, _INCR, _PING = b"get", b"set", b"incr", b"ping"
 _UNTIMED = 0b1111  # of 16 calls 15
 _QUICK_S = 0.001  # who wants to know of commands that are faster, has all timed
 
@@ -84,16 +85,24 @@ class House:
 
     def count_lane(self, outcome: Outcome, took_s: float) -> None:
         """What the quick lane has done; its time is shared out evenly."""
-        counts = {b"get": outcome.gets, b"set": outcome.sets, b"incr": outcome.incrs, b"ping": outcome.pings}
-        each_s = took_s / sum(counts.values())
-        for name, count in counts.items():
-            if count:
-                tally = self.tally(COMMANDS[name])
-                tally.calls += count
-                tally.timed += count
-                tally.seconds += count * each_s
-        self.lookups.hits += outcome.hits
-        self.lookups.misses += outcome.gets - outcome.hits
+        _, _, _, gets, sets, incrs, pings, hits, _ = outcome
+        each_s = took_s / (gets + sets + incrs + pings)
+        if gets:
+            self._count(_GET, gets, each_s)
+            self.lookups.hits += hits
+            self.lookups.misses += gets - hits
+        if sets:
+            self._count(_SET, sets, each_s)
+        if incrs:
+            self._count(_INCR, incrs, each_s)
+        if pings:
+            self._count(_PING, pings, each_s)
+
+    def _count(self, name: bytes, calls: int, each_s: float) -> None:
+        tally = self.tally(COMMANDS[name])
+        tally.calls += calls
+        tally.timed += calls
+        tally.seconds += calls * each_s
 
     @property
     def wants_no_times(self) -> bool:

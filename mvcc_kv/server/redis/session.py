@@ -45,10 +45,6 @@ _TO_SUBSCRIBERS = frozenset(("subscribe", "unsubscribe", "psubscribe", "punsubsc
 _SAID_ALWAYS = frozenset((b"subscribe", b"unsubscribe", b"psubscribe", b"punsubscribe"))
 
 
-class Said(bytes):
-    """Replies to commands that were executed already, in the place of those."""
-
-
 class RedisSession:
     """Executes a client's commands one after the other; satisfies `dialects.Speaker`.
 
@@ -217,7 +213,7 @@ class RedisSession:
             and self.house.wants_no_times
         )
 
-    def run_lane(self, data: bytes) -> tuple[Said, int]:
+    def run_lane(self, data: bytes) -> tuple[bytes, int]:
         """Execute the commands at the beginning of the data that are for the quick lane: replies, and bytes used."""
         began_s = perf_counter()
         outcome = self.services.store.run_lane(partial(quick.run, data, self.proto, _LANE_OUT_BYTES), self.seen_ts)
@@ -225,15 +221,12 @@ class RedisSession:
             self.house.count_lane(outcome, perf_counter() - began_s)
         if outcome.sets or outcome.incrs:
             self.wait_for(outcome.commit_ts)
-        return Said(outcome.replies), outcome.used_bytes
+        return outcome.replies, outcome.used_bytes
 
-    def execute(self, arguments: list[bytes] | ProtocolError | Said, *, is_special: bool | None = None) -> bytes | None:
+    def execute(self, arguments: list[bytes] | ProtocolError, *, is_special: bool | None = None) -> bytes | None:
         """The reply to a command, or None if it comes later. To what is none, it's the last one."""
         self.effort = 0
-        if type(arguments) is not list:
-            if isinstance(arguments, Said):
-                return arguments
-            assert isinstance(arguments, ProtocolError)
+        if isinstance(arguments, ProtocolError):
             self.wants_to_close = True
             return arguments.reply
         if is_special is None and (self.silence or self.house.pause is not None):
