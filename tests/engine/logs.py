@@ -23,5 +23,8 @@ class DeferringLog:
     ) -> bool:
         return False
 
+    def append_lane(self, first_ts: int, writes: list[tuple[bytes, bytes]], time_us: int) -> None:
+        pass
+
     def settle(self, commit_ts: int, *, waits: bool = True) -> None:
         pass
