@@ -37,6 +37,7 @@ from mvcc_kv.server.wakeup import WakeUp
 __all__ = ["Loop"]
 
 _READ, _WRITE = selectors.EVENT_READ, selectors.EVENT_WRITE
+_SENDS_MAX = 4  # in a turn, for one connection
 
 
 class Loop:
@@ -182,7 +183,7 @@ class Loop:
             return
         if mask & _READ and peer.connection.can_receive:
             self.receive(peer)
-        self.advance(peer)
+        self.advance(peer, is_writable=bool(mask & _WRITE))
 
     def receive(self, peer: Peer) -> bool:
         """Take in what the client sent, a bounded helping; whether there may be more."""
@@ -202,8 +203,11 @@ class Loop:
         peer.connection.receive(data, is_burst_end=len(data) < size)
         return len(data) == size
 
-    def advance(self, peer: Peer) -> None:
-        """Run what the client asked for, send what there is to say, and see what is to be waited for next."""
+    def advance(self, peer: Peer, *, is_writable: bool = False) -> None:
+        """Run what the client asked for, send what there is to say, and see what is to be waited for next.
+
+        A client that had no room gets nothing more until the selector says that it `is_writable`.
+        """
         if not peer.is_open:
             return
         connection = peer.connection
@@ -216,8 +220,10 @@ class Loop:
                 self._drop(peer, "closed after an internal error")
                 return
             connection.release(self._store.visible_ts)  # a command may have had commits written
-        if connection.output_bytes and not self._send(peer):
-            return
+        if connection.output_bytes:
+            has_room = is_writable or not peer.events & _WRITE
+            if not (self._send(peer) if has_room else self._bound_output(peer)):
+                return
         if connection.is_done:
             self._finish(peer)
             return
@@ -241,24 +247,39 @@ class Loop:
                 self._holding[peer] = None
 
     def _send(self, peer: Peer) -> bool:
-        """Send as much as the client has room for; whether the connection is still there."""
+        """Send as much as the client has room for, within bounds; whether the connection is still there."""
         connection = peer.connection
-        data = connection.take_output()
-        try:
-            sent = peer.socket.send(data)
-        except BlockingIOError:
-            sent = 0
-        except OSError as error:
-            self._drop(peer, "lost", reason=str(error))
+        for _ in range(_SENDS_MAX):
+            data = connection.take_output()
+            try:
+                sent = peer.socket.send(data)
+            except BlockingIOError:
+                sent = 0
+            except OSError as error:
+                self._drop(peer, "lost", reason=str(error))
+                return False
+            if sent:
+                peer.active_at = peer.took_at = self.now
+            if sent < len(data):
+                connection.put_back(data[sent:])
+                break
+            if not connection.output_bytes:
+                return True
+        return self._bound_output(peer)
+
+    def _bound_output(self, peer: Peer) -> bool:
+        """Whether the connection may keep what its client has no room for.
+
+        What was asked for is bounded: one reply behind the high mark. If it is too much all the same, the client may
+        take its time with it, but not stop. What was not asked for has no other bound than this.
+        """
+        connection = peer.connection
+        if connection.output_bytes <= self._settings.output_max_bytes:
+            return True
+        if connection.has_been_pushed:
+            self._timers.drop_overfull(peer)
             return False
-        if sent:
-            peer.active_at = self.now
-        if sent < len(data):
-            connection.put_back(data[sent:])
-        if connection.output_bytes > self._settings.output_max_bytes:
-            facts = {"output_bytes": connection.output_bytes, "max_bytes": self._settings.output_max_bytes}
-            self._drop(peer, "closed: it leaves too much unread", level=logging.WARNING, **facts)
-            return False
+        self._timers.arm_stall(peer)
         return True
 
     def _watch(self, peer: Peer) -> None:
