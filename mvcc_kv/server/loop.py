@@ -21,7 +21,6 @@ from functools import partial
 from typing import Any
 
 from mvcc_kv.errors import UnavailableError
-from mvcc_kv.protocol.replies import error_reply
 from mvcc_kv.server.connection import Connection
 from mvcc_kv.server.disk import Disk
 from mvcc_kv.server.door import Door
@@ -29,6 +28,7 @@ from mvcc_kv.server.expiry import ExpiryTimer
 from mvcc_kv.server.listeners import Listeners
 from mvcc_kv.server.logs import event
 from mvcc_kv.server.peer import Peer
+from mvcc_kv.server.refusing import Refusing
 from mvcc_kv.server.served import Services
 from mvcc_kv.server.settings import Settings
 from mvcc_kv.server.timers import PeerTimers
@@ -57,6 +57,13 @@ class Loop:
             settings, services.deadlines, advance=self.advance, resume=self._resume, drop=self._drop
         )
         self.door = Door(listeners, self._selector, services.deadlines, welcome=self._welcome, now=lambda: self.now)
+        self._refusing = Refusing(
+            self._selector,
+            services.deadlines,
+            connections_max=settings.max_connections,
+            quiet_s=settings.line_quiet_ms / 1000,
+            now=lambda: self.now,
+        )
         self._expiry = ExpiryTimer(services.store, services.deadlines)
         self._runnable: dict[Peer, None] = {}
         self._holding: dict[Peer, None] = {}  # with replies that wait for a commit to become visible
@@ -77,6 +84,7 @@ class Loop:
         """Hang up."""
         self.drop_all()
         self.door.close()
+        self._refusing.close()
         self._selector.close()
 
     # A turn
@@ -155,7 +163,8 @@ class Loop:
     def _welcome(self, sock: socket.socket, name: str) -> None:
         sock.setblocking(False)
         if len(self.peers) >= self._settings.max_connections:
-            self._turn_away(sock, name)
+            event(logging.WARNING, "connection refused", peer=name, max_connections=self._settings.max_connections)
+            self._refusing.refuse(sock)
             return
         with contextlib.suppress(OSError):
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -166,17 +175,6 @@ class Loop:
         self._selector.register(sock, _READ, peer)
         event(logging.DEBUG, "connected", peer=name)
         self._timers.arm_idle(peer)
-
-    def _turn_away(self, sock: socket.socket, name: str) -> None:
-        connections_max = self._settings.max_connections
-        event(logging.WARNING, "connection refused", peer=name, max_connections=connections_max)
-        error = UnavailableError(
-            f"this server serves {connections_max} connections at most (--max-connections); try again later",
-            retryable=True,
-        )
-        with contextlib.suppress(OSError):
-            sock.send(error_reply(error))
-        sock.close()
 
     def _on_event(self, peer: Peer, mask: int) -> None:
         if not peer.is_open:

@@ -38,6 +38,7 @@ from mvcc_kv.server.served import Services
 __all__ = ["RedisSession"]
 
 _EXECUTED_AT_ONCE = frozenset(("exec", "discard", "multi", "watch", "quit", "reset"))
+_SAID_AT_ANY_TIME = frozenset(("quit", "reset"))  # whatever has become of the transaction
 _TO_SUBSCRIBERS = frozenset(("subscribe", "unsubscribe", "psubscribe", "punsubscribe", "ping", "quit", "reset"))
 _SAID_ALWAYS = frozenset((b"subscribe", b"unsubscribe", b"psubscribe", b"punsubscribe"))
 
@@ -220,7 +221,7 @@ class RedisSession:
             self.queue.append((command, arguments))
             return resp.QUEUED
         try:
-            if self.opened is not None:
+            if self.opened is not None and command.name not in _SAID_AT_ANY_TIME:
                 return self._run_in_transaction(self.opened, command, arguments)
             return self._run(command, arguments)
         except Failure as failure:
@@ -271,8 +272,13 @@ class RedisSession:
             raise Failure("NOAUTH Authentication required.")
         if self.queue is not None and "no_multi" in command.flags:
             raise Failure("ERR Command not allowed inside a transaction")
-        if self.subscriptions is not None and self.proto == 2 and command.name not in _TO_SUBSCRIBERS:
+        if self._only_listens and command.name not in _TO_SUBSCRIBERS:
             raise Failure(ONLY_SUBSCRIBING.format(command.name))
+
+    @property
+    def _only_listens(self) -> bool:
+        """Whether it is a subscriber to RESP2, which has no other way to be told. A transaction can be ended always."""
+        return self.subscriptions is not None and self.proto == 2 and self.opened is None
 
     def _refused(self, command: Command | None, failure: Failure) -> bytes:
         """The reply to what was not even tried."""
@@ -359,7 +365,7 @@ class RedisSession:
 
     def _answer_too_late(self, opened: Opened, cause: Error, command: Command) -> bytes:
         verb = command.name.upper()
-        if opened.is_over_after(verb) or verb in ("QUIT", "RESET"):
+        if opened.is_over_after(verb):
             self.opened = None
         if verb == "ROLLBACK":
             return resp.OK
