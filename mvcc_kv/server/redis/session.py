@@ -52,6 +52,7 @@ class RedisSession:
     The rest is for its handlers. `space`: what the command at hand reads and writes. `proto`: 2 or 3. `queue`: the
     commands since MULTI; `is_dirty`: one of them can't be. `watch`: what it watches. `opened`: its transaction of ours.
     `last_conflict`: for CONFLICT LAST. `seen_ts`, `hold_ts`: as in `Session`. `silence`: which replies it wants.
+    `told`: messages that stand before the reply at hand, inside EXEC's; None where they need no place.
     `subscriptions`: its channels. `last`: the command before. `active_at`: when it last sent something, of
     `received_bytes`. `library`: what CLIENT SETINFO said. `flags`: letters, as CLIENT LIST shows them.
     """
@@ -84,6 +85,7 @@ class RedisSession:
         "space",
         "speaks_http",
         "subscriptions",
+        "told",
         "wants_to_close",
         "watch",
     )
@@ -118,6 +120,7 @@ class RedisSession:
         self.flags: set[str] = set()
         self.silence = Silence.NONE
         self.subscriptions: Subscriptions | None = None
+        self.told: list[bytes] | None = None
         self.is_locked = services.password is not None
         self.seen_ts = 0
         self.hold_ts = 0
@@ -171,6 +174,13 @@ class RedisSession:
         self.wants_to_close = True
         self.close()
         self.hang_up()
+
+    def tell(self, message: bytes) -> None:
+        """Say what was published; to who publishes it itself, right before its command's reply."""
+        if self.told is None:
+            self.push(message)
+        else:
+            self.told.append(message)
 
     def unsubscribe(self) -> None:
         """Hear of no channel any more."""
@@ -235,8 +245,12 @@ class RedisSession:
         if pause is not None and pause.holds(self, arguments):
             pause.put_off(self, arguments)
             return None
-        was, self.silence = self.silence, Silence.OFF if self.silence is Silence.OFF else Silence.NONE
+        was = self.silence
+        if was is Silence.SKIP:
+            self.silence = Silence.ONCE
         reply = self.execute(arguments, is_special=True)
+        if self.silence is Silence.ONCE:
+            self.silence = Silence.NONE
         if self.silence is Silence.BROKEN:
             self.silence = Silence.NONE
         elif was in (Silence.SKIP, Silence.OFF) and reply is not None and arguments[0].lower() not in _SAID_ALWAYS:
