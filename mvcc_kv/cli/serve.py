@@ -137,7 +137,7 @@ def serve(
         ),
     ] = _DEFAULTS.output_high_bytes,
     output_max_bytes: Annotated[
-        int, _option("--output-max-bytes", "A client that leaves more replies unread is disconnected.", _HOLD, min=1)
+        int, _option("--output-max-bytes", "A client that leaves more unread is disconnected.", _HOLD, min=1)
     ] = _DEFAULTS.output_max_bytes,
     max_read_set_bytes: Annotated[
         int,

@@ -26,6 +26,9 @@ __all__ = ["Connection"]
 # To look at so many keys counts as a command: 256 a turn are some four thousand keys, a SCAN of 2,000 being 126.
 KEYS_PER_COMMAND = 16
 
+# About so much is sent at once.
+SEND_BYTES = 256 * 1024
+
 
 class Connection:
     """One client, as the loop drives it."""
@@ -44,6 +47,7 @@ class Connection:
         "_sniffer",
         "_speak_resp",
         "_store",
+        "has_been_pushed",
         "on_answer",
         "output_bytes",
         "session",
@@ -59,12 +63,13 @@ class Connection:
         self._output_high_bytes = settings.output_high_bytes
         self._requests: deque[Any] = deque()
         self._store = services.store
-        self._output: list[bytes] = []
+        self._output: deque[bytes] = deque()
         self._held: deque[tuple[int, bytes]] = deque()  # replies that wait for a commit to become visible
         self._held_bytes = 0
         self.output_bytes = 0
         self._is_answer_awaited = False
         self._has_ended = False
+        self.has_been_pushed = False  # its output grows without its asking
         self._is_cut = False
 
     # In
@@ -219,6 +224,7 @@ class Connection:
     def _push(self, said: bytes) -> None:
         """Something that the client didn't ask for."""
         self._say(said)
+        self.has_been_pushed = True
         self.on_answer()
 
     def _hang_up(self) -> None:
@@ -234,8 +240,7 @@ class Connection:
             self._held_bytes += len(reply)
         else:
             self.release(self._store.visible_ts)  # what stands before it comes before it
-            self._output.append(reply)
-            self.output_bytes += len(reply)
+            self._append(reply)
 
     def release(self, visible_ts: int) -> None:
         """Commits up to `visible_ts` are visible: the replies that waited for them may leave."""
@@ -243,32 +248,46 @@ class Connection:
         while held and held[0][0] <= visible_ts:
             reply = held.popleft()[1]
             self._held_bytes -= len(reply)
-            self._output.append(reply)
-            self.output_bytes += len(reply)
+            self._append(reply)
 
     def refuse_held(self, error: Error) -> None:
         """What is not visible yet never will be: a held reply is an error instead, and the session forgets it."""
         self.release(self._store.visible_ts)
         reply = self.session.refusal(error)
-        self._output += [reply] * len(self._held)
-        self.output_bytes += len(reply) * len(self._held)
+        for _ in self._held:
+            self._append(reply)
         self._held.clear()
         self._held_bytes = 0
         self.session.lose(error)
 
     # Out
 
+    def _append(self, reply: bytes) -> None:
+        """Put a reply behind the output, in pieces if it is long: what is given back is then little."""
+        self.output_bytes += len(reply)
+        if len(reply) <= SEND_BYTES:
+            self._output.append(reply)
+        else:
+            self._output.extend(reply[at : at + SEND_BYTES] for at in range(0, len(reply), SEND_BYTES))
+
     def take_output(self) -> bytes:
-        """What to send now; what could not be sent is given back with `put_back`."""
-        data = self._output[0] if len(self._output) == 1 else b"".join(self._output)
-        self._output.clear()
-        self.output_bytes = 0
+        """What to send next, not all of it if it is much; what could not be sent is given back with `put_back`."""
+        output = self._output
+        if len(output) == 1:
+            data = output.popleft()
+        else:
+            parts, length = [], 0
+            while output and length < SEND_BYTES:
+                parts.append(output.popleft())
+                length += len(parts[-1])
+            data = b"".join(parts)
+        self.output_bytes -= len(data)
         return data
 
     def put_back(self, unsent: bytes) -> None:
         """The end of what `take_output` gave, which the client has no room for yet."""
         if unsent:
-            self._output.insert(0, unsent)
+            self._output.appendleft(unsent)
             self.output_bytes += len(unsent)
 
     def close(self) -> None:

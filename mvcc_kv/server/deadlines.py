@@ -18,6 +18,9 @@ _Action: TypeAlias = "Callable[[float], None]"
 _CANCELLED_MIN = 64
 
 
+_WAIT_S_MAX = 3600.0  # select() refuses to wait for months
+
+
 class Timer:
     """An action that is set."""
 
@@ -65,8 +68,8 @@ class Deadlines:
             self._cancelled = 0
 
     def wait_s(self, now: float) -> float | None:
-        """How long nothing will be due; None if nothing is set."""
-        return max(self._heap[0][0] - now, 0.0) if self._heap else None
+        """How long nothing will be due, an hour at most; None if nothing is set."""
+        return min(max(self._heap[0][0] - now, 0.0), _WAIT_S_MAX) if self._heap else None
 
     def due(self, now: float) -> Iterator[_Action]:
         """The actions whose time has come, earliest first; each is given once."""

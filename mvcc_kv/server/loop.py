@@ -21,7 +21,6 @@ from functools import partial
 from typing import Any
 
 from mvcc_kv.errors import UnavailableError
-from mvcc_kv.protocol.replies import error_reply
 from mvcc_kv.server.connection import Connection
 from mvcc_kv.server.disk import Disk
 from mvcc_kv.server.door import Door
@@ -29,6 +28,7 @@ from mvcc_kv.server.expiry import ExpiryTimer
 from mvcc_kv.server.listeners import Listeners
 from mvcc_kv.server.logs import event
 from mvcc_kv.server.peer import Peer
+from mvcc_kv.server.refusing import Refusing
 from mvcc_kv.server.served import Services
 from mvcc_kv.server.settings import Settings
 from mvcc_kv.server.timers import PeerTimers
@@ -37,6 +37,7 @@ from mvcc_kv.server.wakeup import WakeUp
 __all__ = ["Loop"]
 
 _READ, _WRITE = selectors.EVENT_READ, selectors.EVENT_WRITE
+_SENDS_MAX = 4  # in a turn, for one connection
 
 
 class Loop:
@@ -56,6 +57,13 @@ class Loop:
             settings, services.deadlines, advance=self.advance, resume=self._resume, drop=self._drop
         )
         self.door = Door(listeners, self._selector, services.deadlines, welcome=self._welcome, now=lambda: self.now)
+        self._refusing = Refusing(
+            self._selector,
+            services.deadlines,
+            connections_max=settings.max_connections,
+            quiet_s=settings.line_quiet_ms / 1000,
+            now=lambda: self.now,
+        )
         self._expiry = ExpiryTimer(services.store, services.deadlines)
         self._runnable: dict[Peer, None] = {}
         self._holding: dict[Peer, None] = {}  # with replies that wait for a commit to become visible
@@ -76,6 +84,7 @@ class Loop:
         """Hang up."""
         self.drop_all()
         self.door.close()
+        self._refusing.close()
         self._selector.close()
 
     # A turn
@@ -154,7 +163,8 @@ class Loop:
     def _welcome(self, sock: socket.socket, name: str) -> None:
         sock.setblocking(False)
         if len(self.peers) >= self._settings.max_connections:
-            self._turn_away(sock, name)
+            event(logging.WARNING, "connection refused", peer=name, max_connections=self._settings.max_connections)
+            self._refusing.refuse(sock)
             return
         with contextlib.suppress(OSError):
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -166,25 +176,14 @@ class Loop:
         event(logging.DEBUG, "connected", peer=name)
         self._timers.arm_idle(peer)
 
-    def _turn_away(self, sock: socket.socket, name: str) -> None:
-        connections_max = self._settings.max_connections
-        event(logging.WARNING, "connection refused", peer=name, max_connections=connections_max)
-        error = UnavailableError(
-            f"this server serves {connections_max} connections at most (--max-connections); try again later",
-            retryable=True,
-        )
-        with contextlib.suppress(OSError):
-            sock.send(error_reply(error))
-        sock.close()
-
     def _on_event(self, peer: Peer, mask: int) -> None:
         if not peer.is_open:
             return
         if mask & _READ and peer.connection.can_receive:
             self.receive(peer)
-            if peer.is_answered and self._send(peer) and not peer.connection.output_bytes and peer.events == _READ:
+            if peer.is_answered and peer.events == _READ and (not self._send(peer) or not peer.connection.output_bytes):
                 return  # by far the most
-        self.advance(peer)
+        self.advance(peer, is_writable=bool(mask & _WRITE))
 
     def receive(self, peer: Peer) -> bool:
         """Take in what the client sent, a bounded helping; whether there may be more."""
@@ -205,8 +204,11 @@ class Loop:
         peer.is_answered = peer.connection.receive(data, is_burst_end=len(data) < size)
         return len(data) == size
 
-    def advance(self, peer: Peer) -> None:
-        """Run what the client asked for, send what there is to say, and see what is to be waited for next."""
+    def advance(self, peer: Peer, *, is_writable: bool = False) -> None:
+        """Run what the client asked for, send what there is to say, and see what is to be waited for next.
+
+        A client that had no room gets nothing more until the selector says that it `is_writable`.
+        """
         if not peer.is_open:
             return
         connection = peer.connection
@@ -219,8 +221,10 @@ class Loop:
                 self._drop(peer, "closed after an internal error")
                 return
             connection.release(self._store.visible_ts)  # a command may have had commits written
-        if connection.output_bytes and not self._send(peer):
-            return
+        if connection.output_bytes:
+            has_room = is_writable or not peer.events & _WRITE
+            if not (self._send(peer) if has_room else self._bound_output(peer)):
+                return
         if connection.is_done:
             self._finish(peer)
             return
@@ -244,24 +248,39 @@ class Loop:
                 self._holding[peer] = None
 
     def _send(self, peer: Peer) -> bool:
-        """Send as much as the client has room for; whether the connection is still there."""
+        """Send as much as the client has room for, within bounds; whether the connection is still there."""
         connection = peer.connection
-        data = connection.take_output()
-        try:
-            sent = peer.socket.send(data)
-        except BlockingIOError:
-            sent = 0
-        except OSError as error:
-            self._drop(peer, "lost", reason=str(error))
+        for _ in range(_SENDS_MAX):
+            data = connection.take_output()
+            try:
+                sent = peer.socket.send(data)
+            except BlockingIOError:
+                sent = 0
+            except OSError as error:
+                self._drop(peer, "lost", reason=str(error))
+                return False
+            if sent:
+                peer.active_at = peer.took_at = self.now
+            if sent < len(data):
+                connection.put_back(data[sent:])
+                break
+            if not connection.output_bytes:
+                return True
+        return self._bound_output(peer)
+
+    def _bound_output(self, peer: Peer) -> bool:
+        """Whether the connection may keep what its client has no room for.
+
+        What was asked for is bounded: one reply behind the high mark. If it is too much all the same, the client may
+        take its time with it, but not stop. What was not asked for has no other bound than this.
+        """
+        connection = peer.connection
+        if connection.output_bytes <= self._settings.output_max_bytes:
+            return True
+        if connection.has_been_pushed:
+            self._timers.drop_overfull(peer)
             return False
-        if sent:
-            peer.active_at = self.now
-        if sent < len(data):
-            connection.put_back(data[sent:])
-        if connection.output_bytes > self._settings.output_max_bytes:
-            facts = {"output_bytes": connection.output_bytes, "max_bytes": self._settings.output_max_bytes}
-            self._drop(peer, "closed: it leaves too much unread", level=logging.WARNING, **facts)
-            return False
+        self._timers.arm_stall(peer)
         return True
 
     def _watch(self, peer: Peer) -> None:

@@ -27,6 +27,8 @@ class Peer:
         "listens_since",
         "name",
         "socket",
+        "stall_timer",
+        "took_at",
         "transaction_timer",
     )
 
@@ -41,6 +43,8 @@ class Peer:
         self.has_quiet_timer = False
         self.heartbeat_timer: Timer | None = None
         self.idle_timer: Timer | None = None
+        self.stall_timer: Timer | None = None
         self.transaction_timer: Timer | None = None
         self.active_at = now  # when it last sent something, or took something that we had for it
+        self.took_at = now  # when it last took something
         self.listens_since = now  # when it last sent something, or we began to listen again

@@ -4,6 +4,7 @@
     transaction   one that is open for too long is rolled back
     heartbeat     a feed that had nothing to say gives a sign of life
     idle          who neither sends nor takes anything is disconnected
+    stall         so is, soon, who takes nothing of too much output
 
 There is one of each kind at the most, and none is moved: it looks whether its time has come, and is set anew if not.
 """
@@ -13,18 +14,20 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from functools import partial
-from typing import Protocol
+from typing import Any, Protocol
 
 from mvcc_kv.server.deadlines import Deadlines
 from mvcc_kv.server.logs import event
 from mvcc_kv.server.peer import Peer
 from mvcc_kv.server.settings import Settings
 
-__all__ = ["PeerTimers"]
+__all__ = ["STALL_S", "PeerTimers"]
+
+STALL_S = 1.0
 
 
 class _Drop(Protocol):
-    def __call__(self, peer: Peer, why: str, *, level: int, idle_timeout_s: float) -> None: ...
+    def __call__(self, peer: Peer, why: str, *, level: int, **facts: Any) -> None: ...
 
 
 class PeerTimers:
@@ -61,7 +64,7 @@ class PeerTimers:
 
     def cancel(self, peer: Peer) -> None:
         """The peer is gone."""
-        for timer in (peer.idle_timer, peer.transaction_timer, peer.heartbeat_timer):
+        for timer in (peer.idle_timer, peer.transaction_timer, peer.heartbeat_timer, peer.stall_timer):
             if timer is not None:
                 self._deadlines.cancel(timer)
 
@@ -113,6 +116,25 @@ class PeerTimers:
         if peer.connection.can_run:
             self._resume(peer)
         self.arm_heartbeat(peer, now)
+
+    def arm_stall(self, peer: Peer) -> None:
+        """The peer has more output than it may leave unread: all is well as long as it takes some of it."""
+        if peer.stall_timer is None:
+            peer.stall_timer = self._deadlines.add(peer.took_at + STALL_S, partial(self._check_stall, peer))
+
+    def _check_stall(self, peer: Peer, now: float) -> None:
+        peer.stall_timer = None
+        if peer.connection.output_bytes <= self._settings.output_max_bytes:
+            return
+        if peer.took_at + STALL_S > now:
+            self.arm_stall(peer)
+        else:
+            self.drop_overfull(peer)
+
+    def drop_overfull(self, peer: Peer) -> None:
+        """The peer leaves too much unread."""
+        facts = {"output_bytes": peer.connection.output_bytes, "max_bytes": self._settings.output_max_bytes}
+        self._drop(peer, "closed: it leaves too much unread", level=logging.WARNING, **facts)
 
     def arm_idle(self, peer: Peer) -> None:
         """The peer has just come."""

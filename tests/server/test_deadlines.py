@@ -97,3 +97,10 @@ def test_what_is_due_is_what_was_set_and_not_cancelled(timers: list[tuple[int, b
     run(deadlines, now)
     assert done == sorted((at, number) for number, (at, is_kept) in enumerate(timers) if is_kept and at <= now)
     assert len(deadlines) == sum(is_kept and at > now for at, is_kept in timers)
+
+
+def test_nobody_waits_for_months_at_once() -> None:
+    deadlines = Deadlines()
+    deadlines.add(1e12, lambda now: None)
+    wait_s = deadlines.wait_s(0.0)
+    assert wait_s is not None and wait_s <= 3600

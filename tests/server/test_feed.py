@@ -72,7 +72,7 @@ class House:
 def said_by(connection: Connection) -> bytes:
     """All that it says while it has something to say, as a client would hear it that reads at once."""
     said = connection.take_output()
-    while connection.can_run:
+    while connection.can_run or connection.output_bytes:
         connection.run()
         said += connection.take_output()
     return said

@@ -11,6 +11,8 @@ from contextlib import contextmanager
 
 import pytest
 
+from mvcc_kv.server.refusing import WAITING_MAX
+
 from .running import running, until
 
 
@@ -58,6 +60,7 @@ def test_one_connection_too_many_is_told_so_and_may_come_back(logs: pytest.LogCa
         first, second = run.connect(), run.connect()
         assert (first.asked(b"PING"), second.asked(b"PING")) == ("PONG", "PONG")
         third = run.knock()
+        third.send(b"PING\n")
         refusal = json.loads(third.reply())
         assert refusal["result"] == {"code": "UNAVAILABLE", "retryable": True}
         assert "--max-connections" in refusal["message"]
@@ -66,6 +69,49 @@ def test_one_connection_too_many_is_told_so_and_may_come_back(logs: pytest.LogCa
         second.close()
         until(lambda: first.asked(b"STATS")["connections"] == 1)
         assert run.connect().asked(b"PING") == "PONG"
+
+
+def test_a_client_of_redis_is_refused_in_words_that_it_knows() -> None:
+    with running(max_connections=1) as run:
+        run.connect()
+        for said in (b"*2\r\n$5\r\nHELLO\r\n$1\r\n3\r\n", b"*", b"SET a 1\r\n"):
+            client = run.knock()
+            client.send(said)
+            assert client.rest() == b"-ERR max number of clients reached\r\n"
+
+
+def test_a_refused_client_that_says_nothing_is_told_after_a_moment() -> None:
+    with running(max_connections=1) as run:
+        run.connect()
+        silent, half, ended = run.knock(), run.knock(), run.knock()
+        half.send(b"GE")
+        ended.end()
+        assert json.loads(ended.rest())["result"]["code"] == "UNAVAILABLE"
+        until(lambda: len(run.server._loop._refusing) == 2)
+        run.advance(0.06)
+        for client in (silent, half):
+            assert json.loads(client.rest())["result"]["code"] == "UNAVAILABLE"
+        assert len(run.server._loop._refusing) == 0
+
+
+def test_no_more_refused_clients_than_so_many_are_waited_for() -> None:
+    with running(max_connections=1) as run:
+        run.connect()
+        silent = [run.knock() for _ in range(WAITING_MAX)]
+        until(lambda: len(run.server._loop._refusing) == WAITING_MAX)
+        assert json.loads(run.knock().rest())["result"]["code"] == "UNAVAILABLE"
+        silent[0].reset()
+        until(lambda: len(run.server._loop._refusing) == WAITING_MAX - 1)
+
+
+def test_refused_clients_are_told_before_a_stopping_server_is_gone() -> None:
+    with running(max_connections=1) as run:
+        run.connect()
+        silent = run.knock()
+        until(lambda: len(run.server._loop._refusing) == 1)
+        run.server.stop()
+        until(lambda: run.has_ended_by(after_s=100))
+        assert json.loads(silent.rest())["result"]["code"] == "UNAVAILABLE"
 
 
 def test_running_out_of_open_files_makes_new_clients_wait_and_serves_the_others(logs: pytest.LogCaptureFixture) -> None:

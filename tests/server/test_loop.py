@@ -11,6 +11,7 @@ from threading import Thread
 import pytest
 
 from mvcc_kv.engine import VersionedStore
+from mvcc_kv.server.timers import STALL_S
 
 from .running import Client, Clock, Running, running, until
 
@@ -137,11 +138,30 @@ def test_a_client_that_leaves_too_much_unread_is_closed_and_logged(logs: pytest.
     with running(store, output_high_bytes=1000, output_max_bytes=5_000_000) as run:
         stuck, other = run.connect(receive_bytes=4096), run.connect()
         stuck.send(b"START\nPUT k v\nGET big\n")
-        until(lambda: other.asked(b"STATS")["connections"] == 1)
+        while other.asked(b"STATS")["connections"] != 1:
+            run.advance(STALL_S)
         assert other.asked(b"STATS")["active_transactions"] == 0
         record = next(record for record in logs.records if "leaves too much unread" in record.message)
         assert record.levelname == "WARNING"
         assert record.facts["max_bytes"] == 5_000_000  # type: ignore[attr-defined]
+
+
+def test_a_client_that_takes_its_time_with_a_large_reply_gets_it() -> None:
+    store = VersionedStore()
+    store.put(b"big", b'"' + b"x" * 30_000_000 + b'"')
+    with running(store, output_max_bytes=1_000_000) as run:
+        slow = run.connect(receive_bytes=65536)
+        slow.send(b"GET big\n")
+        until(lambda: run.peers[0].connection.output_bytes > 1_000_000)
+        received = 0
+        for _ in range(5):
+            left_bytes = run.peers[0].connection.output_bytes
+            while run.peers[0].connection.output_bytes == left_bytes:
+                received += len(slow.socket.recv(65536))
+            run.advance(STALL_S * 0.9)
+        assert received + len(slow.reply()) + 1 == 30_000_000 + len(
+            b'{"status": "Ok", "result": {"key": "big", "value": ""}}\n'
+        )
 
 
 def test_a_client_that_vanishes_with_megabytes_unread_is_forgotten() -> None:

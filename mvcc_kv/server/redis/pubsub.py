@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from mvcc_kv.protocol.resp import replies as resp
 from mvcc_kv.server.redis.commands import command, subcommand
-from mvcc_kv.server.redis.failures import wrong_arity, wrong_subcommand
+from mvcc_kv.server.redis.failures import Failure, wrong_arity, wrong_subcommand
 from mvcc_kv.server.redis.globbing import matcher
 from mvcc_kv.server.redis.helping import enter_help
 from mvcc_kv.server.redis.session import RedisSession
@@ -50,6 +50,8 @@ def unsubscribe_patterns(session: RedisSession, arguments: list[bytes]) -> bytes
 
 
 def _listening(session: RedisSession) -> Subscriptions:
+    if session.opened is not None:
+        raise Failure("ERR SUBSCRIBE inside a transaction that START began; COMMIT or ROLLBACK it first")
     if session.subscriptions is None:
         session.subscriptions = Subscriptions()
     return session.subscriptions

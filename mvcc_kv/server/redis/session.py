@@ -41,6 +41,7 @@ __all__ = ["RedisSession"]
 
 _LANE_OUT_BYTES = 1024 * 1024
 _EXECUTED_AT_ONCE = frozenset(("exec", "discard", "multi", "watch", "quit", "reset"))
+_SAID_AT_ANY_TIME = frozenset(("quit", "reset"))  # whatever has become of the transaction
 _TO_SUBSCRIBERS = frozenset(("subscribe", "unsubscribe", "psubscribe", "punsubscribe", "ping", "quit", "reset"))
 _SAID_ALWAYS = frozenset((b"subscribe", b"unsubscribe", b"psubscribe", b"punsubscribe"))
 
@@ -54,6 +55,7 @@ class RedisSession:
     The rest is for its handlers. `space`: what the command at hand reads and writes. `proto`: 2 or 3. `queue`: the
     commands since MULTI; `is_dirty`: one of them can't be. `watch`: what it watches. `opened`: its transaction of ours.
     `last_conflict`: for CONFLICT LAST. `seen_ts`, `hold_ts`: as in `Session`. `silence`: which replies it wants.
+    `told`: messages that stand before the reply at hand, inside EXEC's; None where they need no place.
     `subscriptions`: its channels. `last`: the command before. `active_at`: when it last sent something, of
     `received_bytes`. `library`: what CLIENT SETINFO said. `flags`: letters, as CLIENT LIST shows them.
     """
@@ -86,6 +88,7 @@ class RedisSession:
         "space",
         "speaks_http",
         "subscriptions",
+        "told",
         "wants_to_close",
         "watch",
     )
@@ -120,6 +123,7 @@ class RedisSession:
         self.flags: set[str] = set()
         self.silence = Silence.NONE
         self.subscriptions: Subscriptions | None = None
+        self.told: list[bytes] | None = None
         self.is_locked = services.password is not None
         self.seen_ts = 0
         self.hold_ts = 0
@@ -173,6 +177,13 @@ class RedisSession:
         self.wants_to_close = True
         self.close()
         self.hang_up()
+
+    def tell(self, message: bytes) -> None:
+        """Say what was published; to who publishes it itself, right before its command's reply."""
+        if self.told is None:
+            self.push(message)
+        else:
+            self.told.append(message)
 
     def unsubscribe(self) -> None:
         """Hear of no channel any more."""
@@ -247,7 +258,7 @@ class RedisSession:
             self.queue.append((command, arguments))
             return resp.QUEUED
         try:
-            if self.opened is not None:
+            if self.opened is not None and command.name not in _SAID_AT_ANY_TIME:
                 return self._run_in_transaction(self.opened, command, arguments)
             return self._run(command, arguments)
         except Failure as failure:
@@ -261,8 +272,12 @@ class RedisSession:
         if pause is not None and pause.holds(self, arguments):
             pause.put_off(self, arguments)
             return None
-        was, self.silence = self.silence, Silence.OFF if self.silence is Silence.OFF else Silence.NONE
+        was = self.silence
+        if was is Silence.SKIP:
+            self.silence = Silence.ONCE
         reply = self.execute(arguments, is_special=True)
+        if self.silence is Silence.ONCE:
+            self.silence = Silence.NONE
         if self.silence is Silence.BROKEN:
             self.silence = Silence.NONE
         elif was in (Silence.SKIP, Silence.OFF) and reply is not None and arguments[0].lower() not in _SAID_ALWAYS:
@@ -298,8 +313,13 @@ class RedisSession:
             raise Failure("NOAUTH Authentication required.")
         if self.queue is not None and "no_multi" in command.flags:
             raise Failure("ERR Command not allowed inside a transaction")
-        if self.subscriptions is not None and self.proto == 2 and command.name not in _TO_SUBSCRIBERS:
+        if self._only_listens and command.name not in _TO_SUBSCRIBERS:
             raise Failure(ONLY_SUBSCRIBING.format(command.name))
+
+    @property
+    def _only_listens(self) -> bool:
+        """Whether it is a subscriber to RESP2, which has no other way to be told. A transaction can be ended always."""
+        return self.subscriptions is not None and self.proto == 2 and self.opened is None
 
     def _refused(self, command: Command | None, failure: Failure) -> bytes:
         """The reply to what was not even tried."""
@@ -386,7 +406,7 @@ class RedisSession:
 
     def _answer_too_late(self, opened: Opened, cause: Error, command: Command) -> bytes:
         verb = command.name.upper()
-        if opened.is_over_after(verb) or verb in ("QUIT", "RESET"):
+        if opened.is_over_after(verb):
             self.opened = None
         if verb == "ROLLBACK":
             return resp.OK

@@ -8,9 +8,10 @@ __all__ = ["Silence"]
 
 
 class Silence(IntEnum):
-    """What CLIENT REPLY made of the replies: said, the next one not, none, said from the one at hand on."""
+    """What CLIENT REPLY made of them: said, the next one not, none, said from the one at hand on, all but that one."""
 
     NONE = 0
     SKIP = 1
     OFF = 2
     BROKEN = 3
+    ONCE = 4

@@ -51,13 +51,13 @@ class Exchange:
         told = 0
         said = [resp.bulk(b"message"), resp.bulk(channel), resp.bulk(message)]
         for session in list(self.channels.get(channel, ())):
-            session.push(resp.push(said, session.proto))
+            session.tell(resp.push(said, session.proto))
             told += 1
         for pattern, sessions in list(self.patterns.items()):
             if self._matcher(pattern)(channel):
                 said = [resp.bulk(b"pmessage"), resp.bulk(pattern), resp.bulk(channel), resp.bulk(message)]
                 for session in list(sessions):
-                    session.push(resp.push(said, session.proto))
+                    session.tell(resp.push(said, session.proto))
                     told += 1
         return told
 

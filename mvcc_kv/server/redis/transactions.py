@@ -118,7 +118,17 @@ def _run(session: RedisSession, queue: list[tuple[Command, list[bytes]]]) -> byt
 
 
 def _reply(session: RedisSession, entry: Command, arguments: list[bytes]) -> bytes:
-    """What one command answers; an error is an answer like others, and the rest goes on."""
+    """What one command answers, behind what it told its own client."""
+    told = session.told = None if session.silence else []
+    try:
+        reply = _answer(session, entry, arguments)
+    finally:
+        session.told = None
+    return b"".join((*told, reply)) if told else reply
+
+
+def _answer(session: RedisSession, entry: Command, arguments: list[bytes]) -> bytes:
+    """An error is an answer like others, and the rest goes on."""
     try:
         reply = session.called(entry, arguments)
         assert reply is not None, "a command that answers later is not allowed in MULTI"

@@ -61,3 +61,46 @@ def test_an_error_reply_dooms_the_transaction_that_start_began() -> None:
     assert client.fails("SET", "a", "y").startswith("TRANSACTION_DOOMED")
     assert client.fails("COMMIT").startswith("TRANSACTION_DOOMED")
     assert client("GET", "a") is None
+
+
+def test_reset_and_quit_work_in_a_doomed_transaction_too() -> None:
+    client = Place().client()
+    for word in ("RESET", "QUIT"):
+        client("HELLO", 3)
+        client("START")
+        client.fails("NOPE")
+        assert client(word) == (b"RESET" if word == "RESET" else b"OK")
+        assert client.session.opened is None
+        assert client.session.proto == (2 if word == "RESET" else 3)
+    assert client.session.wants_to_close
+
+
+def test_reset_works_in_a_transaction_that_the_server_ended() -> None:
+    client = Place().client()
+    client("START")
+    client.session.expire(1.0)
+    assert client("RESET") == b"RESET"
+    assert client("SET", "a", 1) == b"OK"
+
+
+def test_nobody_begins_to_listen_inside_a_transaction() -> None:
+    for word in ("SUBSCRIBE", "PSUBSCRIBE"):
+        client = Place().client()
+        client("START")
+        assert "inside a transaction that START began" in client.fails(word, "c")
+        assert client.session.subscriptions is None
+        assert client.fails("COMMIT").startswith("TRANSACTION_DOOMED")
+        assert client(word, "c")[0] == word.lower().encode()
+
+
+def test_a_listener_who_turns_to_resp2_inside_a_transaction_can_still_end_it() -> None:
+    client = Place().client()
+    client("HELLO", 3)
+    client.raw("SUBSCRIBE", "c")
+    client("START")
+    client("SET", "a", 1)
+    client("HELLO", 2)
+    assert client("COMMIT") == 1
+    assert "only (P|S)SUBSCRIBE" in client.fails("GET", "a")
+    assert client("UNSUBSCRIBE") == [b"unsubscribe", b"c", 0]
+    assert client("GET", "a") == b"1"
