@@ -54,8 +54,11 @@ _SET_WITH = _table(
 _SET_FOR = _table([*_options("SET {} {}", _FOR), "SETEX {} ~1000 {}", "PSETEX {} ^1000000 {}"], _VALUES[:3])
 _EXPIRE_AT = [it for pattern in _AT for it in _table(_options(pattern, _CONDITIONS))]
 _EXPIRE = [it for pattern in (*_LATER, *_LATER_MS) for it in _table(_options(pattern, _CONDITIONS))]
-_PERSIST = _table(["PERSIST {}", "GETEX {}", "GETEX {} PERSIST", *_options("GETEX {}", _FOR)])
-_COUNT = [*_table(["INCR {}", "DECR {}"]), *_table(["INCRBY {} {}", "DECRBY {} {}", "INCRBYFLOAT {} {}"], _INTEGERS)]
+_PERSIST = _table(["PERSIST {}", "GETEX {}|PERSIST"])
+_GETEX = _table(["GETEX {}", *_options("GETEX {}", _FOR)])
+_SET_LIMIT = _table(["SET {} {}", "SET {} {}|KEEPTTL"], _INTEGERS[-2:])
+_COUNT = _table(["INCR {}", "DECR {}"])
+_COUNT_BY = _table(["INCRBY {} {}", "DECRBY {} {}", "INCRBYFLOAT {} {}"], _INTEGERS)
 _PARTS = _table(
     ["APPEND {} {}", "SETRANGE {} 0 {}", "SETRANGE {} 3 {}", "SETBIT {} 1 1", "SETBIT {} 30 0", "BITOP NOT {} a"],
     _OTHERS,
@@ -89,7 +92,8 @@ def _any_of(table: list[Arguments]) -> st.SearchStrategy[Arguments]:
 
 
 _WRITING = [
-    *((2, _SET), (2, _SET_WITH), (2, _SET_FOR), (5, _EXPIRE_AT), (3, _EXPIRE), (2, _PERSIST), (3, _COUNT)),
+    *((2, _SET), (2, _SET_WITH), (2, _SET_FOR), (5, _EXPIRE_AT), (3, _EXPIRE), (1, _PERSIST), (1, _GETEX)),
+    *((2, _SET_LIMIT), (2, _COUNT), (2, _COUNT_BY)),
     *((3, _PARTS), (2, _REPLACE), (2, _SEVERAL), (4, _MOVE), (1, _REMOVE)),
 ]
 

@@ -35,10 +35,10 @@ _SPEAK: dict[str, st.SearchStrategy[Line]] = {
     "spoilt": st.sampled_from(SPOILT).map(lambda it: Line(it, False)),
 }
 _FIRST = st.sampled_from(["watch"] * 5 + ["own"])
-_BEFORE = st.sampled_from(["other's"] * 4 + ["watch", "own", "unwatch"])
+_BEFORE = st.sampled_from(["other's"] * 4 + ["watch"] * 2 + ["own", "unwatch"])
 _QUEUED = st.sampled_from(["own"] * 5 + ["other's"] * 4 + ["spoilt"])
 _END = st.sampled_from([b"EXEC"] * 9 + [b"DISCARD"])
-_FEW, _SOME = st.integers(0, 3), st.integers(1, 5)
+_FEW, _SOME = st.integers(0, 4), st.integers(1, 5)
 
 
 @st.composite
