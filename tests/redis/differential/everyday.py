@@ -63,6 +63,7 @@ _PARTS = _table(
     ["APPEND {} {}", "SETRANGE {} 0 {}", "SETRANGE {} 3 {}", "SETBIT {} 1 1", "SETBIT {} 30 0", "BITOP NOT {} a"],
     _OTHERS,
 )
+_EMPTY = _table(["SETRANGE {} 0 {}", "SETRANGE {} 3 {}", "APPEND {} {}"], [""])
 _REPLACE = _table(["GETSET {} {}", "SETNX {} {}", "GETDEL {}"], _OTHERS)
 _SEVERAL = [
     [name, *(word for key in keys for word in (key.encode(), value))]
@@ -79,6 +80,7 @@ _REMOVE = [*_table(["DEL {}", "UNLINK {}"]), *([b"DEL", *map(str.encode, it)] fo
 _READ = [
     *_table(["GET {}", "TTL {}", "PTTL {}", "EXPIRETIME {}", "PEXPIRETIME {}", "STRLEN {}", "TYPE {}"]),
     *_table(["GETRANGE {} 1 -2", "GETBIT {} 7", "BITCOUNT {}", "EXISTS {} a a", "MGET {} b a"]),
+    [b"DBSIZE"],
 ]
 
 
@@ -94,11 +96,11 @@ def _any_of(table: list[Arguments]) -> st.SearchStrategy[Arguments]:
 _WRITING = [
     *((2, _SET), (2, _SET_WITH), (2, _SET_FOR), (5, _EXPIRE_AT), (3, _EXPIRE), (1, _PERSIST), (1, _GETEX)),
     *((2, _SET_LIMIT), (2, _COUNT), (2, _COUNT_BY)),
-    *((3, _PARTS), (2, _REPLACE), (2, _SEVERAL), (4, _MOVE), (1, _REMOVE)),
+    *((3, _PARTS), (2, _REPLACE), (2, _SEVERAL), (4, _MOVE), (2, _REMOVE), (1, _EMPTY)),
 ]
 
 WRITES = _weighted(_WRITING)
 DEEDS = _weighted([*_WRITING, (3, _READ)])
 WATCHED: list[Arguments] = [[b"WATCH", *map(str.encode, keys)] for keys in [*((it,) for it in KEYS), *_PAIRS]]
 SPOILT: list[Arguments] = [[b"GET"], [b"NOSUCHCOMMAND"], [b"SET", b"a"], [b"WATCH", b"a"], [b"MULTI"]]
-"""Refused when they are queued; the first three let EXEC abort, the others don't."""
+"""Refused at once where others are queued; after some of them EXEC runs all the same."""

@@ -133,7 +133,6 @@ COMMANDS: dict[str, Words] = {
         _options(_all(_of("MATCH"), _PATTERN), _all(_of("COUNT"), _COUNT), _all(_of("TYPE"), _of("string", "list"))),
     ),
     "RANDOMKEY": st.just([]),
-    "DBSIZE": st.just([]),
     "FLUSHDB": _some(_of("ASYNC", "SYNC", "what"), most=1),
     "FLUSHALL": _some(_of("ASYNC", "SYNC", "what"), most=1),
     "EXPIRE": st.one_of(_all(_KEY, _S), _all(_KEY, _LATER_S, _COMPARING)),
