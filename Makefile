@@ -7,7 +7,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: run test check format bench torture explore stress mutants redis-fuzz redis-tcl clean
+.PHONY: run test check format bench torture explore stress mutants redis-fuzz redis-mutants redis-tcl clean
 
 run: $(READY)
 	$(BIN)/mvcc-kv serve
@@ -41,6 +41,9 @@ mutants: $(READY)
 
 redis-fuzz: $(READY)
 	$(BIN)/python -m tests.redis.differential --budget-s $(BUDGET_S)
+
+redis-mutants: $(READY)
+	$(BIN)/python -m tests.redis.differential.hunt
 
 redis-tcl: $(READY)
 	$(BIN)/python -m tests.redis.tcl

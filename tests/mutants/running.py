@@ -20,14 +20,28 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Protocol
 
 import mvcc_kv
 from tests.mutants.table import Mutant
 
-__all__ = ["Finding", "changed", "command", "mutated", "try_to_find", "unharmed"]
+__all__ = ["Finding", "Replacement", "changed", "command", "mutated", "try_to_find", "unharmed"]
 
 _JUDGING_S = 10.0
 PACKAGE = Path(mvcc_kv.__file__).parent
+
+
+class Replacement(Protocol):
+    """A bug, whoever looks for it: in `file` of the package `old` becomes `new`."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def file(self) -> str: ...
+    @property
+    def old(self) -> str: ...
+    @property
+    def new(self) -> str: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +60,7 @@ class Finding:
 
 
 @contextmanager
-def mutated(mutant: Mutant) -> Iterator[Path]:
+def mutated(mutant: Replacement) -> Iterator[Path]:
     """A directory to import the mutant from. Raises `AssertionError` if it doesn't fit the source any more."""
     with tempfile.TemporaryDirectory(prefix="mvcc-kv-mutant-") as directory:
         copy = Path(directory) / "mvcc_kv"
@@ -56,7 +70,7 @@ def mutated(mutant: Mutant) -> Iterator[Path]:
         yield Path(directory)
 
 
-def changed(mutant: Mutant, source: str) -> str:
+def changed(mutant: Replacement, source: str) -> str:
     """The source with the bug. Raises `AssertionError` unless there is exactly one place for it."""
     times = source.count(mutant.old)
     assert times == 1, f"{mutant.name}: its place is in {mutant.file} {times} times, not once; mend the table"

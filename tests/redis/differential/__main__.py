@@ -11,20 +11,8 @@ from itertools import count
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-import hypothesis
-from hypothesis.stateful import run_state_machine_as_test
-
 from ..servers import our_server, real_redis
-from .machine import Twins
-
-_SETTINGS = hypothesis.settings(
-    database=None,
-    deadline=None,
-    max_examples=50,
-    stateful_step_count=80,
-    suppress_health_check=list(hypothesis.HealthCheck),
-    print_blob=True,
-)
+from .meeting import Meeting
 
 
 def main() -> None:
@@ -36,13 +24,11 @@ def main() -> None:
     with TemporaryDirectory() as folder, real_redis(Path(folder)) as redis, our_server(Path(folder)) as ours:
         for seed in count(options.seed):
             print(f"seed {seed}", flush=True)
-            _run(seed, type("Meeting", (Twins,), {"places": (redis, ours)}))
+            meeting = Meeting(redis, ours)
+            meeting.go(seed)
+            print(meeting, flush=True)
             if time.monotonic() > ends_at:
                 return
-
-
-def _run(seed: int, machine: type[Twins]) -> None:
-    run_state_machine_as_test(hypothesis.seed(seed)(machine), settings=_SETTINGS)
 
 
 if __name__ == "__main__":

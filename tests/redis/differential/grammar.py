@@ -1,4 +1,4 @@
-"""Commands to try. Few keys and values, so that they meet; odd ones of each kind; now and then no grammar at all.
+"""Every command, to try. Few keys and values, so that they meet; odd ones of each kind; now and then no grammar at all.
 
 Nothing here depends on the moment it runs at: times are past, or far off; those that GT and LT compare are never equal.
 Sizes are small, or so large that both servers refuse.
@@ -10,13 +10,17 @@ from typing import TypeAlias
 
 from hypothesis import strategies as st
 
-__all__ = ["COMMANDS", "LATER_STEP", "Arguments", "commands"]
+__all__ = ["ALL_KEYS", "COMMANDS", "LATER_STEP_S", "Arguments", "commands"]
 
 Arguments: TypeAlias = list[bytes]
 Words: TypeAlias = "st.SearchStrategy[Arguments]"
 
-LATER_STEP = 7
-"""A time marked `~1000` is 1000 + 7 * the number of the step: no two of them are equal."""
+ALL_KEYS = ("a", "b", "c", "d", "ключ", "")
+LATER_STEP_S = 7
+"""`~1000` stands for so many seconds, `^1000000` for so many milliseconds, and 7 s more for each command before it.
+
+So no two of them are equal, nor are they like those of another command.
+"""
 
 
 def _of(*texts: str | bytes) -> Words:
@@ -40,7 +44,7 @@ def _options(*options: Words | str) -> Words:
     return _some(st.one_of([_of(it) if isinstance(it, str) else it for it in options]))
 
 
-_KEY = _of("a", "b", "c", "d", "ключ", "")
+_KEY = st.one_of(_of("a", "b", "c"), _of(*ALL_KEYS))
 _INTEGER_TEXTS = ("0", "1", "-1", "3", "10", "-17", "12345678901", "9223372036854775807", "-9223372036854775808")
 _INTEGER = _of(*_INTEGER_TEXTS)
 _NO_INTEGER_TEXTS = ("", "x", "1.5", " 1", "1 ", "+1", "-0", "01", "1e3", "0x10", "9223372036854775808", "1\x00")
@@ -64,10 +68,10 @@ _VALUE = st.one_of(
 )
 _INDEX = _of("0", "1", "-1", "2", "-3", "5", "100", "-100", "x", "9223372036854775807", "-9223372036854775808")
 _S = _of("100", "~1000", "~100000", "0", "-1", "x", "9223372036854775807", "-9223372036854775808", "9223372036854775")
-_MS = _of("100000", "~1000000", "0", "-1", "1.5", "9223372036854775807", "-9223372036854775808")
+_MS = _of("100000", "^1000000", "0", "-1", "1.5", "9223372036854775807", "-9223372036854775808")
 _S_AT = _of("1", "4102444800", "4102444801", "0", "-1", "x", "9223372036854775807", "9223372036854775")
 _MS_AT = _of("1", "4102444800000", "4102444800001", "0", "-1", "x", "9223372036854775807")
-_LATER_S, _LATER_MS = _of("~1000", "~100000", "-1"), _of("~1000000", "~100000000", "-1")
+_LATER_S, _LATER_MS = _of("~1000", "~100000", "-1"), _of("^1000000", "^100000000", "-1")
 _OFFSET = _of("0", "1", "3", "20", "-1", "x", "536870912", "9223372036854775807")
 _BIT = _of("0", "1", "7", "8", "23", "100", "-1", "x", "4294967296", "9223372036854775807")
 _UNIT = _of("BIT", "BYTE", "bit", "BITS")
@@ -129,7 +133,6 @@ COMMANDS: dict[str, Words] = {
         _options(_all(_of("MATCH"), _PATTERN), _all(_of("COUNT"), _COUNT), _all(_of("TYPE"), _of("string", "list"))),
     ),
     "RANDOMKEY": st.just([]),
-    "DBSIZE": st.just([]),
     "FLUSHDB": _some(_of("ASYNC", "SYNC", "what"), most=1),
     "FLUSHALL": _some(_of("ASYNC", "SYNC", "what"), most=1),
     "EXPIRE": st.one_of(_all(_KEY, _S), _all(_KEY, _LATER_S, _COMPARING)),
@@ -189,15 +192,16 @@ COMMANDS: dict[str, Words] = {
 """By name: strategies for the arguments after it."""
 
 _MUTANTS = _of(*_NO_INTEGER_TEXTS, "GET", "NX", "count", "9223372036854775807", "ключ")
-_TRANSACTIONS = st.sampled_from(["MULTI", "EXEC", "WATCH", "MULTI", "EXEC"])
+_NAMES = st.sampled_from([*sorted(COMMANDS), "MULTI", "EXEC", "WATCH", "EXEC"])
+_IS_SPOILT = st.integers(0, 15).map(lambda it: it == 15)
 
 
 @st.composite
 def commands(draw: st.DrawFn) -> Arguments:
-    """A command's arguments, its name among them; one in eight has been spoilt."""
-    name = draw(st.one_of(st.sampled_from(sorted(COMMANDS)), st.sampled_from(sorted(COMMANDS)), _TRANSACTIONS))
+    """A command's arguments, its name among them; one in sixteen has been spoilt."""
+    name = draw(_NAMES)
     arguments = draw(COMMANDS[name])
-    if draw(st.integers(0, 7)) == 7:
+    if draw(_IS_SPOILT):
         arguments = _spoilt(draw, arguments)
     return [(name if draw(st.booleans()) else name.lower()).encode(), *arguments]
 

@@ -7,18 +7,23 @@ from typing import Any
 
 import hiredis
 
+from .everyday import ABSOLUTE_MS
 from .grammar import Arguments
 
 __all__ = ["are_alike"]
 
 _SLACK_MS = 5_000
+_EXACTLY = {*ABSOLUTE_MS, *((it + 500) // 1000 for it in ABSOLUTE_MS)}
 
 
 def are_alike(command: Arguments, left: bytes, right: bytes) -> bool:
     """Whether these replies to the command say the same."""
     if left == right:
         return True
-    a, b = _value(left), _value(right)
+    try:
+        a, b = _value(left), _value(right)
+    except hiredis.ProtocolError:
+        return False
     if _is_error(a) or _is_error(b) or a is None or b is None:
         return False
     rule = _RULES.get(command[0].upper())
@@ -36,7 +41,8 @@ def _is_error(value: Any) -> bool:
 
 
 def _near(slack: int) -> Callable[[Arguments, Any, Any], bool]:
-    return lambda _, a, b: min(a, b) > 0 and abs(a - b) <= slack
+    """For times that were told from the servers' clocks; a moment that we named is kept to the millisecond."""
+    return lambda _, a, b: min(a, b) > 0 and abs(a - b) <= slack and not {a, b} & _EXACTLY
 
 
 def _same_members(_: Arguments, a: Any, b: Any) -> bool:
