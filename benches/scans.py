@@ -55,7 +55,7 @@ def _stocked(stack: ExitStack, keys: int, scratch: Path) -> dict[str, RunningSer
     directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="etcd-", dir=memory)))
     ours = stack.enter_context(mvcc_kv_server())
     redis = stack.enter_context(redis_server())
-    etcd = stack.enter_context(etcd_server(directory))
+    etcd = stack.enter_context(etcd_server(directory, batch=_ETCD_PUTS))
     assert redis is not None and etcd is not None, "the part needs both"
     _stock_ours(ours, keys)
     _stock_redis(redis, keys)

@@ -16,7 +16,7 @@ from benches.parts import Effort, OnStep, Part, Report, count, ratio, table
 from benches.probe import Seen, probing
 from benches.servers import RunningServer, durable_mvcc_kv_server, durable_redis_server
 
-__all__ = ["FSYNC_MS", "LATENCY", "READERS", "WRITERS"]
+__all__ = ["FSYNC_MS", "READERS", "SLOW_DISK", "WRITERS"]
 
 FSYNC_MS = 20
 READERS = 4
@@ -95,4 +95,4 @@ def _figures(rounds: list[Seen]) -> dict[str, float]:
     }
 
 
-LATENCY = Part("readers beside writers, on a slow disk", lambda effort: effort.rounds * len(WRITERS), _run)
+SLOW_DISK = Part("readers beside writers, on a slow disk", lambda effort: effort.rounds * len(WRITERS), _run)
