@@ -1,4 +1,4 @@
-"""`python3 -m benches [--python PATH] [OPTIONS]`: install what is missing, then run the benchmarks (`run.py`) with it."""
+"""`python3 -m benches [--python PATH] [OPTIONS]`: install what is missing, then become `run.py`."""
 
 from __future__ import annotations
 

@@ -4,8 +4,8 @@ nothing.
     redis-benchmark -c 1,50 -P 1,16,64 -d 32 -r 10000 -t set,get,incr
 
 The servers take turns, workload by workload and round by round, so that whatever else the machine does falls on both of
-them alike. A figure is the median of its rounds, a ratio that of the rounds' ratios. Where the generator is busy all the
-time (`busy`, with the faster of the two), it is the bottleneck, and the server could do more.
+them alike. A figure is the median of its rounds, a ratio that of the rounds' ratios. Where the generator is busy all of
+the time (`busy`: the most that it was), it is the bottleneck, and the server could do more.
 """
 
 from __future__ import annotations

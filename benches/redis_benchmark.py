@@ -1,7 +1,7 @@
 """redis-benchmark: the load generator that comes with Redis, and that neither side of a comparison has written.
 
 It sends a number of commands, not for a time: so many are asked for as the same workload had in that time when it was
-last measured on that server, and a tenth of that to begin with.
+last measured on that server. At first that is found out, with more and more of them.
 """
 
 from __future__ import annotations
@@ -21,12 +21,13 @@ from benches.programs import find_program
 from benches.rates import Row, Workload
 from benches.servers import GENERATOR_CORES, RunningServer, pinned
 
-__all__ = ["KEYS", "VALUE_BYTES", "VERBS", "RedisBenchmark", "rates_in"]
+__all__ = ["KEYS", "VALUE_BYTES", "VERBS", "RedisBenchmark", "fill", "rates_in"]
 
 VERBS = ("SET", "GET", "INCR")
 KEYS = 10_000
 VALUE_BYTES = 32
-_FIRST_SECONDS_SHARE = 0.1
+_FIRST_SHARE = 0.1
+_RESOLUTION_S = 0.001
 _GUESSED_PER_SECOND = 20_000
 _BATCH = 1000
 
@@ -43,12 +44,18 @@ class RedisBenchmark:
         for server in servers:
             which = server.name, row.workload
             if which not in self.expected:
-                first = _run(server, row.workload, int(_GUESSED_PER_SECOND * self.seconds * _FIRST_SECONDS_SHARE))
-                self.expected[which] = first.commands / first.seconds
+                self.expected[which] = self._found_out(server, row.workload)
             before_s = server.cpu_s()
             result = _run(server, row.workload, int(self.expected[which] * self.seconds))
             self.expected[which] = result.commands / result.seconds
             row.add(server.name, result, server.cpu_s() - before_s)
+
+    def _found_out(self, server: RunningServer, workload: Workload) -> float:
+        """Commands a second, in a run that is too short to be a measurement."""
+        commands = int(_GUESSED_PER_SECOND * self.seconds * _FIRST_SHARE)
+        while (result := _run(server, workload, commands)).seconds < self.seconds * _FIRST_SHARE:
+            commands = 4 * result.commands
+        return result.commands / result.seconds
 
 
 def fill(server: RunningServer) -> None:
@@ -68,8 +75,7 @@ def _run(server: RunningServer, workload: Workload, commands: int) -> Result:
     options = [f"{word}" for pair in sizes.items() for word in pair]
     command = [program, "-h", "127.0.0.1", "-p", f"{server.port}", *options, "-t", workload.verb.lower(), "--csv"]
     output, busy = _output(command)
-    rate = rates_in(output)[workload.verb]
-    seconds = commands / rate
+    seconds = max(commands / rates_in(output)[workload.verb], _RESOLUTION_S)
     return Result(commands, seconds, min(busy, 1.0) * seconds)
 
 
@@ -91,7 +97,7 @@ def _output(command: list[str]) -> tuple[str, float]:
 
 
 def rates_in(output: str) -> dict[str, float]:
-    """Commands a second by the name of the test, as `--csv` prints them. Raises `RuntimeError` if it is no such thing."""
+    """Commands a second by the name of the test, as `--csv` prints them. Raises `RuntimeError` if it doesn't."""
     lines = list(csv.reader(io.StringIO(output)))
     head = next((line for line in lines if line[:2] == ["test", "rps"]), None)
     if head is None:

@@ -38,7 +38,8 @@ def _system(name: str) -> System:
     from benches.transactors.line import LINE
     from benches.transactors.resp import STARTING, WATCHING
 
-    return {"watch": WATCHING, "start": STARTING, "line": LINE, "etcd": ETCD}[name]
+    systems: dict[str, System] = {"watch": WATCHING, "start": STARTING, "line": LINE, "etcd": ETCD}
+    return systems[name]
 
 
 def _run(job: Job, system: System) -> Done:

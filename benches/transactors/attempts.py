@@ -87,7 +87,7 @@ def incremented(value: bytes) -> bytes:
 
 
 def choices(job: Job) -> list[tuple[bytes, ...]]:
-    """The keys of one transaction after the other, in order within each, so that those who lock can't block each other."""
+    """The keys of one transaction after the other; in order within each, or those who lock could block each other."""
     choose = random.Random(job.keys_each)
     weights = [1 / (number + 1) if job.is_skewed else 1.0 for number in range(job.keys)]
     numbers = choose.choices(range(job.keys), weights, k=_CHOICES * job.keys_each)

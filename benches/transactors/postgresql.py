@@ -46,7 +46,8 @@ class _PgConnection:
         self.close = connection.finish
 
     def fileno(self) -> int:
-        return self._connection.socket
+        number: int = self._connection.socket
+        return number
 
     def begin(self, request: list[_Statement]) -> None:
         """Send these statements."""

@@ -1,7 +1,7 @@
 """Transactions over Redis's protocol: with WATCH, as clients of Redis have them, and with our START ... COMMIT.
 
-    WATCH a; GET a         ->  MULTI; SET a 2; EXEC       nothing but null if somebody else has written a
-    START; GET a           ->  SET a 2; COMMIT            CONFLICT if so
+WATCH a; GET a         ->  MULTI; SET a 2; EXEC       nothing but null if somebody else has written a
+START; GET a           ->  SET a 2; COMMIT            CONFLICT if so
 """
 
 from __future__ import annotations
