@@ -21,7 +21,7 @@ from benches.servers import RunningServer, mvcc_kv_server, redis_server
 from benches.tables import Table
 from benches.targets import Comparison
 
-__all__ = ["COMMANDS", "CONNECTIONS", "DEPTHS", "SIDES", "measure_rows", "redis_table", "workloads"]
+__all__ = ["COMMANDS", "CONNECTIONS", "DEPTHS", "SIDES", "label_of", "measure_rows", "redis_table", "workloads"]
 
 DEPTHS = (1, 16, 64)
 CONNECTIONS = (1, 50)
@@ -75,8 +75,12 @@ def _run(effort: Effort, on_step: OnStep) -> Report:
 
 def _comparison(row: Row) -> Comparison:
     it = row.workload
-    label = f"{it.verb}, {it.connections} clients, depth {it.depth}"
-    return Comparison("depth-1" if it.depth == 1 else "pipelined", label, row.ratios(*SIDES))
+    return Comparison("depth-1" if it.depth == 1 else "pipelined", label_of(it), row.ratios(*SIDES))
+
+
+def label_of(it: Workload) -> str:
+    """A workload as redis-benchmark's options have it."""
+    return f"{it.verb} -c {it.connections} -P {it.depth}"
 
 
 COMMANDS = Part(

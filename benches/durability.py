@@ -16,7 +16,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from statistics import median
 
-from benches.commands import SIDES, measure_rows, redis_table, workloads
+from benches.commands import SIDES, label_of, measure_rows, redis_table, workloads
 from benches.parts import Effort, OnStep, Part, Report, count
 from benches.rates import Row
 from benches.servers import durable_mvcc_kv_server, durable_redis_server
@@ -70,7 +70,7 @@ def _comparison(row: Row) -> Comparison | None:
     it = row.workload
     if (it.verb, it.connections, it.depth) not in _TARGETED:
         return None
-    return Comparison("durable-sets", f"{it.verb}, {it.connections} clients, depth {it.depth}", row.ratios(*SIDES))
+    return Comparison("durable-sets", label_of(it), row.ratios(*SIDES))
 
 
 DURABILITY = Part(

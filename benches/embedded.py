@@ -149,8 +149,7 @@ def _sqlite(stack: ExitStack, path: Path | None) -> _Increment:
 
 
 def _run(effort: Effort, on_step: OnStep) -> Report:
-    choose = Random(1)
-    picked = cycle([choose.choice(_names()) for _ in range(_PICKED)])
+    picked = cycle(Random(1).choices(_names(), k=_PICKED))
     with pinned(SERVER_CORES), ExitStack() as stack:
         sides = list(_sides(stack, effort.scratch))
         for _ in range(effort.rounds):

@@ -152,8 +152,9 @@ def read_all_message(keys: Iterable[bytes]) -> bytes:
 def read_items(message: bytes) -> list[tuple[bytes, int, bytes]]:
     """What such a TxnResponse has found: keys, the revisions that they were last changed by, values."""
     ranges = [dict(_fields(it))[1] for number, it in _fields(message) if number == 3 and isinstance(it, bytes)]
-    found = [dict(_fields(value)) for it in ranges for number, value in _fields(bytes(it)) if number == 2]
-    return [(bytes(pair[1]), int(pair[3]), bytes(pair[5])) for pair in found]  # type: ignore[arg-type]
+    found = [value for it in ranges for number, value in _fields(bytes(it)) if number == 2]
+    pairs = [dict(_fields(value)) for value in found if isinstance(value, bytes)]
+    return [(bytes(pair[1]), int(pair[3]), bytes(pair[5])) for pair in pairs]
 
 
 def compare_and_put_message(items: Iterable[tuple[bytes, int | None, bytes]]) -> bytes:

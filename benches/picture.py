@@ -29,7 +29,7 @@ def draw(comparisons: Sequence[Comparison], path: Path) -> bool:
     import matplotlib
 
     matplotlib.use("svg")
-    matplotlib.rcParams["svg.hashsalt"] = "mvcc-kv"
+    matplotlib.rcParams.update({"svg.hashsalt": "mvcc-kv", "svg.fonttype": "none"})
     from matplotlib import pyplot
 
     groups = [(name, [it for it in measured if it.target == name]) for name in TARGETS]

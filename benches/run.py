@@ -27,6 +27,7 @@ __all__ = ["RESULTS", "main"]
 
 RESULTS = Path(__file__).parent / "results"
 _TABLE_WIDTH = 120
+_SECONDS, _ROUNDS, _KEYS = 1.0, 5, 1_000_000
 _QUICK = (0.2, 2, 100_000)
 
 
@@ -35,9 +36,9 @@ def main(
         list[str] | None,
         typer.Option(help=f"What to measure, with commas between: {', '.join(PARTS)}.", show_default="everything"),
     ] = None,
-    seconds: Annotated[float, typer.Option(help="Length of one measurement.", min=0.01)] = 1.0,
-    rounds: Annotated[int, typer.Option(help="Measurements of each row on each server.", min=1)] = 5,
-    keys: Annotated[int, typer.Option(help="Keys of a large store.", min=1)] = 1_000_000,
+    seconds: Annotated[float, typer.Option(help="Length of one measurement.", min=0.01)] = _SECONDS,
+    rounds: Annotated[int, typer.Option(help="Measurements of each row on each server.", min=1)] = _ROUNDS,
+    keys: Annotated[int, typer.Option(help="Keys of a large store.", min=1)] = _KEYS,
     quick: Annotated[bool, typer.Option("--quick", help="A short run: 2 rounds of 0.2 s, 100,000 keys.")] = False,
     results: Annotated[Path, typer.Option(help="Directory for the JSON, and on whose disk data is kept.")] = RESULTS,
 ) -> None:
@@ -54,7 +55,7 @@ def main(
     taken = Results(figures)
     console.print(targets_table(taken.comparisons()).to_rich())
     console.print(taken.setting(), soft_wrap=True)
-    is_complete = names == list(PARTS) and not quick
+    is_complete = names == list(PARTS) and seconds >= _SECONDS and rounds >= _ROUNDS and keys >= _KEYS
     document = DOCUMENT if is_complete else results / "benchmarks.md"
     for path in (_write(results, figures), *write_report(taken, document)):
         console.print(f"written: {path}", soft_wrap=True)

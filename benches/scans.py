@@ -117,7 +117,7 @@ def _report(rows: list[Row]) -> Report:
                 count(row.commands_per_second(way)),
                 ratio(row.ratio("mvcc-kv", way)),
                 count(server_us[way]),
-                ratio(server_us["mvcc-kv"] / server_us[way]),
+                ratio(server_us["mvcc-kv"] / server_us[way] if server_us[way] else None),
                 end_section=way == WAYS[-1],
             )
     return Report(made, [row.to_json() for row in rows])

@@ -70,12 +70,14 @@ _SERVERS: dict[str, _Start] = {
 SIDES = (
     _Side("in memory", "mvcc-kv START", "mvcc-kv in memory", "start"),
     _Side("in memory", "mvcc-kv START, lines", "mvcc-kv in memory", "line"),
+    _Side("in memory", "mvcc-kv START, lines, turns", "mvcc-kv in memory", "turns"),
     _Side("in memory", "mvcc-kv WATCH", "mvcc-kv in memory", "watch"),
     _Side("in memory", "Redis WATCH", "redis", "watch"),
     _Side("in memory", "ZEO MappingStorage", "zeo in memory", "zeo"),
     _Side("later", "mvcc-kv START, fsync interval", "mvcc-kv interval", "start"),
     _Side("later", "PostgreSQL, synchronous_commit=off", "postgresql", "postgresql-off"),
     _Side("before", "mvcc-kv START, fsync always", "mvcc-kv always", "start"),
+    _Side("before", "mvcc-kv START, turns, fsync always", "mvcc-kv always", "turns"),
     _Side("before", "mvcc-kv WATCH, fsync always", "mvcc-kv always", "watch"),
     _Side("before", "Redis WATCH, appendfsync always", "redis always", "watch"),
     _Side("before", "PostgreSQL, synchronous_commit=on", "postgresql", "postgresql-on"),
@@ -84,7 +86,7 @@ SIDES = (
 )
 _TARGETED = {
     ("transactions-uniform", "uniform"): ("mvcc-kv WATCH", "Redis WATCH"),
-    ("transactions-hot", "hot"): ("mvcc-kv START", "Redis WATCH"),
+    ("transactions-hot", "hot"): ("mvcc-kv START, lines, turns", "Redis WATCH"),
     ("transactions-postgresql", "uniform"): ("mvcc-kv START, fsync always", "PostgreSQL, synchronous_commit=on"),
     ("transactions-etcd", "uniform"): ("mvcc-kv START, fsync always", "etcd Txn"),
 }

@@ -3,7 +3,7 @@
     __main__.py      the load generator, a process of its own: one loop over all connections
     attempts.py      what is to be done, what came of it, and which keys
     resp.py          WATCH ... MULTI ... EXEC, of Redis and of ours; START ... COMMIT over the same protocol
-    line.py          START ... COMMIT in the line protocol
+    line.py          START ... COMMIT in the line protocol, in turn and not
     postgresql.py    BEGIN ISOLATION LEVEL REPEATABLE READ ... COMMIT
     etcd_txn.py      a Range, and a Txn that compares what it read
     zeo.py           ZODB over ZEO: with its own client, and so with threads

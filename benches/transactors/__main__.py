@@ -35,10 +35,10 @@ def _system(name: str) -> System:
 
         return SYNCHRONOUS if name == "postgresql-on" else ASYNCHRONOUS
     from benches.transactors.etcd_txn import ETCD
-    from benches.transactors.line import LINE
+    from benches.transactors.line import LINE, TURNS
     from benches.transactors.resp import STARTING, WATCHING
 
-    systems: dict[str, System] = {"watch": WATCHING, "start": STARTING, "line": LINE, "etcd": ETCD}
+    systems: dict[str, System] = {"watch": WATCHING, "start": STARTING, "line": LINE, "turns": TURNS, "etcd": ETCD}
     return systems[name]
 
 

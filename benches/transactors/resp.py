@@ -17,7 +17,7 @@ from benches.dataset import resp
 from benches.load import Client
 from benches.transactors.attempts import Script, incremented, key_name
 
-__all__ = ["STARTING", "WATCHING", "RespConnection"]
+__all__ = ["STARTING", "WATCHING", "RespConnection", "started", "watched"]
 
 _ZERO = incremented(b"-1")
 _AT_ONCE = 1000
@@ -55,7 +55,8 @@ class RespConnection:
         return replies
 
 
-def _watched(keys: Sequence[bytes]) -> Script:
+def watched(keys: Sequence[bytes]) -> Script:
+    """An attempt with WATCH, MULTI and EXEC."""
     values = (yield [resp(b"WATCH", *keys), *(resp(b"GET", key) for key in keys)])[1:]
     writes = [resp(b"SET", key, incremented(value)) for key, value in zip(keys, values, strict=True)]
     done = (yield [resp(b"MULTI"), *writes, resp(b"EXEC")])[-1]
@@ -64,7 +65,8 @@ def _watched(keys: Sequence[bytes]) -> Script:
     return done is not None
 
 
-def _started(keys: Sequence[bytes]) -> Script:
+def started(keys: Sequence[bytes]) -> Script:
+    """An attempt with START and COMMIT."""
     values = (yield [resp(b"START"), *(resp(b"GET", key) for key in keys)])[1:]
     writes = [resp(b"SET", key, incremented(value)) for key, value in zip(keys, values, strict=True)]
     done = (yield [*writes, resp(b"COMMIT")])[-1]
@@ -100,5 +102,5 @@ class _RespSystem:
         return answers
 
 
-WATCHING = _RespSystem(_watched)
-STARTING = _RespSystem(_started)
+WATCHING = _RespSystem(watched)
+STARTING = _RespSystem(started)
