@@ -33,12 +33,13 @@ def workloads() -> list[Workload]:
     return [Workload(verb, depth, number) for number, verb, depth in product(CONNECTIONS, VERBS, DEPTHS)]
 
 
-def measure_rows(rows: list[Row], servers: Sequence[RunningServer], effort: Effort, on_step: OnStep) -> None:
+def measure_rows(
+    benchmark: RedisBenchmark, rows: list[Row], servers: Sequence[RunningServer], rounds: int, on_step: OnStep
+) -> None:
     """All rounds of all rows."""
-    benchmark = RedisBenchmark(effort.seconds)
     for server in servers:
         fill(server)
-    for _ in range(effort.rounds):
+    for _ in range(rounds):
         for row in rows:
             benchmark.measure(row, servers)
             on_step()
@@ -68,7 +69,8 @@ def _run(effort: Effort, on_step: OnStep) -> Report:
     rows = [Row(workload) for workload in workloads()]
     with ExitStack() as stack:
         started = [stack.enter_context(server()) for server in (mvcc_kv_server, redis_server)]
-        measure_rows(rows, [server for server in started if server is not None], effort, on_step)
+        servers = [server for server in started if server is not None]
+        measure_rows(RedisBenchmark(effort.seconds), rows, servers, effort.rounds, on_step)
     made = redis_table("Commands a second over loopback", rows)
     return Report(made, [row.to_json() for row in rows], [_comparison(row) for row in rows])
 

@@ -8,19 +8,22 @@ from contextlib import ExitStack
 from benches.commands import measure_rows, redis_table
 from benches.parts import Effort, OnStep, Part, Report
 from benches.rates import Row, Workload
+from benches.redis_benchmark import RedisBenchmark
 from benches.servers import mvcc_kv_server, redis_server
 
 __all__ = ["CONNECTIONS_MANY", "NUMBERS"]
 
 NUMBERS = (1, 100, 1_000, 5_000)
 _SPARE_FILES = 200
+_LEAST = 20  # of each connection, so that making it is a small part
 
 
 def _run(effort: Effort, on_step: OnStep) -> Report:
     rows = [Row(Workload("GET", 1, number)) for number in _numbers()]
     with ExitStack() as stack:
         started = [stack.enter_context(server()) for server in (mvcc_kv_server, redis_server)]
-        measure_rows(rows, [server for server in started if server is not None], effort, on_step)
+        servers = [server for server in started if server is not None]
+        measure_rows(RedisBenchmark(effort.seconds, _LEAST), rows, servers, effort.rounds, on_step)
     made = redis_table("GETs a second, by connections", rows)
     made.ends.clear()
     return Report(made, [row.to_json() for row in rows])

@@ -19,6 +19,7 @@ from statistics import median
 from benches.commands import SIDES, label_of, measure_rows, redis_table, workloads
 from benches.parts import Effort, OnStep, Part, Report, count
 from benches.rates import Row
+from benches.redis_benchmark import RedisBenchmark
 from benches.servers import durable_mvcc_kv_server, durable_redis_server
 from benches.targets import Comparison
 
@@ -38,7 +39,8 @@ def _run(effort: Effort, on_step: OnStep) -> Report:
             stack.enter_context(durable_mvcc_kv_server(effort.scratch / "mvcc-kv")),
             stack.enter_context(durable_redis_server(peer)),
         ]
-        measure_rows(rows, [server for server in started if server is not None], effort, on_step)
+        servers = [server for server in started if server is not None]
+        measure_rows(RedisBenchmark(effort.seconds), rows, servers, effort.rounds, on_step)
     syncs = [_syncs_per_second(effort.scratch / "disk", effort.seconds) for _ in range(effort.rounds)]
     return _report(rows, median(syncs))
 

@@ -17,7 +17,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any, TypeAlias
 
-from benches.dataset import batches, expect, make_checkpoint, make_redis, resp
+from benches.dataset import expect, make_checkpoint, make_redis, resp
 from benches.parts import Effort, OnStep, Part, Report, count, ratio, table
 from benches.servers import (
     RunningServer,
@@ -27,6 +27,7 @@ from benches.servers import (
     redis_server,
 )
 from benches.targets import Comparison, ratios
+from benches.transactors.attempts import key_name
 
 __all__ = ["MEMORY", "WAYS"]
 
@@ -91,9 +92,10 @@ def _written(start: _Start, keys: int) -> float | None:
             return None
         before = server.resident_bytes()
         with socket.create_connection(("127.0.0.1", server.port)) as sock:
-            for batch in batches(keys, _BATCH):
-                sock.sendall(b"".join(resp(b"SET", key, value) for key, value in batch))
-                expect(sock, b"+OK\r\n" * len(batch))
+            for first in range(0, keys, _BATCH):
+                numbers = range(first, min(first + _BATCH, keys))
+                sock.sendall(b"".join(resp(b"SET", key_name(number), b"%032x" % number) for number in numbers))
+                expect(sock, b"+OK\r\n" * len(numbers))
         return server.resident_bytes() - before
 
 

@@ -34,9 +34,13 @@ _BATCH = 1000
 
 @dataclass(slots=True)
 class RedisBenchmark:
-    """Runs of redis-benchmark on servers that take turns. `expected`: commands a second, as last seen."""
+    """Runs of redis-benchmark on servers that take turns. `expected`: commands a second, as last seen.
+
+    `least`: so many batches for each connection, at least. Its clock begins before the connections are made.
+    """
 
     seconds: float
+    least: int = 2
     expected: dict[tuple[str, Workload], float] = field(default_factory=dict)
 
     def measure(self, row: Row, servers: Sequence[RunningServer]) -> None:
@@ -46,16 +50,19 @@ class RedisBenchmark:
             if which not in self.expected:
                 self.expected[which] = self._found_out(server, row.workload)
             before_s = server.cpu_s()
-            result = _run(server, row.workload, int(self.expected[which] * self.seconds))
+            result = self._run(server, row.workload, int(self.expected[which] * self.seconds))
             self.expected[which] = result.commands / result.seconds
             row.add(server.name, result, server.cpu_s() - before_s)
 
     def _found_out(self, server: RunningServer, workload: Workload) -> float:
         """Commands a second, in a run that is too short to be a measurement."""
         commands = int(_GUESSED_PER_SECOND * self.seconds * _FIRST_SHARE)
-        while (result := _run(server, workload, commands)).seconds < self.seconds * _FIRST_SHARE:
+        while (result := self._run(server, workload, commands)).seconds < self.seconds * _FIRST_SHARE:
             commands = 4 * result.commands
         return result.commands / result.seconds
+
+    def _run(self, server: RunningServer, workload: Workload, commands: int) -> Result:
+        return _run(server, workload, max(commands, self.least * workload.connections * workload.depth))
 
 
 def fill(server: RunningServer) -> None:
@@ -68,7 +75,6 @@ def fill(server: RunningServer) -> None:
 
 
 def _run(server: RunningServer, workload: Workload, commands: int) -> Result:
-    commands = max(commands, 2 * workload.connections * workload.depth)
     program = find_program("redis-benchmark")
     assert program is not None, "the parts that use it need it"
     sizes = {"-c": workload.connections, "-P": workload.depth, "-d": VALUE_BYTES, "-r": KEYS, "-n": commands}

@@ -110,7 +110,7 @@ def _to_json(report: Report, began: datetime) -> dict[str, Any]:
 
 
 def _run(part: Part, effort: Effort) -> Report:
-    with Progress(console=Console(stderr=True), transient=True) as progress:
+    with Progress(console=Console(stderr=True), transient=True, refresh_per_second=1) as progress:
         task = progress.add_task(part.title, total=part.steps(effort))
 
         return part.run(effort, lambda: progress.advance(task))
