@@ -8,7 +8,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: run test check format bench torture explore stress mutants clean
+.PHONY: run test check format bench torture explore stress mutants redis-fuzz redis-tcl clean
 
 run: $(READY)
 	$(BIN)/mvcc-kv serve
@@ -40,6 +40,12 @@ stress: $(READY)
 
 mutants: $(READY)
 	$(BIN)/python -m tests.mutants
+
+redis-fuzz: $(READY)
+	$(BIN)/python -m tests.redis.differential --budget-s $(BUDGET_S)
+
+redis-tcl: $(READY)
+	$(BIN)/python -m tests.redis.tcl
 
 $(READY): pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "mvcc-kv needs Python 3.11 or newer; set PYTHON=python3.x")'

@@ -33,6 +33,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "server": {*BASICS, "engine", "protocol", "version"},
     "client": {*BASICS, "protocol", "version"},
     "stress": {*BASICS, "retry", "version"},
+    "stress/disk": {"durability", "stress"},  # a file system of the tested program, which runs in its process
     "stress/pytest_plugin": {"__init__", "stress"},
     "__init__": {*BASICS, "changes", "client", "database", "durability", "engine", "retry", "version"},
     "__main__": {"cli"},
@@ -71,7 +72,8 @@ OUTSIDE = {
 }
 MAY_REACH_OUTSIDE = {
     "stress/clock.py": {"pathlib"},
-    "stress/crew.py": {"multiprocessing"},
+    "stress/crew.py": {"multiprocessing", "signal"},
+    "stress/leash.py": {"os", "signal"},
     "stress/proxy.py": {"selectors", "socket"},
     "stress/report.py": {"pathlib"},
     "stress/server.py": {"pathlib", "resource", "shutil", "signal", "subprocess"},

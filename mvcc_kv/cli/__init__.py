@@ -6,6 +6,9 @@ import sys
 
 __all__ = ["main"]
 
+_INTERRUPTED = 130
+"""128 and the number of SIGINT, as shells have it."""
+
 
 def main() -> None:
     """The console script `mvcc-kv`."""
@@ -14,4 +17,5 @@ def main() -> None:
 
         run()
     except KeyboardInterrupt:
-        sys.exit("mvcc-kv: interrupted")
+        print("mvcc-kv: interrupted", file=sys.stderr)
+        sys.exit(_INTERRUPTED)

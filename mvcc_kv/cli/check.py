@@ -50,7 +50,7 @@ def check(
     labelled register histories, one a line. It is judged from the outside: what is called an anomaly is one.
 
     The exit status is 0 if the level holds, 1 if it doesn't, or nobody can know, or nothing was
-    committed, and 2 if the file can't be read.
+    committed, and 2 if the file can't be read or the explanations can't be written.
     Levels are read-uncommitted, read-committed, monotonic-atomic-view, read-atomic, causal, prefix,
     parallel-snapshot-isolation, snapshot-isolation (or snapshot), repeatable-read and serializable, each also with
     strong-session- or strong- before it; strict-serializable is strong-serializable.
@@ -65,9 +65,11 @@ def check(
         with _opened(history) as file, _without_collections():
             held = True
             several = _Several(wanted)
+            if explain_to is not None:
+                _clear(explain_to)
             for written in read_histories(file, form):
                 verdict = _judge(written)
-                held = held and verdict.holds(wanted) is True and verdict.counts.committed > 0
+                held = held and _holds(verdict, wanted) is True
                 if is_json:
                     typer.echo(json.dumps(_as_json(written, verdict, wanted)))
                 elif written.line is None:
@@ -130,13 +132,38 @@ def _judge(written: Written) -> Verdict:
 
 def _as_json(written: Written, verdict: Verdict, wanted: Level) -> dict[str, object]:
     line = {} if written.line is None else {"line": written.line}
-    return {**line, "level": wanted.name, "holds": verdict.holds(wanted), **verdict.to_json()}
+    return {**line, "level": wanted.name, "holds": _holds(verdict, wanted), **verdict.to_json()}
+
+
+def _holds(verdict: Verdict, wanted: Level) -> bool | None:
+    """Whether the level holds; None too where nothing was committed, which shows nothing."""
+    holds = verdict.holds(wanted)
+    return holds if verdict.counts.committed or holds is False else None
 
 
 def _explain(verdict: Verdict, directory: Path) -> None:
     from mvcc_kv.cli.explanations import write_explanations
 
-    write_explanations(verdict, directory)
+    with _writing_to(directory):
+        write_explanations(verdict, directory)
+
+
+def _clear(directory: Path) -> None:
+    from mvcc_kv.cli.explanations import remove_explanations
+
+    with _writing_to(directory):
+        remove_explanations(directory)
+
+
+@contextmanager
+def _writing_to(directory: Path) -> Iterator[None]:
+    """Where that can't be, it ends with status 2 and a line that says so."""
+    try:
+        yield
+    except OSError as error:
+        told = f"{error.filename or directory}: {error.strerror or error}"
+        note(f"{told}; give --explain-to a directory that can be written to")
+        sys.exit(_UNREADABLE)
 
 
 def _print(verdict: Verdict, wanted: Level) -> None:
@@ -157,7 +184,8 @@ def _print(verdict: Verdict, wanted: Level) -> None:
         for step in steps:
             out.print(Text(f"    {step}", style="dim"))
     out.print()
-    out.print(_table(verdict))
+    if counts.committed or verdict.anomalies:
+        out.print(_table(verdict))
     out.print(_told(verdict, wanted))
 
 
@@ -200,8 +228,9 @@ class _Several:
 
     def add(self, line: int, verdict: Verdict) -> None:
         self._judged += 1
-        if not verdict.holds(self._wanted):
-            self._others.append(f"line {line}: {', '.join(verdict.anomalies) or 'not known'}")
+        if not _holds(verdict, self._wanted):
+            nothing = "not known" if verdict.counts.committed else "nothing was committed"
+            self._others.append(f"line {line}: {', '.join(verdict.anomalies) or nothing}")
 
     def print(self) -> None:
         if not self._judged:

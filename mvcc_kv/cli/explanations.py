@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from mvcc_kv.stress.checker.graph import LABELS
 from mvcc_kv.stress.checker.picture import COLOURS, placed, svg
 
 if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
     from mvcc_kv.stress.checker.anomalies import Anomaly
     from mvcc_kv.stress.checker.verdict import Verdict
 
-__all__ = ["write_explanations"]
+__all__ = ["remove_explanations", "write_explanations"]
 
 _DRAWN_MAX = 3
+_DRAWN_TRANSACTIONS_MAX = 40
 _DOTS_PER_INCH = 110
 _POINTS_PER_INCH = 72
 
@@ -30,10 +33,48 @@ def write_explanations(verdict: Verdict, directory: Path) -> None:
     directory.mkdir(parents=True, exist_ok=True)
     (directory / "verdict.json").write_text(json.dumps(verdict.to_json(), indent=2) + "\n")
     for name, found in verdict.anomalies.items():
-        (directory / f"{name}.txt").write_text("\n\n".join(it.words for it in found) + "\n")
-        for number, anomaly in enumerate(found, 1):
-            if anomaly.cycle is not None and number <= _DRAWN_MAX:
+        (directory / f"{name}.txt").write_text("\n\n".join(map(_in_words, found)) + "\n")
+        for number, anomaly in enumerate(found[:_DRAWN_MAX], 1):
+            if _is_drawn(anomaly):
                 _draw(anomaly, [verdict.names[it] for it in anomaly.transactions], directory / f"{name}-{number}")
+
+
+def remove_explanations(directory: Path) -> None:
+    """Take away what an earlier run wrote there, of one history or of several, and nothing else.
+
+    Raises `OSError` if that can't be.
+    """
+    for line in directory.glob("line-*"):
+        if _remove(line) and not any(line.iterdir()):
+            line.rmdir()
+    _remove(directory)
+
+
+def _remove(directory: Path) -> bool:
+    """Take away the verdict that is there, and what it tells of; whether there was one."""
+    path = directory / "verdict.json"
+    try:
+        names = json.loads(path.read_text())["anomalies"]
+    except (FileNotFoundError, NotADirectoryError, ValueError, KeyError, TypeError):
+        return False
+    path.unlink()
+    for name in names:
+        if (directory / name).parent == directory:
+            (directory / f"{name}.txt").unlink(missing_ok=True)
+            for number in range(1, _DRAWN_MAX + 1):
+                for suffix in ("svg", "png"):
+                    (directory / f"{name}-{number}.{suffix}").unlink(missing_ok=True)
+    return True
+
+
+def _in_words(anomaly: Anomaly) -> str:
+    if anomaly.cycle is None or _is_drawn(anomaly):
+        return anomaly.words
+    return f"{anomaly.words}\n(no picture: {len(anomaly.transactions):,} transactions are too many for one)"
+
+
+def _is_drawn(anomaly: Anomaly) -> bool:
+    return anomaly.cycle is not None and len(anomaly.transactions) <= _DRAWN_TRANSACTIONS_MAX
 
 
 def _draw(anomaly: Anomaly, names: list[str], path: Path) -> None:
@@ -49,6 +90,14 @@ def _draw(anomaly: Anomaly, names: list[str], path: Path) -> None:
 
 
 def _draw_png(anomaly: Anomaly, texts: list[tuple[str, tuple[str, ...]]], path: Path) -> None:
+    import warnings
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # a font without some letter shows a box in its place
+        _figure(anomaly, texts).savefig(path)
+
+
+def _figure(anomaly: Anomaly, texts: list[tuple[str, tuple[str, ...]]]) -> Figure:
     from matplotlib.figure import Figure
 
     assert anomaly.cycle is not None
@@ -69,5 +118,7 @@ def _draw_png(anomaly: Anomaly, texts: list[tuple[str, tuple[str, ...]]], path: 
         axes.text(*middle, LABELS[step.label], color=COLOURS[step.label], weight="bold", size=9)
     for box in boxes:
         style = {"boxstyle": "round", "facecolor": "#fbfcfc", "edgecolor": "#34495e"}
-        axes.text(box.x, box.y, "\n".join(box.lines), family="monospace", size=8, va="center", ha="center", bbox=style)
-    figure.savefig(path)
+        words = "\n".join(box.lines)
+        look: dict[str, Any] = {"family": "monospace", "size": 8, "va": "center", "ha": "center", "parse_math": False}
+        axes.text(box.x, box.y, words, bbox=style, **look)
+    return figure

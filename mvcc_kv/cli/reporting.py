@@ -10,7 +10,7 @@ from typing import ParamSpec, TypeVar
 
 from mvcc_kv.errors import AuthRequiredError, Error
 
-__all__ = ["complain", "note", "printable", "reporting"]
+__all__ = ["complain", "note", "printable", "reporting", "told"]
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -45,19 +45,20 @@ def reporting(command: Callable[P, R]) -> Callable[P, R]:
     def reported(*args: P.args, **kwargs: P.kwargs) -> R:
         try:
             return command(*args, **kwargs)
-        except AuthRequiredError as error:
-            status = complain(f"{error.message} (here: --password, or MVCC_KV_PASSWORD in the environment)")
-        except Error as error:
-            status = complain(error.message)
-        except OSError as error:
-            if error.errno == errno.EPIPE:
+        except (Error, OSError) as error:
+            if isinstance(error, OSError) and error.errno == errno.EPIPE:
                 raise  # whoever read our output has left; the command line's frame ends quietly then
-            status = complain(_told(error))
+            status = complain(told(error))
         sys.exit(status)
 
     return reported
 
 
-def _told(error: OSError) -> str:
+def told(error: Error | OSError) -> str:
+    """What went wrong, and what to do, in words."""
+    if isinstance(error, AuthRequiredError):
+        return f"{error.message} (here: --password, or MVCC_KV_PASSWORD in the environment)"
+    if isinstance(error, Error):
+        return error.message
     reason = error.strerror or str(error) or type(error).__name__
     return f"{error.filename}: {reason}" if error.filename else reason

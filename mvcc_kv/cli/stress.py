@@ -1,16 +1,26 @@
-"""`mvcc-kv stress`: its options. What they are put together to is in stress_wiring.py."""
+"""`mvcc-kv stress`: its options. What they are put together to is in stress_wiring.py.
+
+Exit status 1 means that something was violated, and nothing else does: what can't be run ends with 2."""
 
 from __future__ import annotations
 
+import functools
+import math
 import random
 import sys
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from mvcc_kv.api import Isolation
+from mvcc_kv.cli.reporting import note, told
 from mvcc_kv.cli.target import Password
+from mvcc_kv.errors import Error
+from mvcc_kv.server.settings import Fsync
 
 __all__ = ["stress"]
 
@@ -18,8 +28,27 @@ _WORKLOADS = "list-append, register, bank, write-skew, predicate, pairs, counter
 _WORK, _WHERE, _BREAK, _TELL = "The work", "The target", "What goes wrong", "What is told"
 
 
+_INVALID = 2
+_WEEK_S = 7 * 86_400.0
+_FAULTS = "kill, restart, pause, disk-full, slow-disk, power-loss, sync-error, clock, cut, half-open, slow"
+
+
 def _option(name: str, help_text: str, panel: str, **more: Any) -> Any:
     return typer.Option(name, help=help_text, rich_help_panel=panel, **more)
+
+
+def _number(name: str, help_text: str, panel: str, **more: Any) -> Any:
+    """An option that is a number; `nan` isn't, and an infinite one is none either."""
+
+    def finite(value: float | None) -> float | None:
+        if value is not None and not math.isfinite(value):
+            raise typer.BadParameter(f"{name} is a finite number, not {value}")
+        return value
+
+    return _option(name, help_text, panel, callback=finite, **more)
+
+
+_seconds = functools.partial(_number, max=_WEEK_S)
 
 
 def stress(
@@ -36,23 +65,25 @@ def stress(
     processes: Annotated[
         int, _option("--processes", "Processes of clients; 0: threads of this one.", _WORK, min=0)
     ] = 0,
-    seconds: Annotated[float, _option("--seconds", "How long.", _WORK, min=0.1)] = 10.0,
+    seconds: Annotated[float, _seconds("--seconds", "How long.", _WORK, min=0.1)] = 10.0,
     transactions: Annotated[
         int | None, _option("--transactions", "How many steps at most.", _WORK, min=1, show_default=False)
     ] = None,
     rate: Annotated[
-        float, _option("--rate", "Steps a second, of all clients together; 0: as many as they can.", _WORK, min=0)
+        float, _number("--rate", "Steps a second, of all clients together; 0: as many as they can.", _WORK, min=0)
     ] = 0.0,
-    pause_ms: Annotated[float, _option("--pause-ms", "Between the operations of a step, at most.", _WORK, min=0)] = 0.0,
+    pause_ms: Annotated[
+        float, _number("--pause-ms", "Between the operations of a step, at most.", _WORK, min=0, max=60_000)
+    ] = 0.0,
     keys: Annotated[
         int | None, _option("--keys", "Keys that are fought over.", _WORK, min=2, show_default="the workload's")
     ] = None,
     skew: Annotated[
         float | None,
-        _option("--skew", "Of the keys' popularity, as Zipf's law has it; 0: none.", _WORK, min=0, show_default="its"),
+        _number("--skew", "Of the keys' popularity, as Zipf's law has it; 0: none.", _WORK, min=0, show_default="its"),
     ] = None,
     read_share: Annotated[
-        float | None, _option("--read-share", "How much of it reads.", _WORK, min=0, max=0.99, show_default="its")
+        float | None, _number("--read-share", "How much of it reads.", _WORK, min=0, max=0.99, show_default="its")
     ] = None,
     seed: Annotated[
         int | None, _option("--seed", "Replays the steps and the faults.", _WORK, min=0, show_default="drawn")
@@ -74,10 +105,10 @@ def stress(
         str | None,
         _option("--data-dir", "A directory for the data.", _WHERE, show_default="a temporary one"),
     ] = None,
-    fsync: Annotated[str, _option("--fsync", "As of serve: always, interval or never.", _WHERE)] = "always",
+    fsync: Annotated[Fsync, _option("--fsync", "As of serve: always, interval or never.", _WHERE)] = "always",
     retain_seconds: Annotated[
         float,
-        _option("--retain-seconds", "As of serve; then a feed consumer misses nothing over kills.", _WHERE, min=0),
+        _number("--retain-seconds", "As of serve; then a feed consumer misses nothing over kills.", _WHERE, min=0),
     ] = 0.0,
     serve_option: Annotated[
         list[str] | None,
@@ -85,14 +116,14 @@ def stress(
     ] = None,
     commit_timeout_s: Annotated[
         float,
-        _option("--commit-timeout-s", "How long every other client asks what became of a commit.", _WHERE, min=0),
+        _seconds("--commit-timeout-s", "How long every other client asks what became of a commit.", _WHERE, min=0),
     ] = 5.0,
-    timeout_s: Annotated[float, _option("--timeout-s", "How long clients wait for a reply.", _WHERE, min=0.1)] = 3.0,
+    timeout_s: Annotated[float, _seconds("--timeout-s", "How long clients wait for a reply.", _WHERE, min=0.1)] = 3.0,
     nemesis: Annotated[
         str,
         _option(
             "--nemesis",
-            "kill, restart, pause, disk-full, slow-disk, cut, half-open, slow, clock; several: kill,cut; or all.",
+            f"{_FAULTS}; several: kill,cut; or all.",
             _BREAK,
         ),
     ] = "",
@@ -111,14 +142,15 @@ def stress(
 
     It starts a server of its own, unless --url or --embedded says otherwise. Clients take seeded steps of the
     workload; a step that conflicts has failed and is not run again. The exit status is 0 if everything held,
-    1 if something was violated, 2 if the run is invalid: too little happened to say anything.
+    1 if something was violated, 2 if the run is invalid: too little happened to say anything, or it could not be run.
 
     \b
       mvcc-kv stress --workload list-append --seconds 30 --nemesis kill,pause,cut
       mvcc-kv stress --workload all --isolation serializable --embedded
     """
     from mvcc_kv.cli.stress_display import print_summary
-    from mvcc_kv.cli.stress_wiring import Settings, TargetOptions, stressed
+    from mvcc_kv.cli.stress_settings import Settings, TargetOptions
+    from mvcc_kv.cli.stress_wiring import stressed
 
     settings = Settings(
         workload=workload,
@@ -153,6 +185,22 @@ def stress(
         command=tuple(sys.argv[1:]),
     )
     folder = Path(report or f"stress-report-{settings.seed}")
-    summary = stressed(settings, folder, quiet=quiet)
-    print_summary(summary, folder, settings.seed)
+    with _refusing():
+        summary = stressed(settings, folder, quiet=quiet)
+        print_summary(summary, folder, settings.seed)
     raise typer.Exit(summary.exit_status)
+
+
+@contextmanager
+def _refusing() -> Iterator[None]:
+    """What can't be run ends with status 2: a line that says why; of the harness's own failures, where."""
+    try:
+        yield
+    except (Error, OSError) as error:
+        note(told(error))
+        sys.exit(_INVALID)
+    except typer.BadParameter:
+        raise
+    except Exception:  # noqa: BLE001 (the command's edge: status 1 would say that the target has failed)
+        traceback.print_exc()
+        sys.exit(_INVALID)

@@ -101,4 +101,9 @@ def print_summary(summary: Summary, folder: Path, seed: int) -> None:
     out.print(f"looked at: {', '.join(f'{number} {what}' for what, number in sorted(summary.checked.items()))}")
     for judged in summary.judged:
         out.print("checker: " + ", ".join(f"{name} {value}" for name, value in judged.items()))
-    out.print(Text.assemble((summary.status.upper(), f"bold {_COLOURS[summary.status]}"), f"  seed {seed}, {folder}"))
+    interrupted = " until it was interrupted" if summary.is_interrupted else ""
+    out.print(
+        Text.assemble(
+            (summary.status.upper(), f"bold {_COLOURS[summary.status]}"), f"{interrupted}  seed {seed}, {folder}"
+        )
+    )

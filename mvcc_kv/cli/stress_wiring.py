@@ -2,83 +2,81 @@
 
 from __future__ import annotations
 
+import os
 import random
 import sys
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, ExitStack, contextmanager
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-import typer
-
 import mvcc_kv
 from mvcc_kv.api import Database
+from mvcc_kv.cli.interrupts import interruptible
 from mvcc_kv.cli.stress_display import Display
+from mvcc_kv.cli.stress_settings import Settings, TargetOptions, chosen_faults, refuse, weights_of
+from mvcc_kv.client.connection import Address
 from mvcc_kv.stress.clock import Offset
 from mvcc_kv.stress.feed import FeedFollower
 from mvcc_kv.stress.judging import judge
 from mvcc_kv.stress.mixture import Mixture
-from mvcc_kv.stress.nemesis import Nemesis, faults_of
+from mvcc_kv.stress.nemesis import PROXY_KINDS, Nemesis, faults_of
 from mvcc_kv.stress.plan import Workload
 from mvcc_kv.stress.proxy import Proxy
-from mvcc_kv.stress.report import write_report
-from mvcc_kv.stress.runner import Load, run
+from mvcc_kv.stress.report import clear_report, write_report
+from mvcc_kv.stress.runner import PREPARER, Load, run
 from mvcc_kv.stress.server import ServerTarget
 from mvcc_kv.stress.target import EmbeddedTarget, RemoteTarget, Target
 from mvcc_kv.stress.verdict import Expected, Summary, summarize
 from mvcc_kv.stress.workloads import WORKLOADS
 
-__all__ = ["Connector", "Settings", "TargetOptions", "stressed"]
+__all__ = ["Connector", "stressed"]
 
-_ALL = "all"
-_PROXIED = {"cut", "half-open", "slow"}
-_AUDIT_TIMEOUT_S = 30.0
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TargetOptions:
-    """What is put to the test: the options of the command that say so."""
-
-    url: str | None = None
-    password: str | None = None
-    embedded: bool = False
-    in_memory: bool = False
-    data_dir: str | None = None
-    fsync: str = "always"
-    retain_seconds: float = 0.0
-    serve_options: tuple[str, ...] = ()
-    commit_timeout_s: float = 5.0
-    timeout_s: float = 3.0
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Settings:
-    """A run: the options of the command. `shape` are the workloads' own, None being theirs; `load` a `Load`'s."""
-
-    workload: str
-    shape: Mapping[str, Any]
-    load: Mapping[str, Any]
-    target: TargetOptions
-    seed: int
-    nemesis: tuple[str, ...] = ()
-    faults_max: int | None = None
-    feed: bool = True
-    min_commits: int = 100
-    check: bool = True
-    command: tuple[str, ...] = ()
+_OF_VOLATILE_FILES = {"power-loss", "sync-error"}
+_PATIENT_TIMEOUT_S = 30.0
+_POWERLESS = {"kill", "power-loss"}
 
 
 def stressed(settings: Settings, folder: Path, *, quiet: bool = False) -> Summary:
-    """Run it, and write its report into the folder; what came of it."""
-    load = Load(**settings.load)
-    if load.processes and settings.target.embedded:
-        raise typer.BadParameter("--processes needs a server: an embedded database is of one process")
+    """Run it, and write its report into the folder; what came of it. A first Ctrl-C ends it early, a second at once.
+
+    Raises `BadParameter` for settings that make no sense, and then has touched nothing.
+    """
+    refuse(settings)
+    kinds = chosen_faults(settings.nemesis, settings.target)
     work = _workload(settings)
+    with interruptible() as is_interrupted, _emptied(folder):
+        return _stressed(settings, work, kinds, folder, is_interrupted, quiet=quiet)
+
+
+@contextmanager
+def _emptied(folder: Path) -> Iterator[None]:
+    """The folder for the report, without what an earlier one left there. If nothing comes into it, it goes again."""
+    is_new = not folder.exists()
     folder.mkdir(parents=True, exist_ok=True)
-    with _opened(settings.target, folder, settings.nemesis) as (target, kinds, proxy):
+    clear_report(folder)
+    try:
+        yield
+    finally:
+        if is_new:
+            with suppress(OSError):
+                folder.rmdir()
+
+
+def _stressed(
+    settings: Settings,
+    work: Workload,
+    kinds: Sequence[str],
+    folder: Path,
+    is_interrupted: Callable[[], bool],
+    *,
+    quiet: bool,
+) -> Summary:
+    load = Load(**settings.load)
+    with _opened(settings.target, folder, frozenset(kinds)) as (target, proxy):
         title = f"{work.name} at {load.isolation}, on {target.name}, seed {settings.seed}"
         with Display(title, quiet=quiet) as display:
             done = run(
@@ -86,22 +84,17 @@ def stressed(settings: Settings, folder: Path, *, quiet: bool = False) -> Summar
                 target,
                 load,
                 nemesis=Nemesis(faults_of(kinds, target, proxy), seed=settings.seed, faults_max=settings.faults_max),
-                feed=_follower(target, work, settings) if settings.feed else None,
-                is_killed_at_end="kill" in kinds,
+                feed=_follower(target, work, settings, kinds) if settings.feed else None,
+                is_killed_at_end=not _POWERLESS.isdisjoint(kinds),
+                come_back_s=settings.come_back_s,
                 on_tick=display.tick,
+                is_interrupted=is_interrupted,
             )
     conflicts = 1 if load.clients_total > 1 else 0
     expected = Expected(commits=settings.min_commits, conflicts=conflicts, faults=kinds)
     summary = summarize(done, work, load, expected, judge if settings.check else None)
-    write_report(folder, summary, done, settings=_told(settings), parts=_parts(work))
+    write_report(folder, summary, done, settings=settings.told(), parts=_parts(work))
     return summary
-
-
-def _told(settings: Settings) -> dict[str, Any]:
-    """The settings for the report, without the password."""
-    told = asdict(settings)
-    told["target"].pop("password")
-    return told
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +102,7 @@ class Connector:
     """Connects the client of a number to a server. Every other one asks what became of a commit that it lost."""
 
     address: str
-    password: str | None
+    password: str | None = field(repr=False)
     timeout_s: float
     commit_timeout_s: float
 
@@ -118,7 +111,7 @@ class Connector:
             self.address,
             password=self.password,
             connect_timeout_s=self.timeout_s,
-            timeout_s=self.timeout_s if client >= 0 else _AUDIT_TIMEOUT_S,
+            timeout_s=self.timeout_s if client >= 0 or client == PREPARER else _PATIENT_TIMEOUT_S,
             commit_timeout_s=self.commit_timeout_s if client % 2 else 0.0,
             connections_max=4,
         )
@@ -129,20 +122,9 @@ def _workload(settings: Settings) -> Workload:
     is_ours = settings.target.url is None and settings.target.data_dir is None
     root = "" if is_ours else f"stress-{random.SystemRandom().randrange(16**8):08x}/"
     shape = {name: value for name, value in settings.shape.items() if value is not None}
-    text = ",".join(WORKLOADS) if settings.workload == _ALL else settings.workload
-    weights = dict(map(_weighted, text.split(",")))
+    weights = weights_of(settings.workload)
     parts = tuple(WORKLOADS[name](prefix=f"{root}{name}/", seed=settings.seed, **shape) for name in weights)
     return parts[0] if len(parts) == 1 else Mixture(parts, tuple(weights.values()), settings.seed, root)
-
-
-def _weighted(text: str) -> tuple[str, float]:
-    name, _, weight = text.strip().partition("=")
-    if name not in WORKLOADS:
-        raise typer.BadParameter(f"there is no workload {name!r}; there are {', '.join(WORKLOADS)}, all")
-    try:
-        return name, float(weight or 1)
-    except ValueError:
-        raise typer.BadParameter(f"a weight is a number: {name}=2, not {text!r}") from None
 
 
 def _parts(work: Workload) -> tuple[Workload, ...]:
@@ -150,31 +132,35 @@ def _parts(work: Workload) -> tuple[Workload, ...]:
 
 
 @contextmanager
-def _opened(
-    options: TargetOptions, folder: Path, nemesis: tuple[str, ...]
-) -> Iterator[tuple[Target, list[str], Proxy | None]]:
-    """The target, the kinds of faults to be done to it, and the proxy before it, if these need one."""
+def _opened(options: TargetOptions, folder: Path, kinds: frozenset[str]) -> Iterator[tuple[Target, Proxy | None]]:
+    """The target, and the proxy before it, if the faults to be done to it need one."""
     with ExitStack() as resources:
         proxies: list[Proxy] = []
 
         def via(address: str) -> str:
-            host, _, port = address.rpartition(":")
-            proxies.append(Proxy((host, int(port))))
+            proxies.append(Proxy(Address.parse(address)))
             resources.callback(proxies[0].close)
             return proxies[0].address
 
-        kinds = list(nemesis)
-        has_clock = bool({"clock", _ALL} & set(kinds))
-        is_proxied = bool(_PROXIED & set(kinds)) or kinds == [_ALL]
-        target = _target(options, via if is_proxied else None, folder, has_clock=has_clock, resources=resources)
-        resources.callback(target.stop)
-        if kinds == [_ALL]:
-            kinds = sorted(target.faults | (_PROXIED if proxies else set()))
-        yield target, kinds, proxies[0] if proxies else None
+        target = _target(options, via if PROXY_KINDS & kinds else None, folder, kinds, resources)
+        resources.push(partial(_put_away, target))
+        yield target, proxies[0] if proxies else None
+
+
+def _put_away(target: Target, kind: type[BaseException] | None, *_: object) -> None:
+    """Stop it; at once after a second Ctrl-C."""
+    if kind is not None and issubclass(kind, KeyboardInterrupt) and isinstance(target, ServerTarget):
+        target.kill()
+    else:
+        target.stop()
 
 
 def _target(
-    options: TargetOptions, via: Callable[[str], str] | None, folder: Path, *, has_clock: bool, resources: ExitStack
+    options: TargetOptions,
+    via: Callable[[str], str] | None,
+    folder: Path,
+    kinds: frozenset[str],
+    resources: ExitStack,
 ) -> Target:
     connect_to = partial(
         Connector,
@@ -183,17 +169,21 @@ def _target(
         commit_timeout_s=options.commit_timeout_s,
     )
     if options.url is not None:
-        return RemoteTarget(options.url, connect_to(via(options.url) if via is not None else options.url))
+        direct = connect_to(options.url)
+        return RemoteTarget(options.url, direct if via is None else connect_to(via(options.url)), direct=direct)
     if options.embedded:
         return _embedded(options, resources)
     place = ["--in-memory"] if options.in_memory else ["--data-dir", _directory(options, resources)]
-    clock_file = folder / "clock-offset" if has_clock else None
+    clock_file = folder / "clock-offset" if "clock" in kinds else None
+    flag = folder / "syncs-fail" if _OF_VOLATILE_FILES & kinds else None
     return ServerTarget(
-        partial(_serve_command, options, tuple(place), clock_file),
+        partial(_serve_command, options, tuple(place), clock_file, flag),
         connect_to,
         folder / "server.log",
         via=via,
+        is_durable=not options.in_memory,
         clock=None if clock_file is None else Offset(clock_file),
+        syncs_fail=flag,
     )
 
 
@@ -213,14 +203,28 @@ def _directory(options: TargetOptions, resources: ExitStack) -> str:
     return resources.enter_context(tempfile.TemporaryDirectory(prefix="mvcc-kv-stress-"))
 
 
-def _serve_command(options: TargetOptions, place: tuple[str, ...], clock_file: Path | None, port: int) -> list[str]:
-    started = ["mvcc_kv"] if clock_file is None else ["mvcc_kv.stress.clock", str(clock_file), "mvcc_kv"]
-    command = [sys.executable, "-m", *started, "serve", "--port", str(port), *place, "--fsync", options.fsync]
+def _serve_command(
+    options: TargetOptions, place: tuple[str, ...], clock_file: Path | None, flag: Path | None, port: int
+) -> list[str]:
+    through = ["mvcc_kv.stress.leash", str(os.getpid())]
+    through += [] if clock_file is None else ["mvcc_kv.stress.clock", str(clock_file)]
+    through += [] if flag is None else ["mvcc_kv.stress.disk", str(flag)]
+    command = [
+        sys.executable,
+        "-m",
+        *through,
+        "mvcc_kv",
+        "serve",
+        "--port",
+        str(port),
+        *place,
+        "--fsync",
+        options.fsync,
+    ]
     command += ["--max-transaction-bytes", str(1 << 20), "--retain-seconds", str(options.retain_seconds)]
     return [*command, "--log-level", "warning", *options.serve_options]
 
 
-def _follower(target: Target, work: Workload, settings: Settings) -> FeedFollower:
-    jumps = {"clock", _ALL} & set(settings.nemesis)  # then what is kept by age may go at any time
-    is_kept = settings.target.retain_seconds > 0 and settings.target.url is None and not jumps
+def _follower(target: Target, work: Workload, settings: Settings, kinds: Sequence[str]) -> FeedFollower:
+    is_kept = settings.target.retain_seconds > 0 and "clock" not in kinds  # which lets go what is kept by age
     return FeedFollower(target.connect, prefix=work.prefix, seed=settings.seed, is_kept=is_kept)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -98,7 +99,7 @@ def opened_directory(path: str, *, make: bool = False) -> Iterator[tuple[Version
 
     if not make and not os.path.isdir(path):
         raise DataDirectoryError(f"there is no directory {path!r} to read; check --data-dir")
-    store, keeper = open_directory(path, VersionedStore)
+    store, keeper = open_directory(path, lambda: VersionedStore(time_us=lambda: time.time_ns() // 1000))
     try:
         yield store, keeper.checkpoint
     finally:

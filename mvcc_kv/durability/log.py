@@ -22,7 +22,7 @@ Rules:
   - A segment's space is set aside in advance: forcing data to disk is cheaper then, and the rest reads as zeros. Where
     there isn't so much room it is set aside in smaller steps, so a disk takes commits until it is really full.
   - A segment's header says what records there are in it. One that gets its first value that expires is given another
-    version, in place: a sector is written whole, and the record that needs it is behind it in the same write-out.
+    version, in place, before the record is written, and either can be read if that is cut short.
     So an older program refuses what it can't read, and reads on where no key ever expired.
   - A segment is needed by what a start replays, the commits after the checkpoint, and by history, where it is retained.
     Both begin in one, so it goes when both have moved on to a later one.

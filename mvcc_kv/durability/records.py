@@ -1,12 +1,14 @@
-r"""The log's format, versions 1 to 4: segments of records, byte by byte. Pure: bytes in, bytes out.
+r"""The log's format, versions 1, 2, 4 and 5: segments of records, byte by byte. Pure: bytes in, bytes out.
 
 All numbers are little-endian and unsigned. A segment, `log-00000000000000000042.wal`, is named after the first
 commit_ts that it may hold. It begins with 64 bytes:
 
     at   bytes
      0   8      b"mvcckvL\n"
-     8   4      format version: 1; 2 where history is retained, and only there are records of kind 3. 3 and 4 are
-                as 1 and 2 with records of kind 5 and 7: a segment becomes one when the first of them is written
+     8   4      format version: 1; 2 where history is retained, and only there are records of kind 3. 4 and 5 are
+                as 1 and 2 with records of kind 5 and 7: a segment becomes one when the first of them is written,
+                in place; if that was cut short, its crc may be the one that it had before.
+                (3 is none: from 1 to 3 it is but one flipped bit)
     12   4      base crc: the crc of the last record before this segment; 0 if there is none
     16   8      base ts: the commit_ts of the last commit before this segment
     24   36     zeros
@@ -114,10 +116,11 @@ _RETAINED_WRITE = Struct("<III")
 _TIMESTAMP = Struct("<Q")
 _TOKEN = Struct("<QB")
 _EXPIRY = Struct("<IQ")
+_EXPIRY_US_MAX = 2**64 - 1  # Redis takes later ones, and after a restart they are this one
 _COMMIT_KIND, _TOKENS_KIND, _RETAINED_KIND = 1, 2, 3
 _EXPIRING = 4  # added to a commit's kind
 _COMMIT_KINDS = (_COMMIT_KIND, _RETAINED_KIND, _COMMIT_KIND | _EXPIRING, _RETAINED_KIND | _EXPIRING)
-_EXPIRING_VERSIONS = 2  # added to a segment's version
+_EXPIRING_VERSIONS = 3  # added to a segment's version
 _VERSION_MAX = RETAINING_VERSION + _EXPIRING_VERSIONS
 _NO_VALUE = 0xFFFFFFFF
 _NO_LABEL = 0xFFFF
@@ -202,16 +205,25 @@ def encode_header(header: SegmentHeader, version: int = FORMAT_VERSION, *, expir
 
 def decode_header(data: bytes) -> SegmentHeader | None:
     """The header, or None if these are not one's bytes. Raises `ValueError` for a newer format version."""
-    if len(data) < HEADER_BYTES or _U32.unpack_from(data, 60)[0] != zlib.crc32(memoryview(data)[:60]):
+    if len(data) < HEADER_BYTES:
         return None
     magic, version, base_crc, base_ts = _HEADER.unpack_from(data)
+    header = SegmentHeader(base_ts, base_crc)
+    if _U32.unpack_from(data, 60)[0] != zlib.crc32(memoryview(data)[:60]) and not _is_half_changed(data, header):
+        return None
     if magic != _MAGIC:
         return None
     if version > _VERSION_MAX:
         raise ValueError(
             f"format version {version}, from a newer mvcc-kv; this one reads versions up to {_VERSION_MAX}"
         )
-    return SegmentHeader(base_ts, base_crc)
+    return header
+
+
+def _is_half_changed(data: bytes, header: SegmentHeader) -> bool:
+    """Whether the header was about to become that of an expiring segment, and has the crc that it had before."""
+    before = _HEADER.unpack_from(data)[1] - _EXPIRING_VERSIONS
+    return before in (FORMAT_VERSION, RETAINING_VERSION) and bool(data[60:64] == encode_header(header, before)[60:64])
 
 
 def retains_history(data: bytes) -> bool:
@@ -296,8 +308,10 @@ def encode_commit(
 
 
 def _encode_expiries(values: Iterable[bytes | None]) -> bytes:
-    found = [_EXPIRY.pack(at, it.expires_us) for at, it in enumerate(values) if isinstance(it, Expiring)]
-    return _U32.pack(len(found)) + b"".join(found)
+    expiring = [(at, it.expires_us) for at, it in enumerate(values) if isinstance(it, Expiring)]
+    return _U32.pack(len(expiring)) + b"".join(
+        _EXPIRY.pack(at, min(expires_us, _EXPIRY_US_MAX)) for at, expires_us in expiring
+    )
 
 
 def _encode_writes(writes: Mapping[bytes, bytes | None]) -> list[bytes]:

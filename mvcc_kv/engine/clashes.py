@@ -132,6 +132,13 @@ class Marks:
         )
         return sum(MARK_BYTES + len(text) for text in texts)
 
+    def clear(self) -> None:
+        """Forget all marks."""
+        self._labels.clear()
+        self._tombstones.clear()
+        self._sums.clear()
+        self.used_bytes = 0
+
     def forget_tombstone(self, key: bytes) -> None:
         """The key is out of the index, or has a value again."""
         if self._tombstones.pop(key, None) is not None:

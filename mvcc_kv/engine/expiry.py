@@ -78,7 +78,7 @@ class Expiries:
         self.may_expire = bool(self.watched) or ts < self._changed_ts
 
     def due(self, now_us: int) -> Iterator[bytes]:
-        """The keys whose time is up, earliest first. Each is given once: `put_back` those that didn't go."""
+        """The keys whose time is up, earliest first, some perhaps twice. `put_back` those that didn't go."""
         while self._heap and self._heap[0][0] <= now_us:
             expires_us, key = heappop(self._heap)
             if self.watched.get(key) == expires_us:

@@ -97,6 +97,11 @@ class VersionIndex:
         _overwrite(self.heads, key, rest)
         return rest
 
+    def clear(self) -> None:
+        """Take every key out of the index; all are tombstones."""
+        self.heads.clear()
+        self.versions = 0
+
     def drop(self, key: bytes) -> None:
         """Take a lone tombstone's key out of the index."""
         del self.heads[key]

@@ -155,13 +155,19 @@ class VersionedStore:
         Here and below, somebody who has seen the commit at `seen_ts`, such as his own, doesn't read behind it.
         """
         if self._may_expire:
-            self._expire_first()
+            return self._get_by_the_clock(key, seen_ts)
         head = self._heads.get(key)  # taken before visible_ts is: all that was visible then is still below it
         if head is not None and head[0] > self._versions.visible_ts:
             head = visible(head, max(self._versions.visible_ts, seen_ts))
-        if head is None or (self._may_expire and is_overdue(head[1], self._time_us())):
-            return None
-        return head[1]
+        return None if head is None else head[1]
+
+    def _get_by_the_clock(self, key: bytes, seen_ts: int) -> bytes | None:
+        """As `get`, where keys may expire."""
+        self._expire_first()
+        head = self._heads.get(key)
+        if head is not None and head[0] > self._versions.visible_ts:
+            head = visible(head, max(self._versions.visible_ts, seen_ts))
+        return None if head is None or is_overdue(head[1], self._time_us()) else head[1]
 
     def get_with_ttl(self, key: bytes, seen_ts: int = 0) -> tuple[bytes, float | None] | None:
         """The key's value and how many seconds it is there yet, None if it stays; None if it isn't there."""
@@ -568,9 +574,9 @@ class VersionedStore:
         expiries, now_us = self._versions.expiries, self._time_us()
         if self._log is not None and self._log.failure is not None:
             return None, False
-        keys = list(self._due(now_us, limit))
+        keys: dict[bytes, None] = dict.fromkeys(self._due(now_us, limit))
         try:
-            commit_ts = self._apply(dict.fromkeys(keys)) if keys else None
+            commit_ts = self._apply(keys) if keys else None
         except BaseException as error:
             expiries.put_back(keys)
             if isinstance(error, UnavailableError):
@@ -684,8 +690,8 @@ class VersionedStore:
             versions.marks.name(commit_ts, label, len(writes))
         if token is not None:
             self._outcomes.keep(token, commit_ts)
-        versions.link(commit_ts, writes, added)
-        self._may_expire = versions.expiries.may_expire
+        if versions.link(commit_ts, writes, added):
+            self._may_expire = True
         if self._opened.recent.wants_keys:
             self._opened.recent.note(commit_ts, tuple(writes))
         if superseded is not None:
@@ -696,7 +702,8 @@ class VersionedStore:
 
     def _publish(self, ts: int) -> None:
         self._versions.publish(ts, self._newest_us)
-        self._may_expire = self._versions.expiries.may_expire
+        if self._may_expire:
+            self._may_expire = self._versions.expiries.may_expire
         if self._pinned_bytes_max and self._versions.pinned_bytes_at_most > self._pinned_bytes_max:
             self._unpin()
         self._versions.collect()

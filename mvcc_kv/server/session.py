@@ -146,6 +146,11 @@ class Session:
         return self._stream is not None and self._stream.gives_way
 
     @property
+    def is_listening(self) -> bool:
+        """Whether the client follows a feed."""
+        return self.feed is not None
+
+    @property
     def feed(self) -> Feed | None:
         """The feed that the client follows."""
         stream = self._stream

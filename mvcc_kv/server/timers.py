@@ -122,7 +122,7 @@ class PeerTimers:
 
     def _check_idle(self, peer: Peer, now: float) -> None:
         peer.idle_timer = None
-        is_listening = peer.connection.session.feed is not None and not peer.connection.output_bytes
+        is_listening = peer.connection.session.is_listening and not peer.connection.output_bytes
         if peer.connection.is_served or is_listening:
             peer.active_at = now
         if peer.active_at + self._settings.idle_timeout_s > now:

@@ -13,6 +13,7 @@ connection, as a new process.
 from __future__ import annotations
 
 import random
+import threading
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager, ExitStack, suppress
@@ -87,6 +88,7 @@ class Client:
         self._db: Database | None = None
         self._connection = ExitStack()
         self._taken = 0
+        self._stopped = threading.Event()
         self._chance = random.Random(number)
 
     def run(self, tickets: Tickets) -> None:
@@ -99,18 +101,25 @@ class Client:
         finally:
             self._disconnect()
 
+    def stop(self) -> None:
+        """Let it end with the step that it is at."""
+        self._stopped.set()
+
     def _may_go_on(self) -> bool:
         """Whether there is time for another step; after the wait that the rate asks for."""
         pace = self._pace
         if pace.rate > 0:
-            due_ns = pace.started_ns + int((self._taken * pace.clients + self._number) / pace.rate * 1e9)
-            time.sleep(max(0, min(due_ns, pace.until_ns) - time.monotonic_ns()) / 1e9)
+            due_ns = pace.started_ns + (self._taken * pace.clients + self._number) / pace.rate * 1e9
+            self._stopped.wait(max(0.0, min(due_ns, pace.until_ns) - time.monotonic_ns()) / 1e9)
         self._taken += 1
-        return time.monotonic_ns() < pace.until_ns
+        return self._has_time()
+
+    def _has_time(self) -> bool:
+        return not self._stopped.is_set() and time.monotonic_ns() < self._pace.until_ns
 
     def _database(self) -> Database | None:
         """The connection, made anew if there is none; None if it is too late for that."""
-        while self._db is None and time.monotonic_ns() < self._pace.until_ns:
+        while self._db is None and self._has_time():
             try:
                 self._db = self._connection.enter_context(self._connect(self._number))
             except UnavailableError:
@@ -186,6 +195,7 @@ class _Step:
             TransactionOptions(
                 isolation=self._pace.isolation,
                 read_only=self._plan.mode == "read_only",
+                at=self._past_ts() if self._plan.ago else None,
                 label=str(self._ticket) if self._pace.is_labelled and _writes(self._plan) else None,
             )
         )
@@ -199,7 +209,13 @@ class _Step:
             return done, None
         self._may_be_applied = _writes(self._plan)
         commit_ts = tx.commit()
-        return done, commit_ts if commit_ts != tx.start_ts else None
+        return done, commit_ts if self._pace.is_labelled and commit_ts != tx.start_ts else None
+
+    def _past_ts(self) -> int:
+        """Where a step that looks back begins: so many commits before what is the newest now."""
+        tx = self._db.begin(TransactionOptions(read_only=True))
+        tx.rollback()
+        return max(tx.start_ts - self._plan.ago, 0)
 
     def is_in_doubt(self, error: Error) -> bool:
         """Whether it may have been applied, in spite of the error."""

@@ -1,7 +1,7 @@
 """Crews: clients in threads, of this process or of others.
 
     this process     Crew:       threads, one list of notes
-    others           Remote:     ready ->  <- pace, notes -> notes -> notes -> (end)     over a pipe
+    others           Remote:     ready ->  <- pace, notes -> notes ->  <- (stop)  notes -> (end)     over a pipe
 
 Clients of one interpreter take turns, so they interleave but keep at most one core busy; processes are for load. The
 clock is the machine's monotonic one, the same for all processes, and tickets come from one shared counter.
@@ -11,10 +11,12 @@ from __future__ import annotations
 
 import itertools
 import multiprocessing
+import signal
 import sys
 import threading
 import traceback
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
@@ -66,16 +68,17 @@ class Crew:
         self._connect = connect
         self._work = work
         self._threads: list[threading.Thread] = []
+        self._clients: list[Client] = []
         self.notes: list[Note] = []
         self.errors: list[str] = []
 
     def start(self, pace: Pace, tickets: Tickets) -> None:
         """Let them begin."""
         sys.setswitchinterval(min(sys.getswitchinterval(), _SWITCH_S))
-        clients = [Client(number, self._connect, self._work, pace, self.notes.append) for number in self._numbers]
+        self._clients = [Client(it, self._connect, self._work, pace, self.notes.append) for it in self._numbers]
         self._threads = [
             threading.Thread(target=self._run, args=(client, tickets), name="stress client", daemon=True)
-            for client in clients
+            for client in self._clients
         ]
         for thread in self._threads:
             thread.start()
@@ -91,6 +94,11 @@ class Crew:
             if thread.is_alive():
                 thread.join(timeout_s)
                 return
+
+    def stop(self) -> None:
+        """Let each end with the step that it is at."""
+        for client in self._clients:
+            client.stop()
 
     def close(self) -> None:
         """Nothing: threads end by themselves."""
@@ -112,7 +120,8 @@ class RemoteCrew:
         self._process: BaseProcess = context.Process(
             target=_work_remotely, args=(theirs, numbers, connect, work, counter), daemon=True
         )
-        self._process.start()
+        with _deaf_to_ctrl_c():
+            self._process.start()
         theirs.close()
         self._reader = threading.Thread(target=self._read, daemon=True)
         self.notes: list[Note] = []
@@ -136,13 +145,21 @@ class RemoteCrew:
         """Wait so long at most for the end of its notes."""
         self._reader.join(timeout_s)
 
+    def stop(self) -> None:
+        """Let each end with the step that it is at."""
+        with suppress(OSError):
+            self._pipe.send(None)
+
     def close(self) -> None:
         """End the process, if it has not ended."""
-        self._pipe.close()
+        self.stop()
         self._process.join(1.0)
         if self._process.is_alive():
             self._process.kill()
             self._process.join()
+        if self._reader.is_alive():  # to the end of what came through the pipe, which is its own until then
+            self._reader.join()
+        self._pipe.close()
 
     def _read(self) -> None:
         try:
@@ -161,19 +178,42 @@ _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(_Batch).decode
 
 
+@contextmanager
+def _deaf_to_ctrl_c() -> Iterator[None]:
+    """What is started here is deaf to it from its first moment, and for good; this process hears it at the end."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 def _work_remotely(pipe: Connection, numbers: Sequence[int], connect: Connect, work: Workload, counter: Any) -> None:
-    """What the other process does: work, and send notes as they come."""
+    """What the other process does: work, and send notes as they come. A Ctrl-C is told through the pipe."""
     crew = Crew(numbers, connect, work)
     pipe.send_bytes(b"ready")
     pace, most = pipe.recv()
     crew.start(pace, _SharedTickets(counter, most))
+    threading.Thread(target=_stop_when_told, args=(pipe, crew), daemon=True).start()
+    with suppress(BrokenPipeError):  # then nobody is left who would want to know
+        _send_all(pipe, crew)
+    pipe.close()
+
+
+def _send_all(pipe: Connection, crew: Crew) -> None:
     sent = 0
     while crew.is_working:
         crew.join(_FLUSH_S)
         sent = _send(pipe, crew, sent)
     _send(pipe, crew, sent)
     pipe.send_bytes(_encode(([], crew.errors)))
-    pipe.close()
+
+
+def _stop_when_told(pipe: Connection, crew: Crew) -> None:
+    """Whatever comes, and the end of the pipe too, means to stop."""
+    with suppress(EOFError, OSError):
+        pipe.recv()
+    crew.stop()
 
 
 def _send(pipe: Connection, crew: Crew, sent: int) -> int:

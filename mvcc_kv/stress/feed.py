@@ -1,6 +1,9 @@
-"""A consumer of the change feed, which follows all commits of a run, is cut off now and then, and goes on.
+"""A consumer of the change feed, which follows all commits of a run, is cut off now and then, sleeps, and goes on.
 
-    base: one snapshot, at ts 40      41 42 43 --closed--  --again, from 43--  44 45 ...      ... final: one, at ts 97
+    base: one snapshot, at ts 40      41 42 43 --closed--  zzz  --again, from 43--  44 45 ...   ... final: one, at ts 97
+
+It sleeps for longer than checkpoints and kills are apart: what it missed lies then before a checkpoint that a start
+began with, and is kept for it alone.
 
 What must hold in the end: the commits came in order and none twice; every transaction that was acknowledged with a
 timestamp came, once, with its label; none that failed did; and the base with all commits up to 97 applied is the final
@@ -28,6 +31,8 @@ _FEED = -2
 _PAUSE_S = 0.1
 _CATCH_UP_S = 30.0
 _LOOK_UP_S = 0.2
+_FOLLOWS_S = (0.3, 2.0)
+_SLEEPS_S = (0.0, 3.0)
 
 
 class _Feed(Protocol):
@@ -49,6 +54,7 @@ class FeedFollower:
         self._is_kept = is_kept
         self._stopped = threading.Event()
         self._following = threading.Event()
+        self._woken = threading.Event()
         self._thread = threading.Thread(target=self._run, name="stress feed", daemon=True)
         self._state: dict[str, Any] = {}
         self._until_ts: int | None = None
@@ -57,6 +63,7 @@ class FeedFollower:
         self.commits: list[tuple[int, str | None]] = []
         self.resyncs: list[tuple[int, int]] = []
         self.resumes = 0
+        self.sleeps = 0
         self.problems: list[str] = []
 
     def start(self) -> None:
@@ -70,6 +77,7 @@ class FeedFollower:
         """Follow to the end: after this it has seen everything that is there now."""
         with self._connect(_FEED) as db:
             self._until_ts, self._final = self._snapshot(db)
+        self._woken.set()
         self._thread.join(_CATCH_UP_S)
         if self._thread.is_alive():
             self.problems.append(f"the feed was at {self._ts}, and did not reach {self._until_ts} in {_CATCH_UP_S:g} s")
@@ -78,12 +86,15 @@ class FeedFollower:
     def close(self) -> None:
         """End it, wherever it is."""
         self._stopped.set()
+        self._woken.set()
         if self._thread.is_alive():
             self._thread.join()
 
     def check(self, notes: Sequence[Note]) -> Checked:
         """What must hold; see above."""
-        checked = Checked(counts={"feed commits": len(self.commits), "feed resumes": self.resumes})
+        checked = Checked(
+            counts={"feed commits": len(self.commits), "feed resumes": self.resumes, "feed sleeps": self.sleeps}
+        )
         for problem in self.problems:
             checked.violated("feed", problem)
         if self.resyncs:
@@ -140,13 +151,19 @@ class FeedFollower:
                 self.problems.append(traceback.format_exc())
                 return
             self.resumes += 1
+            self._sleep()
+
+    def _sleep(self) -> None:
+        """Listen to nothing for a while, or until the end of the run."""
+        self.sleeps += 1
+        self._woken.wait(self._chance.uniform(*_SLEEPS_S))
 
     def _is_done(self) -> bool:
         return self._until_ts is not None and self._ts >= self._until_ts
 
     def _follow(self) -> None:
         """Follow until it is cut off, by chance or by the server."""
-        until_s = time.monotonic() + self._chance.uniform(0.5, 3.0)
+        until_s = time.monotonic() + self._chance.uniform(*_FOLLOWS_S)
         with self._connect(_FEED) as db:
             while time.monotonic() < until_s and not self._stopped.is_set() and not self._is_done():
                 changes = db.changes(prefix=self._prefix, from_ts=self._ts, timeout_s=_LOOK_UP_S)

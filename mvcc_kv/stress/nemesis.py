@@ -6,7 +6,8 @@
     pause       SIGSTOP, and SIGCONT                       disk-full   no file may grow; mended by a kill and a start
     slow-disk   each fsync takes longer                    cut         connections are reset
     half-open   one direction says nothing any more        slow        each piece is delayed, in both directions
-    clock       its wall clock jumps, and back
+    clock       its wall clock jumps, and back             power-loss  a kill after which nothing unsynced is there
+    sync-error  each fsync fails, and loses what it was for; mended by a kill and a start
 
 What comes when and for how long is drawn from the seed. Each fault is noted with its beginning and its end: pictures
 and reports show them, and a run that was to have faults and had none of a kind is not valid.
@@ -26,7 +27,13 @@ from mvcc_kv.stress.proxy import Proxy
 from mvcc_kv.stress.server import ServerTarget
 from mvcc_kv.stress.target import Target
 
-__all__ = ["Fault", "FaultEvent", "Nemesis", "faults_of"]
+__all__ = ["KINDS", "PROXY_KINDS", "Fault", "FaultEvent", "Nemesis", "faults_of"]
+
+_SERVER_KINDS = ("kill", "restart", "pause", "disk-full", "slow-disk", "power-loss", "sync-error", "clock")
+KINDS = (*_SERVER_KINDS, "cut", "half-open", "slow")
+"""Every kind of fault there is."""
+PROXY_KINDS = frozenset(KINDS) - frozenset(_SERVER_KINDS)
+"""Those that are done to connections, on their way through a proxy."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,15 +120,12 @@ class Nemesis:
 def faults_of(kinds: Sequence[str], target: Target, proxy: Proxy | None) -> list[Fault]:
     """The faults of these kinds on the target. Raises `BadRequestError` for one that can't be done to it."""
     known = _process_faults(target) | _server_faults(target) | _proxy_faults(proxy)
-    possible = {kind for kind in known if kind in target.faults} | (set() if proxy is None else _PROXY_KINDS)
+    possible = {kind for kind in known if kind in target.faults} | (frozenset() if proxy is None else PROXY_KINDS)
     for kind in kinds:
         if kind not in possible:
             can = ", ".join(sorted(possible)) or "none"
             raise BadRequestError(f"the fault {kind!r} can't be done to {target.name} here; those that can: {can}")
     return [known[kind] for kind in kinds]
-
-
-_PROXY_KINDS = {"cut", "half-open", "slow"}
 
 
 def _process_faults(target: Target) -> dict[str, Fault]:
@@ -157,13 +161,24 @@ def _server_faults(target: Target) -> dict[str, Fault]:
         target.fill_disk()
         return ""
 
+    def fail_syncs(_: random.Random) -> str:
+        target.fail_syncs()
+        return ""
+
+    def lose_power(_: random.Random) -> str:
+        target.kill()
+        return ""
+
     def mend_disk() -> None:
         target.kill()
+        target.mend_syncs()
         target.restart()
 
     return {
         "disk-full": Fault("disk-full", fill_disk, mend_disk, (0.2, 0.6)),
         "slow-disk": Fault("slow-disk", slow_disk, target.quick_disk, (0.5, 1.5)),
+        "power-loss": Fault("power-loss", lose_power, target.restart, (0.0, 0.4)),
+        "sync-error": Fault("sync-error", fail_syncs, mend_disk, (0.2, 0.6)),
         "clock": Fault("clock", jump_clock, lambda: target.jump_clock(0), (0.2, 1.0)),
     }
 

@@ -15,7 +15,9 @@ from mvcc_kv.stress.history import Event
 from mvcc_kv.stress.nemesis import FaultEvent
 from mvcc_kv.stress.verdict import latencies, percentile
 
-__all__ = ["can_draw", "draw"]
+__all__ = ["PICTURES", "can_draw", "draw"]
+
+PICTURES = ("throughput", "latency", "percentiles")
 
 _SLICES = 60
 _PIXELS_AN_INCH = 110

@@ -31,15 +31,18 @@ class Plan:
     """A step: its micro-operations as its invocation tells them, and how they are run.
 
     `auto`: as commands that are each a transaction of their own. `rolls_back`: to be given up at its end, on purpose.
+    `ago`: it reads the state so many commits before the newest one.
     """
 
     f: str
     micros: tuple[Micro, ...]
     mode: Mode = "transaction"
     rolls_back: bool = False
+    ago: int = 0
 
     def __post_init__(self) -> None:
         assert not (self.rolls_back and self.mode == "auto"), "what commits by itself can't be given up"
+        assert not self.ago or self.mode == "read_only", "the past is only read"
 
 
 class Cells(Protocol):

@@ -19,18 +19,27 @@ from typing import Any
 
 from mvcc_kv.stress.history import Event, encode_event
 from mvcc_kv.stress.nemesis import FaultEvent
-from mvcc_kv.stress.pictures import draw
+from mvcc_kv.stress.pictures import PICTURES, draw
 from mvcc_kv.stress.plan import Workload
 from mvcc_kv.stress.runner import Run
 from mvcc_kv.stress.verdict import CHECKED, Summary, part_events
 
-__all__ = ["render", "write_report"]
+__all__ = ["clear_report", "render", "write_report"]
+
+_WRITTEN = ("summary.json", "report.html", "server.log", "history.jsonl")
+
+
+def clear_report(folder: Path) -> None:
+    """Take away what an earlier run has written into the folder, and nothing else."""
+    names = [*_WRITTEN, *(f"history-{name}.jsonl" for name in CHECKED), *(f"{name}.png" for name in PICTURES)]
+    for name in names:
+        (folder / name).unlink(missing_ok=True)
 
 
 def write_report(
     folder: Path, summary: Summary, run: Run, *, settings: Mapping[str, Any], parts: Sequence[Workload]
 ) -> None:
-    """Write the report into the folder, over what an earlier one left there."""
+    """Write the report into the folder."""
     is_checked = len(parts) == 1 and parts[0].name in CHECKED
     _write_history(folder / "history.jsonl", part_events(run.events, parts[0].prefix) if is_checked else run.events)
     for part in parts:
@@ -68,6 +77,7 @@ def render(
     title = f"{summary.workload} at {summary.isolation}"
     sections = [
         f"<h1>{_text(title)}: <span class={summary.status}>{summary.status}</span></h1>",
+        "<p>It was interrupted; this is what there was until then.</p>" if summary.is_interrupted else "",
         _list("What was violated", summary.violations),
         _list("Why it is not valid", summary.reasons),
         _table("Steps", [("took", f"{summary.elapsed_s:.1f} s"), *sorted(summary.outcomes.items())]),

@@ -18,8 +18,8 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import Any
 
-from mvcc_kv.api import Isolation
-from mvcc_kv.errors import UnavailableError
+from mvcc_kv.api import Database, Isolation, TransactionOptions
+from mvcc_kv.errors import Error, UnavailableError
 from mvcc_kv.stress.client import Connect, Note, Pace
 from mvcc_kv.stress.crew import Crew, RemoteCrew, counted, shared_counter
 from mvcc_kv.stress.feed import FeedFollower
@@ -28,12 +28,15 @@ from mvcc_kv.stress.nemesis import FaultEvent, Nemesis
 from mvcc_kv.stress.plan import Workload
 from mvcc_kv.stress.target import Target
 
-__all__ = ["Load", "Progress", "Run", "run"]
+__all__ = ["PREPARER", "Load", "Progress", "Run", "run"]
 
 _TICK_S = 0.25
 _COME_BACK_S = 30.0
 _STOP_S = 60.0
+_COME_BACK_INTERRUPTED_S = 3.0
 _AUDITOR = -1
+PREPARER = -3
+"""The client that connects first, of all: what it can't do, none can."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,15 +71,17 @@ class Progress:
 
 @dataclass(slots=True, kw_only=True)
 class Run:
-    """What a run brought. `final` is what the audit read; `errors` are failures of the harness, not of the target."""
+    """What a run brought. `final` is what the audit read, None if it couldn't; `errors` are failures of the harness, or
+    of a target that is away, so that there is less to judge; not what it did wrong."""
 
     events: list[Event]
     notes: list[Note]
     faults: list[FaultEvent]
-    final: dict[str, Any]
+    final: dict[str, Any] | None
     elapsed_s: float
     feed: FeedFollower | None = None
     complaints: list[str] = field(default_factory=list)
+    is_interrupted: bool = False
     errors: list[str] = field(default_factory=list)
 
 
@@ -88,12 +93,16 @@ def run(
     nemesis: Nemesis | None = None,
     feed: FeedFollower | None = None,
     is_killed_at_end: bool = False,
+    come_back_s: float = _COME_BACK_S,
     on_tick: Callable[[Progress], None] = lambda _: None,
+    is_interrupted: Callable[[], bool] = lambda: False,
 ) -> Run:
-    """Run it; `on_tick` is told now and then how it goes. Raises `UnavailableError` if there is no target."""
+    """Run it; `on_tick` is told now and then how it goes. As soon as it `is_interrupted`, the clients stop, and what
+    there is goes the way of every run. A target that is gone in the end is waited for, `come_back_s`. Raises
+    `UnavailableError` if there was none to begin with."""
     direct: Connect = getattr(target, "direct", target.connect)
     with ExitStack() as resources:
-        with direct(_AUDITOR) as db:
+        with direct(PREPARER) as db:
             work.prepare(db)
         if feed is not None:
             resources.callback(feed.close)
@@ -105,16 +114,22 @@ def run(
         if nemesis is not None:
             nemesis.start(pace.started_ns)
             resources.callback(nemesis.stop)
-        errors = _watch(crews, pace, nemesis, on_tick)
+        errors = _watch(crews, pace, nemesis, on_tick, is_interrupted)
+        was_interrupted = is_interrupted()
         elapsed_s = (time.monotonic_ns() - pace.started_ns) / 1e9
         if nemesis is not None:
             nemesis.stop()
-        if is_killed_at_end:
-            target.kill()
-            target.restart()
-        final, audit = _audit(work, direct, pace, load.isolation)
-        if feed is not None:
-            feed.finish()
+        try:
+            if is_killed_at_end:
+                target.kill()
+                target.restart()
+            patience_s = min(come_back_s, _COME_BACK_INTERRUPTED_S) if was_interrupted else come_back_s
+            final, audit = _audit(work, direct, pace, load.isolation, patience_s)
+            if feed is not None:
+                feed.finish()
+        except Error as error:
+            errors.append(f"nobody could look at the end, so the workloads' own checks are left out: {error.message}")
+            final, audit = None, []
     notes = [note for crew in crews for note in crew.notes] + audit
     return Run(
         events=list(_events(notes, load.isolation)),
@@ -124,6 +139,7 @@ def run(
         elapsed_s=elapsed_s,
         feed=feed,
         complaints=target.complaints(),
+        is_interrupted=was_interrupted,
         errors=[*errors, *(error for crew in crews for error in crew.errors), *(nemesis.errors if nemesis else ())],
     )
 
@@ -163,10 +179,12 @@ def _watch(
     pace: Pace,
     nemesis: Nemesis | None,
     on_tick: Callable[[Progress], None],
+    is_interrupted: Callable[[], bool],
 ) -> list[str]:
     """Tell how it goes until all clients have ended. Errors, if some didn't."""
     outcomes: Counter[str] = Counter()
     looked_at = [0] * len(crews)
+    until_ns, is_stopped = pace.until_ns, False
     while working := [crew for crew in crews if crew.is_working]:
         working[0].join(_TICK_S)
         news: list[Note] = []
@@ -177,19 +195,26 @@ def _watch(
         now_ns = time.monotonic_ns()
         doing, done = (None, 0) if nemesis is None else (nemesis.doing, len(nemesis.events))
         on_tick(Progress((now_ns - pace.started_ns) / 1e9, dict(outcomes), news, doing, done))
-        if now_ns > pace.until_ns + _STOP_S * 1e9:
+        if not is_stopped and is_interrupted():
+            until_ns, is_stopped = min(until_ns, now_ns), True
+            for crew in crews:
+                crew.stop()
+        if now_ns > until_ns + _STOP_S * 1e9:
             return [f"clients had not ended {_STOP_S:g} s after they should have"]
     return []
 
 
-def _audit(work: Workload, connect: Connect, pace: Pace, isolation: Isolation) -> tuple[dict[str, Any], list[Note]]:
+def _audit(
+    work: Workload, connect: Connect, pace: Pace, isolation: Isolation, patience_s: float
+) -> tuple[dict[str, Any], list[Note]]:
     """All that is there, from one snapshot, and the notes of having read it."""
-    until_s = time.monotonic() + _COME_BACK_S
+    options = TransactionOptions(isolation=isolation, read_only=True)
+    until_s = time.monotonic() + patience_s
     while True:
         begun_ns = time.monotonic_ns() - pace.started_ns
         try:
-            with connect(_AUDITOR) as db, db.transaction(read_only=True, isolation=isolation) as tx:
-                final = dict(tx.scan(prefix=work.prefix))
+            with connect(_AUDITOR) as db:
+                final = _all(db, options, work.prefix)
             break
         except UnavailableError:
             if time.monotonic() > until_s:
@@ -205,6 +230,17 @@ def _audit(work: Workload, connect: Connect, pace: Pace, isolation: Isolation) -
         Note(begun_ns, process, "invoke", "audit", asked, -1),
         Note(ended_ns, process, "ok", "audit", told, -1),
     ]
+
+
+def _all(db: Database, options: TransactionOptions, prefix: str) -> dict[str, Any]:
+    tx = db.begin(options)
+    try:
+        found = dict(tx.scan(prefix=prefix))
+    except BaseException:
+        tx.rollback()
+        raise
+    tx.commit()
+    return found
 
 
 def _events(notes: Sequence[Note], isolation: Isolation) -> Iterator[Event]:

@@ -1,6 +1,9 @@
 """A server process to put to the test: started, killed, stopped and continued by signals, and started again.
 
 The first start lets the system pick a port, and every other one asks for the same. What it logs goes to a file.
+
+All starts are made by one thread that lives as long as this process, whoever asks for them. A server that is started
+through leash.py ends with that thread: so it ends even if this process is killed.
 """
 
 from __future__ import annotations
@@ -11,7 +14,9 @@ import signal
 import subprocess
 import threading
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import IO
 
@@ -19,16 +24,32 @@ from mvcc_kv.errors import UnavailableError
 from mvcc_kv.stress.client import Connect
 from mvcc_kv.stress.clock import Offset
 
-__all__ = ["ServerTarget"]
+__all__ = ["ServerTarget", "server_faults"]
 
 _STOP_S = 30.0
+_STARTER = ThreadPoolExecutor(1, thread_name_prefix="stress starter")
+
+
+def server_faults(*, is_durable: bool, has_clock: bool, is_volatile: bool) -> frozenset[str]:
+    """The kinds of faults that can be done to a server of our own. One that keeps nothing is not ended: it may forget.
+
+    `has_clock`, `is_volatile`: it is started through clock.py, through disk.py.
+    """
+    of_disks = {"kill", "restart"} | _limits() | _slowness() if is_durable else set()
+    return frozenset(
+        {"pause"}
+        | of_disks
+        | ({"clock"} if has_clock else set())
+        | ({"power-loss", "sync-error"} if is_volatile else set())
+    )
 
 
 class ServerTarget:
     """A server that `command` starts on a port (0: any), and that says `listening on HOST:PORT` when it is ready.
 
     `connect_to` makes what connects to an address. `via` is where clients go instead, if there is something in between.
-    `clock`: by how much its wall clock is off, if the command starts it through clock.py.
+    `is_durable`: a start finds what was there before. `clock`: by how much its wall clock is off, if the command starts
+    it through clock.py. `syncs_fail`: the file that lets its syncs fail while it is there, if through disk.py.
     """
 
     name = "tcp"
@@ -41,11 +62,15 @@ class ServerTarget:
         log: Path,
         *,
         via: Callable[[str], str] | None = None,
+        is_durable: bool = True,
         clock: Offset | None = None,
+        syncs_fail: Path | None = None,
     ) -> None:
         self._command = command
         self._log = log
         self._clock = clock
+        self._syncs_fail = syncs_fail
+        self.mend_syncs()  # whatever an earlier run left there
         self._port = 0
         self._is_wanted = False
         self._complaints: list[str] = []
@@ -54,10 +79,11 @@ class ServerTarget:
         self.address = f"127.0.0.1:{self._port}"
         self.connect = connect_to(via(self.address) if via is not None else self.address)
         self.direct = connect_to(self.address)
-        self.faults = frozenset({"kill", "restart", "pause"} | _limits() | _slowness())
+        self.faults = server_faults(
+            is_durable=is_durable, has_clock=clock is not None, is_volatile=syncs_fail is not None
+        )
         if clock is not None:
             clock.jump(0)  # whatever an earlier run left there
-            self.faults |= {"clock"}
 
     @property
     def pid(self) -> int:
@@ -96,7 +122,9 @@ class ServerTarget:
         calls = "fsync,fdatasync"
         command = [strace, "-f", "-qq", "-o", "/dev/null", "-p", str(self.pid), "-e", f"trace={calls}"]
         command += ["-e", f"inject={calls}:delay_enter={delay_ms * 1000}"]
-        self._slowing = subprocess.Popen(command, stderr=subprocess.DEVNULL, stdin=subprocess.DEVNULL)
+        self._slowing = subprocess.Popen(
+            command, stderr=subprocess.DEVNULL, stdin=subprocess.DEVNULL, start_new_session=True
+        )
 
     def quick_disk(self) -> None:
         """The end of `slow_disk`."""
@@ -104,6 +132,16 @@ class ServerTarget:
         if slowing is not None:
             slowing.send_signal(signal.SIGINT)
             slowing.wait()
+
+    def fail_syncs(self) -> None:
+        """From now on each fsync of the server fails, and what was to be synced is lost, until `mend_syncs`."""
+        assert self._syncs_fail is not None, "it was started with one, or this fault would not be offered"
+        self._syncs_fail.touch()
+
+    def mend_syncs(self) -> None:
+        """The end of `fail_syncs`."""
+        if self._syncs_fail is not None:
+            self._syncs_fail.unlink(missing_ok=True)
 
     def jump_clock(self, by_s: float) -> None:
         """Let its wall clock be off by so much."""
@@ -118,15 +156,15 @@ class ServerTarget:
         return self._complaints
 
     def _start(self) -> subprocess.Popen[bytes]:
-        process = subprocess.Popen(
-            self._command(self._port), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE
-        )
+        process = _STARTER.submit(partial(_started, self._command(self._port))).result()
         assert process.stdout is not None and process.stderr is not None
-        threading.Thread(target=_copy, args=(process.stderr, self._log), daemon=True).start()
+        copying = threading.Thread(target=_copy, args=(process.stderr, self._log), daemon=True)
+        copying.start()
         line = process.stdout.readline().decode()
         process.stdout.close()
         if not line.startswith("listening on "):
             process.wait()
+            copying.join()  # for whoever looks there at once
             self._complaints.append(f"the server did not start: status {process.returncode}, see {self._log}")
             raise UnavailableError(self._complaints[-1], retryable=False)
         self._port = int(line.rsplit(":", 1)[1])
@@ -146,6 +184,16 @@ class ServerTarget:
             self._complaints.append(f"the server did not stop within {_STOP_S:g} s")
             self._process.kill()
             self._process.wait()
+
+
+def _started(command: Sequence[str]) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(
+        command,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        start_new_session=True,  # a Ctrl-C is for the run, which stops its server itself
+    )
 
 
 def _copy(stream: IO[bytes], log: Path) -> None:

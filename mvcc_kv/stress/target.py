@@ -17,7 +17,7 @@ from mvcc_kv.api import Database
 from mvcc_kv.errors import Error, UnavailableError
 from mvcc_kv.stress.client import Connect
 
-__all__ = ["EmbeddedTarget", "RemoteTarget", "Target"]
+__all__ = ["EmbeddedTarget", "RemoteTarget", "Target", "embedded_faults"]
 
 
 class Target(Protocol):
@@ -59,6 +59,11 @@ class Target(Protocol):
         ...
 
 
+def embedded_faults(*, is_durable: bool) -> frozenset[str]:
+    """The kinds of faults that can be done to a database of this process."""
+    return frozenset({"restart"} if is_durable else ())
+
+
 class EmbeddedTarget:
     """A database of this process: `open_database` opens it, again after each `stop`."""
 
@@ -68,7 +73,7 @@ class EmbeddedTarget:
     def __init__(self, open_database: Callable[[], Database], *, is_durable: bool) -> None:
         self._open = open_database
         self._db: Database | None = open_database()
-        self.faults = frozenset({"restart"} if is_durable else ())
+        self.faults = embedded_faults(is_durable=is_durable)
 
     @property
     def connect(self) -> Connect:
@@ -103,14 +108,15 @@ class EmbeddedTarget:
 
 
 class RemoteTarget:
-    """A server that is running already, and goes on running."""
+    """A server that is running already, and goes on running. `direct` connects past whatever clients go through."""
 
     has_processes = True
     faults: frozenset[str] = frozenset()
 
-    def __init__(self, address: str, connect: Connect) -> None:
+    def __init__(self, address: str, connect: Connect, *, direct: Connect | None = None) -> None:
         self.name = address
         self.connect = connect
+        self.direct = connect if direct is None else direct
 
     def stop(self) -> None:
         """Nothing: it isn't ours."""

@@ -2,8 +2,11 @@
 
 violated    something was seen that the level, the feed or durability forbids          exit status 1
 invalid     no violation; but few commits, no conflict where clients fight over keys,
-            a kind of fault that never came, or a harness that failed                  exit status 2
+            a kind of fault or a workload that never came, a target that was gone in
+            the end, or a harness that failed                                          exit status 2
 held        neither                                                                    exit status 0
+
+Of a run that was interrupted what there is has been judged; its exit status is 130 unless something was violated.
 """
 
 from __future__ import annotations
@@ -14,7 +17,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from mvcc_kv.stress.history import Event
-from mvcc_kv.stress.plan import Workload, operations
+from mvcc_kv.stress.plan import Checked, Operation, Workload, operations
 from mvcc_kv.stress.runner import Load, Run
 
 __all__ = ["CHECKED", "Expected", "Judge", "Judged", "Summary", "latencies", "part_events", "percentile", "summarize"]
@@ -23,6 +26,7 @@ Status = Literal["held", "violated", "invalid"]
 CHECKED = ("list-append", "register")
 """The workloads whose histories a checker can make a graph of."""
 EXIT_STATUS: dict[str, int] = {"held": 0, "violated": 1, "invalid": 2}
+_INTERRUPTED = 130
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,17 +69,18 @@ class Summary:
     faults: dict[str, int]
     checked: dict[str, int]
     judged: list[dict[str, Any]]
+    is_interrupted: bool = False
 
     @property
     def exit_status(self) -> int:
         """What the command ends with."""
-        return EXIT_STATUS[self.status]
+        return _INTERRUPTED if self.is_interrupted and self.status != "violated" else EXIT_STATUS[self.status]
 
 
 def summarize(run: Run, work: Workload, load: Load, expected: Expected, judge: Judge | None = None) -> Summary:
     """The verdict over a run: the workload's own checks, the feed's, the target's complaints and the checker's."""
     steps = operations([event for event in run.events if event.f != "audit"])
-    checked = work.check(steps, run.final, load.isolation)
+    checked = Checked() if run.final is None else work.check(steps, run.final, load.isolation)
     if run.feed is not None:
         checked.include(run.feed.check(run.notes))
     for complaint in run.complaints:
@@ -84,7 +89,7 @@ def summarize(run: Run, work: Workload, load: Load, expected: Expected, judge: J
     violations = checked.violations + [f"{it.workload}: {violation}" for it in judged for violation in it.violations]
     outcomes = _outcomes(run.events)
     faults = Counter(fault.kind for fault in run.faults)
-    reasons = [*_too_little(outcomes, faults, expected), *run.errors, *_surprises(outcomes)]
+    reasons = [*_too_little(outcomes, faults, expected), *_idle(steps, work), *run.errors, *_surprises(outcomes)]
     reasons += [f"{it.workload}: {it.undecided}" for it in judged if it.undecided is not None]
     return Summary(
         status="violated" if violations else "invalid" if reasons else "held",
@@ -100,6 +105,7 @@ def summarize(run: Run, work: Workload, load: Load, expected: Expected, judge: J
         faults=dict(faults),
         checked=checked.counts,
         judged=[{"workload": it.workload, "violations": len(it.violations), **it.facts} for it in judged],
+        is_interrupted=run.is_interrupted,
     )
 
 
@@ -109,14 +115,14 @@ def percentile(ordered: Sequence[float], share: float) -> float:
 
 
 def part_events(events: Sequence[Event], prefix: str) -> list[Event]:
-    """The events of the workload whose keys begin so, with indexes of their own; of the audit what concerns it."""
+    """The events of the workload whose keys begin so, with the indexes that all have; of the audit what concerns it."""
     found: list[Event] = []
     for event in events:
         value = [it for it in event.value if str(it[1]).startswith(prefix)]
         if value:
             found.append(
                 Event(
-                    index=len(found),
+                    index=event.index,
                     time=event.time,
                     process=event.process,
                     type=event.type,
@@ -132,8 +138,20 @@ def part_events(events: Sequence[Event], prefix: str) -> list[Event]:
 def _judged(events: Sequence[Event], work: Workload, load: Load, judge: Judge | None) -> list[Judged | None]:
     if judge is None:
         return []
+    return [judge(part.name, part_events(events, part.prefix), load.isolation) for part in _parts(work)]
+
+
+def _parts(work: Workload) -> Sequence[Workload]:
+    """The workloads of a mixture, or the one."""
     parts: Sequence[Workload] = getattr(work, "parts", (work,))
-    return [judge(part.name, part_events(events, part.prefix), load.isolation) for part in parts]
+    return parts
+
+
+def _idle(steps: Sequence[Operation], work: Workload) -> list[str]:
+    """Workloads of which no step committed: nothing was seen of what they are for."""
+    committed = [step.asked[0][1] for step in steps if step.type == "ok"]
+    idle = [part.name for part in _parts(work) if not any(key.startswith(part.prefix) for key in committed)]
+    return [f"no step of {', '.join(idle)} committed, so nothing was tested by it; give it more time"] if idle else []
 
 
 def _outcomes(events: Sequence[Event]) -> dict[str, int]:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import socket
+import sys
 from pathlib import Path
 from typing import Any, cast
 
 import pytest
 
 from mvcc_kv.api import TransactionOptions
+from mvcc_kv.cli.stress import _refusing
 from mvcc_kv.engine import VersionedStore
 from mvcc_kv.stress.history import decode_events
 from tests.contract.serving import serving
@@ -120,12 +123,87 @@ def test_a_limit_that_is_too_low_for_the_work_makes_it_invalid(run: Run, tmp_pat
     ("options", "complaint"),
     [
         (["--workload", "nonsense"], "there is no workload 'nonsense'"),
-        (["--workload", "bank=much"], "a weight is a number"),
-        (["--embedded", "--nemesis", "kill"], "the fault 'kill' can't be done to embedded here"),
-        (["--embedded", "--processes", "2"], "--processes needs a server"),
+        (["--workload", "bank=0,queue=1"], "a weight is a number above nought"),
+        (["--nemesis", "nope"], "there is no fault 'nope'"),
+        (["--embedded", "--nemesis", "kill"], "the fault 'kill' can't be done here"),
+        (["--in-memory", "--nemesis", "kill"], "the fault 'kill' can't be done here"),
+        (["--url", "127.0.0.1:1", "--embedded"], "--embedded means nothing with --url"),
+        (["--fsync", "maybe"], "'maybe' is not one of"),
+        (["--seconds", "inf"], "Invalid value for '--seconds'"),
+        (["--seconds", "nan"], "Invalid value for '--seconds'"),
+        (["--pause-ms", "inf"], "Invalid value for '--pause-ms'"),
+        (["--rate", "inf"], "--rate is a finite number"),
+        (["--url", "127.0.0.1:1"], "can't connect to 127.0.0.1:1:"),
+        (["--url", "127.0.0.1:1", "--nemesis", "cut"], "can't connect to 127.0.0.1:1:"),
+        (["--url", "a:b"], "an address is host"),
+        (["--url", "a:b", "--nemesis", "cut"], "an address is host"),
+        (["--embedded", "--data-dir", "/proc/nope"], "/proc/nope"),
     ],
 )
-def test_an_option_that_makes_no_sense_is_refused(run: Run, tmp_path: Path, options: list[str], complaint: str) -> None:
-    out, err, status = run("stress", "--report", tmp_path, *options)
-    assert status != 0
-    assert complaint in " ".join((out + err).split())
+def test_what_cannot_be_run_ends_with_2_a_reason_and_no_folder(
+    run: Run, tmp_path: Path, options: list[str], complaint: str
+) -> None:
+    out, err, status = run("stress", "--quiet", "--report", tmp_path / "report", *options)
+    assert status == 2
+    assert complaint in " ".join((out + err).split()) and "Traceback" not in err
+    assert not (tmp_path / "report").exists()
+
+
+def test_a_report_that_cannot_be_written_ends_with_2(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("mine")
+    for folder in (tmp_path / "file", "/proc/nope"):
+        _, err, status = run("stress", "--embedded", "--in-memory", "--quiet", "--report", folder)
+        assert (status, err.count("\n")) == (2, 1), err
+    assert (tmp_path / "file").read_text() == "mine"
+
+
+def test_a_server_that_does_not_start_ends_with_2_and_leaves_its_log(run: Run, tmp_path: Path) -> None:
+    _, err, status = run("stress", "--serve-option=--nonsense", "--report", tmp_path / "report")
+    assert status == 2 and "the server did not start: status 2" in err
+    [log] = (tmp_path / "report").iterdir()
+    assert log.name == "server.log" and "--nonsense" in log.read_text()
+
+
+def test_a_failure_of_the_harness_is_no_violation(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended, _refusing():
+        raise ZeroDivisionError("a bug of ours")
+    assert ended.value.code == 2
+    assert "ZeroDivisionError: a bug of ours" in capsys.readouterr().err
+
+
+def test_the_password_is_nowhere_in_the_report(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with serving(password="hush-hush", max_transaction_bytes=1 << 20) as address:
+        options = ["--url", address, "--transactions", "300", "--quiet", "--report", str(tmp_path)]
+        arguments = ["stress", *options, "--password", "hush-hush"]
+        monkeypatch.setattr(sys, "argv", ["mvcc-kv", *arguments])
+        out, _, status = run(*arguments)
+        assert status == 0, out
+        _, err, status = run("stress", "--url", address, "--password", "wrong", "--report", tmp_path / "other")
+        assert status == 2 and "password" in err
+    assert "--password" in json.loads((tmp_path / "summary.json").read_text())["settings"]["command"]
+    assert [path.name for path in tmp_path.iterdir() if b"hush-hush" in path.read_bytes()] == []
+
+
+def test_a_workload_that_nothing_came_of_makes_it_invalid(run: Run, tmp_path: Path) -> None:
+    options = ["--embedded", "--in-memory", "--transactions", 400, "--seed", 1, "--quiet", "--report", tmp_path]
+    out, _, status = run("stress", "--workload", "bank,queue=0.0000001", *options)
+    assert status == 2
+    assert "no step of queue committed, so nothing was tested by it" in out
+
+
+def test_a_report_takes_the_place_of_an_earlier_one_and_of_nothing_else(run: Run, tmp_path: Path) -> None:
+    earlier = {"history-register.jsonl", "history-list-append.jsonl", "server.log", "latency.png", "summary.json"}
+    for name in (*earlier, "mine.jsonl", "history-mine.jsonl"):
+        (tmp_path / name).write_text("old")
+    run("stress", "--embedded", "--in-memory", "--workload", "bank", "--transactions", 10, "--report", tmp_path)
+    old = {path.name for path in tmp_path.iterdir() if path.read_bytes() == b"old"}
+    assert old == {"mine.jsonl", "history-mine.jsonl"}
+    assert not (tmp_path / "history-register.jsonl").exists()
+
+
+def test_a_server_that_says_nothing_is_given_up_after_the_timeout(run: Run, tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        address = f"127.0.0.1:{silent.getsockname()[1]}"
+        _, err, status = run("stress", "--url", address, "--timeout-s", 0.1, "--report", tmp_path / "report")
+    assert status == 2
+    assert "no answer within 0.1 s" in err

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
@@ -10,6 +11,7 @@ import pytest
 
 import mvcc_kv
 from mvcc_kv.database import StoreDatabase
+from mvcc_kv.engine import VersionedStore
 
 from .serving import serving
 
@@ -28,7 +30,8 @@ def in_a_directory(path: Path) -> Iterator[StoreDatabase]:
 
 @contextmanager
 def over_tcp(_: Path) -> Iterator[StoreDatabase]:
-    with serving(max_transaction_bytes=16 * 1024 * 1024) as address, mvcc_kv.connect(address) as db:
+    store = VersionedStore(time_us=lambda: time.time_ns() // 1000)
+    with serving(store, max_transaction_bytes=16 * 1024 * 1024) as address, mvcc_kv.connect(address) as db:
         yield db
 
 

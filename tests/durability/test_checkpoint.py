@@ -15,7 +15,7 @@ from mvcc_kv.durability import Checkpoint, decode_checkpoint, encode_checkpoint
 from mvcc_kv.durability.checkpoint import KEYS_PER_CHUNK
 from mvcc_kv.engine import VersionedStore
 from mvcc_kv.errors import DataDirectoryError
-from mvcc_kv.values import encode_key, encode_value
+from mvcc_kv.values import Expiring, encode_key, encode_value
 
 READ_ONLY = TransactionOptions(read_only=True)
 
@@ -62,9 +62,71 @@ def test_a_checkpoint_is_laid_out_as_documented() -> None:
     assert lines[-1].startswith('"crc32": "')
 
 
+def test_a_checkpoint_where_keys_expire_is_laid_out_as_documented() -> None:
+    lines = encoded({b"b": b"1", b"a": Expiring(b"2", 1_795_425_757_123_456), b"c": Expiring(b"3", 7)}).decode()
+    assert lines.splitlines()[:-1] == [
+        '{"format": "mvcc-kv-checkpoint",',
+        '"format_version": 2,',
+        '"commit_ts": 3,',
+        '"data": {',
+        '"a": 2,',
+        '"b": 1,',
+        '"c": 3',
+        "},",
+        '"expires": {',
+        '"a": 1795425757123456,',
+        '"c": 7',
+        "},",
+    ]
+    assert json.loads(lines)["expires"] == {"a": 1_795_425_757_123_456, "c": 7}
+
+
+@given(ITEMS, st.data())
+def test_the_times_when_keys_expire_come_back(items: dict[bytes, bytes], data: st.DataObject) -> None:
+    times = {key: data.draw(st.integers(1, 2**63)) for key in items if data.draw(st.booleans())}
+    stored = {key: Expiring(value, times[key]) if key in times else value for key, value in items.items()}
+    found = decode_checkpoint(encoded(stored)).items
+    assert found == sorted(items.items())
+    assert {key: value.expires_us for key, value in found if isinstance(value, Expiring)} == times
+
+
+@pytest.mark.parametrize("count", [1, KEYS_PER_CHUNK, KEYS_PER_CHUNK + 1, 2 * KEYS_PER_CHUNK + 1])
+def test_the_times_of_many_keys_join_without_a_seam_and_in_bounded_steps(count: int) -> None:
+    store = store_of({b"%06d" % number: Expiring(b"0", 1 + number) for number in range(count)})
+    chunks = list(encode_checkpoint(store.begin(READ_ONLY)))
+    assert max(chunk.count(b": ") for chunk in chunks) <= max(KEYS_PER_CHUNK, 4)
+    found = [value.expires_us for _, value in decode_checkpoint(b"".join(chunks)).items if isinstance(value, Expiring)]
+    assert found == list(range(1, count + 1))
+
+
+def test_where_no_key_expires_any_more_none_is_listed() -> None:
+    store = store_of({b"a": Expiring(b"1", 1)})
+    snapshot = store.begin(READ_ONLY)
+    store.put(b"a", b"2")
+    assert b'"format_version": 2' in b"".join(encode_checkpoint(snapshot))
+    assert b'"format_version": 1' in b"".join(encode_checkpoint(store.begin(READ_ONLY)))
+
+
 def test_the_documented_check_by_other_means_works() -> None:
-    body, crc32 = SMALL.rsplit(b',\n"crc32": ', 1)
-    assert crc32 == b'"%08x"}\n' % zlib.crc32(body)
+    for text in (SMALL, encoded({b"a": Expiring(b"1", 1)})):
+        body, crc32 = text.rsplit(b',\n"crc32": ', 1)
+        assert crc32 == b'"%08x"}\n' % zlib.crc32(body)
+
+
+@pytest.mark.parametrize(
+    ("expires", "reason"),
+    [
+        (b'"b": 7', "has no value"),
+        (b'"a": x', "invalid literal"),
+        (b'"a": 7\n},\n"more": {', "no entry"),
+    ],
+)
+def test_times_that_are_not_of_the_format_are_refused(expires: bytes, reason: str) -> None:
+    head = b'{"format": "mvcc-kv-checkpoint",\n"format_version": 2,\n"commit_ts": 7,\n"data": {\n"a": 1\n'
+    with pytest.raises(DataDirectoryError, match=reason):
+        decode_checkpoint(signed(head + b'},\n"expires": {\n' + expires + b"\n}"))
+    with pytest.raises(DataDirectoryError, match="no expires"):
+        decode_checkpoint(signed(head + b"}"))
 
 
 @given(ITEMS)

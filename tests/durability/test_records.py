@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import struct
 import zlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import pytest
 from hypothesis import given
@@ -31,16 +31,18 @@ from mvcc_kv.durability.records import (
     retains_history,
     segment_name,
     segment_ts,
+    tells_expiry,
 )
 from mvcc_kv.engine.history import Superseded
 from mvcc_kv.errors import BadRequestError, LimitExceededError
+from mvcc_kv.values import Expiring
 
 U64 = st.integers(0, 2**64 - 1)
 U32 = st.integers(0, 2**32 - 1)
 TEXT = st.text(st.characters(codec="utf-8"), max_size=40)
 TOKENS = st.text(st.characters(codec="utf-8"), min_size=1, max_size=63)
 KEYS = TEXT.map(str.encode)
-WRITES = st.dictionaries(KEYS, st.none() | KEYS, max_size=6)
+WRITES = st.dictionaries(KEYS, st.none() | KEYS | st.builds(Expiring, KEYS, U64), max_size=6)
 VERSIONS = st.tuples(U64, KEYS)
 
 # A log of two segments, byte by byte as the first release wrote it: commits 1 to 3, and 4 after a checkpoint.
@@ -57,12 +59,20 @@ FIRST_RELEASE = (
 )
 
 
+def times(writes: Iterable[tuple[bytes, bytes | None]]) -> dict[bytes, int]:
+    """When those of the keys expire that do, which equality doesn't see."""
+    return {key: value.expires_us for key, value in writes if isinstance(value, Expiring)}
+
+
 @given(WRITES, st.none() | TEXT, st.none() | TOKENS, U64)
 def test_a_commit_comes_back_as_it_was(
     writes: dict[bytes, bytes | None], label: str | None, token: str | None, time_us: int
 ) -> None:
     body = encode_commit(writes, label, token, time_us)
-    assert decode_commit(memoryview(body)) == Commit(list(writes.items()), label, token, time_us)
+    commit = decode_commit(memoryview(body))
+    assert commit == Commit(list(writes.items()), label, token, time_us)
+    assert times(commit.writes) == times(writes.items())
+    assert tells_expiry(body) == bool(times(writes.items()))
 
 
 @given(WRITES, st.none() | TEXT, st.none() | TOKENS, U64, st.data())
@@ -73,7 +83,9 @@ def test_a_commit_comes_back_with_what_it_superseded(
         key: version for key in writes if (version := data.draw(st.none() | VERSIONS)) is not None
     }
     body = encode_commit(writes, label, token, time_us, superseded)
-    assert decode_commit(memoryview(body)) == Commit(list(writes.items()), label, token, time_us, superseded)
+    commit = decode_commit(memoryview(body))
+    assert commit == Commit(list(writes.items()), label, token, time_us, superseded)
+    assert times(commit.writes) == times(writes.items())
     record = read_record(encode_record(body, 1, 0, 0)[0], 0)
     assert record is not None and record.is_commit
 
@@ -93,6 +105,40 @@ def test_a_header_comes_back_as_it_was(base_ts: int, base_crc: int) -> None:
     retaining = encode_header(SegmentHeader(base_ts, base_crc), RETAINING_VERSION)
     assert decode_header(retaining) == SegmentHeader(base_ts, base_crc)
     assert retains_history(retaining)
+
+
+@pytest.mark.parametrize("version", [FORMAT_VERSION, RETAINING_VERSION])
+def test_a_header_that_was_about_to_tell_of_expiry_can_be_read_before_after_and_in_between(version: int) -> None:
+    header = SegmentHeader(41, 0xABCD)
+    before, after = encode_header(header, version), encode_header(header, version, expiring=True)
+    for written in range(0, HEADER_BYTES, 4):
+        data = after[:written] + before[written:]
+        assert decode_header(data) == header
+        assert retains_history(data) == (version == RETAINING_VERSION)
+
+
+def test_a_time_too_late_for_a_record_is_the_last_that_it_can_tell() -> None:
+    """Redis takes milliseconds that are 2**63 of them, and the server fell over its own log."""
+    written = decode_commit(memoryview(encode_commit({b"k": Expiring(b"1", 2**63 * 1_000)}, None, None, 0)))
+    assert times(written.writes) == {b"k": 2**64 - 1}
+
+
+def test_the_format_of_a_commit_with_values_that_expire_is_as_it_is_written_down() -> None:
+    header = encode_header(SegmentHeader(41, 0xABCD), expiring=True)
+    assert header[:60] == b"mvcckvL\n" + struct.pack("<IIQ", 4, 0xABCD, 41) + bytes(36)
+    retaining = encode_header(SegmentHeader(41, 0xABCD), RETAINING_VERSION, expiring=True)
+    assert retaining[8:12] == struct.pack("<I", 5)
+    expiries = struct.pack("<IIQIQ", 2, 0, 1_000, 2, 2_000)
+    writes = {b"k": Expiring(b"1", 1_000), b"gone": None, b"l": Expiring(b"2", 2_000)}
+    assert encode_commit(writes, "me", "t", 7) == (
+        struct.pack("<BHBQ", 5, 2, 1, 7) + b"me" + b"t" + expiries
+        + struct.pack("<II", 1, 1) + b"k" + b"1"
+        + struct.pack("<II", 4, 0xFFFFFFFF) + b"gone"
+        + struct.pack("<II", 1, 1) + b"l" + b"2"
+    )  # fmt: skip
+    assert (
+        encode_commit(writes, "me", "t", 7, {})[:27] == struct.pack("<BHBQ", 7, 2, 1, 7) + b"me" + b"t" + expiries[:12]
+    )
 
 
 @given(st.binary(min_size=1, max_size=100), U64, U64, U32, st.binary(max_size=10), st.binary(max_size=10))

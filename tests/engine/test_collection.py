@@ -364,3 +364,23 @@ def test_a_tombstone_that_a_snapshot_sees_may_outlive_what_it_hid_but_not_the_sn
     assert reader.get(b"a") is None
     reader.rollback()
     assert store.chain(b"a") == [(3, b"3")]
+
+
+@pytest.mark.parametrize("is_watched", [False, True])
+def test_a_store_that_is_emptied_keeps_nothing_unless_somebody_still_sees_it(is_watched: bool) -> None:
+    store = VersionedStore(collect_steps=10)
+    keys = [b"%03d" % number for number in range(100)]
+    store.write(dict.fromkeys(keys, b"1"))
+    reader = store.begin(TransactionOptions()) if is_watched else None
+    store.write(dict.fromkeys(keys))
+    store.check()
+    assert store.keys() == (keys if is_watched else [])
+    if reader is not None:
+        assert reader.get(b"042") == b"1"
+        reader.rollback()
+        while store.has_garbage:
+            store.collect()
+    assert store.keys() == []
+    store.put(b"a", b"1")
+    store.check()
+    assert store.stats()["versions"] == 1

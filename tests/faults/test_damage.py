@@ -300,11 +300,11 @@ def test_other_files_are_left_alone() -> None:
 def test_a_segment_of_a_newer_format_asks_for_an_upgrade() -> None:
     disk = write_log([1, 1])
     header = bytearray(encode_header(SegmentHeader(0, 0)))
-    header[8] = 3
+    header[8] = 6
     header[60:] = struct.pack("<I", zlib.crc32(header[:60]))
     result = recover(changed(disk, bytes(header) + disk.contents[FIRST][HEADER_BYTES:]))
     assert result.refusal is not None
-    assert "version 3" in result.refusal.message and "upgrade" in result.refusal.message
+    assert "version 6" in result.refusal.message and "upgrade" in result.refusal.message
     assert FIRST in result.refusal.message
 
 

@@ -10,7 +10,10 @@ from mvcc_kv.durability import log as log_module
 from mvcc_kv.durability.log import Log, LogEnd
 from mvcc_kv.durability.records import Commit, segment_name
 from mvcc_kv.durability.recovery import Recovery, read_log
+from mvcc_kv.engine import CommitHistory
 from mvcc_kv.errors import BadRequestError, UnavailableError
+from mvcc_kv.values import Expiring
+from tests.durability.test_records import FIRST_RELEASE
 
 from .disk import ALL, NONE, Fault, SimulatedDisk
 
@@ -216,3 +219,46 @@ def test_a_close_that_fails_is_a_close() -> None:
     log.close()
     log.close()
     assert disk.open_files == {}
+
+
+def version_of(disk: SimulatedDisk, base_ts: int = 0) -> int:
+    return disk.contents[segment_name(base_ts)][8]
+
+
+@pytest.mark.parametrize(("history", "plain", "expiring"), [(None, 1, 4), (CommitHistory(retain_bytes=9_999), 2, 5)])
+def test_a_segment_says_that_values_in_it_expire_when_the_first_of_them_comes(
+    history: CommitHistory | None, plain: int, expiring: int
+) -> None:
+    disk = SimulatedDisk()
+    log = Log(PATH, LogEnd(), files=disk, history=history)
+    log.rotate()
+    append(log, 1)
+    flush(log)
+    assert version_of(disk) == plain
+    append(log, 2, Expiring(b"1", 7))
+    append(log, 3)
+    before = len(disk.operations)
+    flush(log)
+    assert disk.operations[before:] == ["write_at", "write_at", "sync_data"]
+    append(log, 4, Expiring(b"1", 8))
+    flush(log)
+    assert disk.operations[-2:] == ["write_at", "sync_data"]
+    assert version_of(disk) == expiring
+    log.rotate()
+    assert (version_of(disk), version_of(disk, 4)) == (expiring, plain)
+    commits, _ = read(disk.crash(NONE))
+    times = [value.expires_us for _, commit in commits for _, value in commit.writes if isinstance(value, Expiring)]
+    assert times == [7, 8]
+
+
+def test_a_log_of_the_first_release_is_gone_on_with() -> None:
+    disk = SimulatedDisk()
+    for base_ts, segment in zip((0, 3), FIRST_RELEASE, strict=True):
+        disk.put(segment_name(base_ts), bytes.fromhex(segment))
+    _, recovery = read(disk)
+    log = begun(disk, recovery.end)
+    append(log, 5, Expiring(b"1", 7))
+    flush(log)
+    commits, _ = read(disk.crash(NONE))
+    assert [ts for ts, _ in commits] == [1, 2, 3, 4, 5]
+    assert [version_of(disk, base_ts) for base_ts in (0, 3, 4)] == [1, 1, 4]

@@ -19,14 +19,16 @@ from hypothesis.stateful import (
 
 from mvcc_kv.durability import log
 from mvcc_kv.errors import DataDirectoryError, UnavailableError
+from mvcc_kv.values import Expiring
 
 from .disk import ALL, NONE, ONLY_DATA, ONLY_NAMES, CrashPolicy, Fault, PowerLoss, Scatter, SimulatedDisk
-from .workload import Life, Told
+from .workload import Life, Told, in_full
 
 KEYS = st.sampled_from([b"a", b"b", b"c", b"\xc3\xa9", b"\0", b"k" * 40])
 VALUES = st.one_of(
     st.integers(0, 999).map(lambda number: b"%d" % number),
     st.integers(0, 3_000).map(lambda size: b'"%s"' % (b"v" * size)),
+    st.integers(1, 99).map(lambda number: Expiring(b"%d" % number, 1_000 * number)),
 )
 WRITES = st.dictionaries(KEYS, st.one_of(st.none(), VALUES), min_size=1, max_size=5)
 POLICIES: st.SearchStrategy[CrashPolicy] = st.one_of(
@@ -58,7 +60,7 @@ class RecoveryMachine(RuleBasedStateMachine):
     def _find(self, life: Life) -> None:
         commit_ts = life.store.commit_ts
         assert self.told.acknowledged_ts <= commit_ts <= self.told.newest_ts
-        assert life.state == self.told.states[commit_ts]
+        assert in_full(life.state) == in_full(self.told.states[commit_ts])
         for token, ts in self.told.tokens.items():
             assert life.store.outcome(token) == (ts if ts <= commit_ts else None)
         life.told = self.told.since(commit_ts)

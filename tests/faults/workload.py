@@ -14,6 +14,7 @@ from mvcc_kv.durability.flushing import Fsync
 from mvcc_kv.engine import VersionedStore
 from mvcc_kv.engine.history import CommitHistory, retained_history
 from mvcc_kv.errors import DataDirectoryError, UnavailableError
+from mvcc_kv.values import Expiring
 
 from .disk import NONE, PowerLoss, SimulatedDisk
 
@@ -166,17 +167,17 @@ class Workload:
         self._life = life = Life(self.disk, self._told, self._fsync, self._retain_bytes)
         self.lives.append(life)
         assert life.store.commit_ts == self.told.newest_ts
-        assert life.state == self.told.states[-1]
+        assert in_full(life.state) == in_full(self.told.states[-1])
         life.check_past()
         return life
 
     def _play(self) -> None:
         life = self._open()
         life.commit({b"a": b"1"})
-        life.commit({b"a": b"2", b"b": b"2"}, "t2")
+        life.commit({b"a": b"2", b"b": Expiring(b"2", 2_000)}, "t2")
         life.commit({b"a": None, b"c": b"3"})
         life.checkpoint()
-        life.commit({b"a": b"4", b"b": b"4"}, "t4")
+        life.commit({b"a": b"4", b"b": Expiring(b"4", 4_000)}, "t4")
         life.commit({b"c": None})
         transaction = life.store.begin()
         transaction.put(b"rolled back", b"1")
@@ -185,7 +186,7 @@ class Workload:
         life.commit({b"bigger": b'"%s"' % (b"y" * 2_600), b"b": None})
         self._kill()
         life = self._open()
-        life.commit({b"a": b"8", b"c": b"8"}, "t8")
+        life.commit({b"a": Expiring(b"8", 8_000), b"c": Expiring(b"8", 8_001)}, "t8")
         life.checkpoint()
         life.checkpoint()
         self._kill()
@@ -203,6 +204,11 @@ class Workload:
         self.disk = self.disk.kill()
         self.disk.operations = ["earlier"] * number
         self.disk.fault = fault
+
+
+def in_full(state: dict[bytes, bytes]) -> dict[bytes, tuple[bytes, int | None]]:
+    """The state with what equality doesn't see: until when each value is there."""
+    return {key: (value, value.expires_us if isinstance(value, Expiring) else None) for key, value in state.items()}
 
 
 def check_recovery(disk: SimulatedDisk, told: Told, retain_bytes: int = 0, *, reaches_back: bool = False) -> int:
@@ -230,7 +236,7 @@ def _check_state(life: Life, told: Told) -> None:
     commit_ts = life.store.commit_ts
     assert told.acknowledged_ts <= commit_ts <= told.newest_ts
     assert life.store.visible_ts == commit_ts
-    assert life.state == told.states[commit_ts]
+    assert in_full(life.state) == in_full(told.states[commit_ts])
     for token, ts in told.tokens.items():
         assert life.store.outcome(token) == (ts if ts <= commit_ts else None)
     life.store.check()
@@ -238,4 +244,4 @@ def _check_state(life: Life, told: Told) -> None:
     assert "log.wal.tmp" not in life.disk.contents
 
 
-__all__ = ["PATH", "Life", "Told", "Workload", "check_recovery"]
+__all__ = ["PATH", "Life", "Told", "Workload", "check_recovery", "in_full"]

@@ -26,6 +26,7 @@ from tests.mutants.table import Mutant
 
 __all__ = ["Finding", "changed", "command", "mutated", "try_to_find", "unharmed"]
 
+_JUDGING_S = 10.0
 PACKAGE = Path(mvcc_kv.__file__).parent
 
 
@@ -99,8 +100,18 @@ def _run(arguments: list[str], directory: Path, budget_s: float) -> str:
         try:
             told, _ = process.communicate(timeout=budget_s)
         except subprocess.TimeoutExpired:
-            process.send_signal(signal.SIGINT)
-            told, _ = process.communicate()
+            told = _interrupted(process)
+    return told
+
+
+def _interrupted(process: subprocess.Popen[str]) -> str:
+    """What it said. The first Ctrl-C leaves it time to judge what there is, the second none."""
+    process.send_signal(signal.SIGINT)
+    try:
+        told, _ = process.communicate(timeout=_JUDGING_S)
+    except subprocess.TimeoutExpired:
+        process.send_signal(signal.SIGINT)
+        told, _ = process.communicate()
     return told
 
 

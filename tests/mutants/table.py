@@ -12,6 +12,7 @@ __all__ = ["MUTANTS", "Mutant"]
 
 IN_MEMORY = ("--embedded", "--in-memory")
 KILLED = ("--nemesis", "kill")
+CHECKPOINTED = (*KILLED, "--retain-seconds", "600", "--serve-option=--checkpoint-log-bytes=5000")
 SERIALIZABLE = "serializable"
 
 
@@ -75,6 +76,15 @@ MUTANTS = (
         isolation=SERIALIZABLE,
     ),
     Mutant(
+        name="a large read set is ignored",
+        file="engine/validation.py",
+        old="    for key in reads.keys:\n",
+        new="    for key in reads.keys if len(reads.keys) < 5 else ():\n",
+        workload="list-append",
+        isolation=SERIALIZABLE,
+        seconds=5.0,
+    ),
+    Mutant(
         name="ranges read are ignored",
         file="engine/validation.py",
         old="    for low, high in reads.ranges:\n",
@@ -118,6 +128,38 @@ MUTANTS = (
         workload="bank",
     ),
     Mutant(
+        name="a deletion is no change to who has read the key",
+        file="engine/validation.py",
+        old="        if head is not None and head[0] > start_ts:\n            yield key, head[0]\n",
+        new="        if head is not None and head[0] > start_ts and head[1] is not None:\n"
+        "            yield key, head[0]\n",
+        workload="write-skew",
+        isolation=SERIALIZABLE,
+    ),
+    Mutant(
+        name="a deletion is no change to who writes the key",
+        file="engine/validation.py",
+        old="        if head is not None and head[0] > start_ts:\n            lost[key] = head[0]\n",
+        new="        if head is not None and head[0] > start_ts and head[1] is not None:\n"
+        "            lost[key] = head[0]\n",
+        workload="queue",
+    ),
+    Mutant(
+        name="each page of a scan reads what is newest then",
+        file="engine/transaction.py",
+        old="        page = self._scan_at(self.start_ts, keys, ",
+        new="        page = self._scan_at(getattr(self._store, 'visible_ts') if keys.start else self.start_ts, keys, ",
+        workload="bank",
+        options=(*IN_MEMORY, "--keys", "150", "--skew", "1"),
+    ),
+    Mutant(
+        name="the past is read as it is now",
+        file="engine/versions.py",
+        old="        if head[0] <= ts or history is None or not history.has(key):\n",
+        new="        if True:\n",
+        workload="pairs",
+    ),
+    Mutant(
         name="own writes are missing in scans",
         file="engine/transaction.py",
         old="        if self.writes or self.added:\n            page = self._merged(",
@@ -125,10 +167,26 @@ MUTANTS = (
         workload="predicate",
     ),
     Mutant(
+        name="a value that begins as the last one is taken for it",
+        file="engine/transaction.py",
+        old="        self.writes[key] = value\n\n    def delete",
+        new='        if value[:100] != (self._get_at(self.start_ts, key) or b"")[:100]:\n'
+        "            self.writes[key] = value\n\n    def delete",
+        workload="list-append",
+    ),
+    Mutant(
         name="own writes are missing in gets",
         file="engine/transaction.py",
         old="        if key in self.writes:\n            return self.writes[key]\n        value = self._get_at",
         new="        value = self._get_at",
+        workload="register",
+    ),
+    Mutant(
+        name="of two blind writes of a key the first one counts",
+        file="engine/transaction.py",
+        old="        self.writes[key] = value\n\n    def delete",
+        new="        if key not in self.writes or (self.reads is not None and key in self.reads.keys):\n"
+        "            self.writes[key] = value\n\n    def delete",
         workload="register",
     ),
     Mutant(
@@ -196,6 +254,24 @@ MUTANTS = (
         workload="list-append",
         options=KILLED,
         seconds=8.0,
+    ),
+    Mutant(
+        name="acknowledged before fsync",
+        file="server/commits.py",
+        old="        self._log.write(batch)\n        self._log.sync()\n",
+        new="        self._log.write(batch)\n",
+        workload="list-append",
+        options=("--nemesis", "power-loss"),
+        seconds=4.0,
+    ),
+    Mutant(
+        name="an fsync error is swallowed",
+        file="durability/log.py",
+        old="        self._files.sync_data(self._file)\n",
+        new="        with contextlib.suppress(OSError):\n            self._files.sync_data(self._file)\n",
+        workload="list-append",
+        options=("--nemesis", "sync-error"),
+        seconds=4.0,
     ),
     Mutant(
         name="errors of the log are swallowed",
@@ -268,5 +344,32 @@ MUTANTS = (
         workload="list-append",
         options=(*KILLED, "--serve-option=--checkpoint-log-bytes=20000"),
         seconds=6.0,
+    ),
+    Mutant(
+        name="a checkpoint drops the log that the feed still needs",
+        file="durability/log.py",
+        old="needed_ts = checkpoint_ts if self._history is None else min(checkpoint_ts, self._history.base_ts)",
+        new="needed_ts = checkpoint_ts",
+        workload="list-append",
+        options=CHECKPOINTED,
+        seconds=8.0,
+    ),
+    Mutant(
+        name="a start forgets what the commit of the checkpoint changed",
+        file="durability/retention.py",
+        old="commit.label, tuple(commit.writes)), superseded)",
+        new="commit.label, () if commit_ts == self._checkpoint_ts else tuple(commit.writes)), superseded)",
+        workload="list-append",
+        options=CHECKPOINTED,
+        seconds=8.0,
+    ),
+    Mutant(
+        name="a feed does not say what is lost",
+        file="engine/changes.py",
+        old="    if from_ts < oldest_ts:\n        raise SnapshotGoneError(",
+        new="    if from_ts < oldest_ts:\n        return oldest_ts\n        raise SnapshotGoneError(",
+        workload="list-append",
+        options=KILLED,
+        seconds=8.0,
     ),
 )

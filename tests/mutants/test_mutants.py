@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from mvcc_kv.stress.workloads import WORKLOADS
 from tests.mutants.running import PACKAGE, changed, try_to_find
 from tests.mutants.table import MUTANTS, Mutant
 
@@ -13,6 +14,10 @@ QUICK = ("no conflict check", "the read set is ignored", "gets read the newest v
 @pytest.mark.parametrize("mutant", MUTANTS, ids=lambda it: it.name)
 def test_every_mutant_has_one_place_in_the_source(mutant: Mutant) -> None:
     compile(changed(mutant, (PACKAGE / mutant.file).read_text()), mutant.file, "exec")
+
+
+def test_every_workload_has_a_mutant_to_find() -> None:
+    assert {mutant.workload for mutant in MUTANTS} == set(WORKLOADS)
 
 
 @pytest.mark.parametrize("mutant", [it for it in MUTANTS if it.name in QUICK], ids=lambda it: it.name)

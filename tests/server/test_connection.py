@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
 from mvcc_kv.api import TransactionOptions
@@ -140,6 +140,7 @@ def test_how_much_is_run_in_a_turn_makes_no_difference(
 @example([b"PUT " + b"{" * 50])
 @settings(max_examples=400)
 def test_random_bytes_get_replies_and_never_more_than_one_a_line(parts: list[bytes]) -> None:
+    assume(b"".join(parts).lstrip(b"\r\n")[:1] not in (b"*", b"$", b"\0"))  # that is Redis's protocol
     said = replies_to(parts)
     for line in said.splitlines():
         assert set(json.loads(line)) <= {"status", "result", "message"}

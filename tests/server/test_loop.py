@@ -77,7 +77,7 @@ def test_random_bytes_never_crash_the_server_or_hang_the_connection(seed: int) -
     with running() as run:
         for _ in range(10):
             client = run.connect()
-            noise = dice.randbytes(dice.randrange(1, 5000)) + dice.choice([b"", b"\n", b"\nSTART\nPUT {"])
+            noise = b"?" + dice.randbytes(dice.randrange(1, 5000)) + dice.choice([b"", b"\n", b"\nSTART\nPUT {"])
             client.send(noise)
             client.end()
             for line in client.rest().splitlines():
@@ -85,6 +85,20 @@ def test_random_bytes_never_crash_the_server_or_hang_the_connection(seed: int) -
             client.close()
         assert run.connect().ask(b"PING") == b'{"status": "Ok", "result": "PONG"}'
         assert run.store.stats()["active_transactions"] == 0
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_random_bytes_behind_redis_marks_end_in_a_protocol_error(seed: int) -> None:
+    dice = random.Random(seed)
+    with running() as run:
+        for _ in range(10):
+            client = run.connect()
+            client.send(dice.choice([b"*", b"$", b"\0", b"*1\r\n$4\r\nPING\r\n*2\r\n"]) + dice.randbytes(3000))
+            client.end()
+            last = client.rest().splitlines()[-1:]
+            assert not last or last[0][:1] in (b"-", b"+", b"$", b":")
+            client.close()
+        assert run.connect().ask(b"PING") == b'{"status": "Ok", "result": "PONG"}'
 
 
 def test_an_overlong_line_of_many_megabytes_is_refused_once_and_kept_nowhere() -> None:
@@ -97,7 +111,7 @@ def test_an_overlong_line_of_many_megabytes_is_refused_once_and_kept_nowhere() -
         assert (refusal["code"], refusal["actual"]) == ("LIMIT_EXCEEDED", 128 * 65536)
         assert client.result() == "PONG"
         (peer,) = run.peers
-        assert len(peer.connection._framer._tail) == 0
+        assert len(peer.connection._dialect._framer._tail) == 0
 
 
 # Clients that do not read

@@ -56,7 +56,7 @@ def test_half_a_line_that_goes_on_is_not_taken_for_a_whole_one() -> None:
             run.server.stop()
         run.advance(0.9)
         client.send(b"lo")
-        until(lambda: run.peers[0].connection._framer._tail == b"PUT k hello")
+        until(lambda: run.peers[0].connection._dialect._framer._tail == b"PUT k hello")
         run.advance(0.9)
         assert run.store.get(b"k") is None
         run.advance(0.15)
@@ -75,7 +75,7 @@ def test_half_a_line_that_goes_on_and_on_is_dropped() -> None:
         for end in (b"e", b"l", b"l"):
             run.advance(0.6)
             client.send(end)
-            until(lambda end=end: run.peers[0].connection._framer._tail.endswith(end))  # type: ignore[misc]
+            until(lambda end=end: run.peers[0].connection._dialect._framer._tail.endswith(end))  # type: ignore[misc]
         until(lambda: run.has_ended_by(after_s=0.1))
         assert client.rest() == b""
         assert run.store.get(b"k") is None

@@ -11,12 +11,14 @@ from itertools import count
 from pathlib import Path
 
 from mvcc_kv.api import Isolation
-from mvcc_kv.cli.stress_wiring import Settings, TargetOptions, stressed
+from mvcc_kv.cli.stress_settings import Settings, TargetOptions
+from mvcc_kv.cli.stress_wiring import stressed
 from mvcc_kv.stress.verdict import Summary
 
 __all__ = ["LONG", "SHORT", "Round", "played", "steps_checked"]
 
 FAULTS = ("kill", "restart", "pause", "cut", "half-open", "slow", "disk-full", "slow-disk")
+WITHOUT_POWER = tuple({"kill": "power-loss", "disk-full": "sync-error"}.get(kind, kind) for kind in FAULTS)
 _LEVELS: tuple[Isolation, ...] = ("snapshot", "serializable")
 
 
@@ -72,7 +74,7 @@ SHORT = tuple(
         Round(
             workload="list-append,register",
             isolation=level,
-            nemesis=FAULTS,
+            nemesis=FAULTS if level == "snapshot" else WITHOUT_POWER,
             seconds=15,
             retain_seconds=600,
             serve_options=_CHECKPOINTS,
@@ -86,6 +88,7 @@ LONG = tuple(
     for level in _LEVELS
     for it in (
         Round(workload="list-append", isolation=level, nemesis=FAULTS, serve_options=_CHECKPOINTS),
+        Round(workload="all", isolation=level, nemesis=WITHOUT_POWER, retain_seconds=600, serve_options=_CHECKPOINTS),
         Round(workload="all", isolation=level, nemesis=FAULTS, retain_seconds=600, processes=2, clients=4),
         Round(workload="list-append,register", isolation=level, embedded=True, in_memory=True, seconds=20),
         Round(workload="register", isolation=level, nemesis=("kill", "cut", "pause"), fsync="interval", clients=16),

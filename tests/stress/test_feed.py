@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
 
 import pytest
 
 import mvcc_kv
+from mvcc_kv.api import Database
 from mvcc_kv.database import StoreDatabase
+from mvcc_kv.errors import UnavailableError
 from mvcc_kv.stress.client import Note
 from mvcc_kv.stress.feed import FeedFollower
 from mvcc_kv.stress.history import EventType
@@ -93,3 +97,57 @@ def test_what_is_not_kept_is_a_gap_only_where_it_was_promised(db: StoreDatabase)
     assert kinds(follower, [noted(1, "ok", 3)]) == ["feed gap"]
     follower._is_kept = False
     assert kinds(follower, [noted(1, "ok", 3)]) == []
+
+
+class Front:
+    """A database in a directory that is closed and opened again, and may refuse whoever comes, as a server would."""
+
+    def __init__(self, path: Path, retain_bytes: int) -> None:
+        self._path = path
+        self._retain_bytes = retain_bytes
+        self.db = self._opened()
+        self.refuses = False
+        self.has_refused = threading.Event()
+
+    def connect(self, _: int) -> AbstractContextManager[Database]:
+        if self.refuses:
+            self.has_refused.set()
+            raise UnavailableError("come back later", retryable=True)
+        return nullcontext(self.db)
+
+    def restart(self) -> None:
+        self.db.close()
+        self.db = self._opened()
+
+    def _opened(self) -> StoreDatabase:
+        return mvcc_kv.open(self._path, fsync="never", retain_bytes=self._retain_bytes)
+
+
+def slept_over_a_checkpoint_and_a_restart(path: Path, retain_bytes: int) -> tuple[FeedFollower, list[Note]]:
+    front = Front(path, retain_bytes)
+    follower = FeedFollower(front.connect, prefix="", seed=1, is_kept=True)
+    follower.start()
+    notes = [committed(front.db, ticket) for ticket in range(10)]
+    front.refuses = True
+    assert front.has_refused.wait(30)
+    for ticket in range(10, 20):
+        notes.append(committed(front.db, ticket))
+        front.db.checkpoint()
+    front.restart()
+    front.refuses = False
+    follower.finish()
+    front.db.close()
+    return follower, notes
+
+
+def test_what_was_missed_over_a_checkpoint_and_a_restart_comes_once_and_in_order(tmp_path: Path) -> None:
+    follower, notes = slept_over_a_checkpoint_and_a_restart(tmp_path, retain_bytes=1 << 20)
+    assert kinds(follower, notes) == []
+    assert [label for _, label in follower.commits] == [*map(str, range(20))]
+
+
+def test_a_promise_that_is_not_kept_over_a_restart_is_a_gap(tmp_path: Path) -> None:
+    follower, notes = slept_over_a_checkpoint_and_a_restart(tmp_path, retain_bytes=0)
+    assert kinds(follower, notes) == ["feed gap"]
+    follower._is_kept = False
+    assert kinds(follower, notes) == [], "the feed said that it was lost"

@@ -399,8 +399,24 @@ def _copy_and_count(db: Database, mine: str, other: str) -> None:
 def test_too_many_schedules_are_refused_not_left_half_done(stage: Interleavings) -> None:
     stage.client(lambda db: [db.get("key") for _ in range(10)])
     stage.client(lambda db: [db.get("key") for _ in range(10)])
-    with pytest.raises(mvcc_kv.BadRequestError, match="more than 50 schedules"):
-        stage.run(exhaustive=True, schedules=50)
+    with pytest.raises(mvcc_kv.BadRequestError, match="more than 50 schedules, and those tried were right"):
+        stage.run(preemptions=5, schedules=50)
+
+
+def test_too_many_schedules_are_refused_after_the_first(stage: Interleavings) -> None:
+    played: list[int] = []
+    stage.setup(lambda _: played.append(1))
+    for _ in range(2):
+        stage.client(lambda db: [db.get("key") for _ in range(10)])
+    with pytest.raises(mvcc_kv.BadRequestError, match="more than 20000 schedules, about 184,756;"):
+        stage.run(exhaustive=True)
+    assert len(played) == 1
+
+
+def test_as_many_schedules_as_are_allowed_are_played(stage: Interleavings) -> None:
+    for _ in range(2):
+        stage.client(lambda db: [db.get("key") for _ in range(3)])
+    assert stage.run(exhaustive=True, schedules=20).schedules == 20
 
 
 def test_classes_and_preemptions_exclude_each_other(stage: Interleavings) -> None:
@@ -677,6 +693,44 @@ def test_a_schedule_that_cannot_be_read_is_refused(stage: Interleavings, schedul
     stage.client(visit)
     with pytest.raises(mvcc_kv.BadRequestError, match="names no client"):
         stage.run(replay=schedule)
+
+
+@pytest.mark.parametrize(
+    ("asked", "complaint"),
+    [
+        ({"schedules": 0}, "schedules is a whole number from 1 on, not 0"),
+        ({"schedules": -1}, "schedules is a whole number"),
+        ({"schedules": 1.5}, "schedules is a whole number"),
+        ({"preemptions": -1}, "preemptions is a whole number from 0 on, not -1"),
+        ({"steps_max": 0}, "steps_max is a whole number"),
+        ({"stuck_s": 0}, "stuck_s is above nought"),
+        ({"exhaustive": True, "reduced": True}, "exhaustive and reduced exclude each other"),
+        ({"exhaustive": True, "preemptions": 1}, "exhaustive and preemptions exclude each other"),
+        ({"exhaustive": True, "seed": 1}, "exhaustive and seed exclude each other"),
+        ({"replay": "t1", "seed": 1}, "replay and seed exclude each other"),
+        ({"replay": "t1", "schedules": 5}, "replay and schedules exclude each other"),
+        ({"replay": "t1", "exhaustive": True}, "exhaustive and replay exclude each other"),
+        ({"replay": 5}, "a schedule is replayed by its name"),
+    ],
+)
+def test_a_search_that_makes_no_sense_is_refused(stage: Interleavings, asked: dict[str, Any], complaint: str) -> None:
+    stage.client(visit)
+    with pytest.raises(mvcc_kv.BadRequestError, match=complaint):
+        stage.run(**asked)
+
+
+def test_a_level_that_is_none_is_refused_at_once(stage: Interleavings) -> None:
+    with pytest.raises(mvcc_kv.BadRequestError, match="snapshot or serializable, not 'nope'"):
+        stage.client(visit, isolation="nope")  # type: ignore[arg-type]
+
+
+def test_what_fails_before_the_first_operation_is_no_race(stage: Interleavings) -> None:
+    stage.client(visit)
+    stage.client(lambda _: 1 / 0)
+    assert str(found(stage, seed=1)) == (
+        "client t2: ZeroDivisionError: division by zero\n\n"
+        "Schedule 1 of 200 (seed 1). It fails before any client's first operation: there is no race."
+    )
 
 
 # Nested

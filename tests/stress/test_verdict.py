@@ -101,11 +101,11 @@ def test_each_part_of_a_mixture_is_judged_by_its_own_events() -> None:
     assert judged == {"list-append": len(GOOD), "register": 0}
 
 
-def test_a_part_keeps_its_share_of_the_audit_with_indexes_of_its_own() -> None:
+def test_a_part_keeps_its_share_of_the_audit_under_the_index_that_it_has() -> None:
     value: Any = [("r", "list/x", [0]), ("r", "bank/1", 7)]
     audit = Event(index=9, time=9, process=9, type="ok", f="audit", value=value)
     [found] = part_events([replace_index(audit, 9)], "bank/")
-    assert (found.index, found.f, found.value) == (0, "txn", [("r", "bank/1", 7)])
+    assert (found.index, found.f, found.value) == (9, "txn", [("r", "bank/1", 7)])
 
 
 def replace_index(event: Event, index: int) -> Event:

@@ -271,18 +271,32 @@ class TestPairs:
         both: list[Micro] = [("r", "pairs/0/a", 2), ("r", "pairs/0/b", 1)]
         told.step("look", [("scan", "pairs/0/", None)], both)
         assert "torn pair" in kinds(Pairs().check(told.ops, final, "snapshot"))
+        told.step("look back", [("scan", "pairs/0/", None)], both)
+        assert kinds(Pairs().check([*told.ops[:2], told.ops[3]], final, "snapshot")) == {"torn pair"}
         assert "torn pair" in kinds(Pairs().check(told.ops[:2], final | {"pairs/0/b": 1}, "snapshot"))
+
+    def test_what_is_seen_of_the_past_is_not_stale(self) -> None:
+        told = Teller()
+        told.step("write", [("w", "pairs/0/a", 1), ("w", "pairs/0/b", 1)])
+        nothing: list[Micro] = [("r", "pairs/0/a", None), ("r", "pairs/0/b", None)]
+        final = {"pairs/0/a": 1, "pairs/0/b": 1}
+        told.step("look back", nothing, nothing)
+        assert kinds(Pairs().check(told.ops, final, "snapshot")) == set()
+        told.step("look", nothing, nothing)
+        assert kinds(Pairs().check(told.ops, final, "snapshot")) == {"lost write"}
 
 
 class TestWriteSkew:
-    def check(self, isolation: Isolation) -> Checked:
+    def check(self, isolation: Isolation, left: int | None = 0) -> Checked:
         told = Teller()
         a, b = "write-skew/0/a", "write-skew/0/b"
-        told.step("look", [("r", a, None), ("r", b, None)], [("r", a, 0), ("r", b, 0)])
+        told.step("look", [("r", a, None), ("r", b, None)], [("r", a, 0), ("r", b, left)])
         return WriteSkew(keys=1).check(told.ops, {a: 1, b: 0}, isolation)
 
     def test_nobody_on_call_is_skew_that_only_snapshot_allows(self) -> None:
         assert kinds(self.check("serializable")) == {"write skew"}
+        assert kinds(self.check("serializable", left=None)) == {"write skew"}, "whose key is gone isn't on call"
+        assert kinds(self.check("serializable", left=1)) == set()
         assert kinds(self.check("snapshot")) == set()
         assert self.check("snapshot").counts["write skews (allowed)"] == 1
 

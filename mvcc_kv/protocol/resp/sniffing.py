@@ -1,7 +1,7 @@
 """Sniffing: which protocol does a new connection speak, the line protocol or Redis's?
 
 *2..              Redis's: an array
-\\x16, $           neither's, but Redis's parser says so in words that its clients know
+\\x00, $           neither's, but Redis's parser says so in words that its clients know
 SET a 1           a whole line is needed: `SET` is a command of Redis, and no verb of ours
 GET a, PING       the line protocol: these verbs are both's, and ours were here first
 """
@@ -10,7 +10,7 @@ from __future__ import annotations
 
 __all__ = ["is_redis_inline", "speaks_resp"]
 
-_TEXT = frozenset(range(0x20, 0x100)) - {b"*"[0], b"$"[0]} | {b"\t"[0]}
+_MARKS = b"*$\0"
 
 # The commands of Redis 7.0 that are not verbs of the line protocol.
 _ONLY_REDIS = frozenset(
@@ -43,7 +43,7 @@ def speaks_resp(first: bytes) -> bool | None:
     (True, None, None)
     """
     beginning = first.lstrip(b"\r\n")
-    return True if beginning and beginning[0] not in _TEXT else None
+    return True if beginning[:1] and beginning[0] in _MARKS else None
 
 
 def is_redis_inline(line: bytes) -> bool:

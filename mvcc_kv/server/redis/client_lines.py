@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from mvcc_kv.server.redis.failures import Failure
+from mvcc_kv.server.redis.failures import Failure, shown
 
 if TYPE_CHECKING:
     from mvcc_kv.server.redis.session import RedisSession
@@ -18,7 +18,7 @@ def is_of_type(session: RedisSession | None, kind: bytes) -> bool:
     """Whether the client is of that type. Raises `Failure` for a type that there isn't."""
     name = kind.lower()
     if name not in _TYPES:
-        raise Failure(f"ERR Unknown client type '{kind.decode('utf-8', 'surrogateescape')}'")
+        raise Failure(f"ERR Unknown client type '{shown(kind)}'")
     return session is not None and name == (b"normal" if session.subscriptions is None else b"pubsub")
 
 

@@ -6,11 +6,12 @@ from mvcc_kv.protocol.resp import replies as resp
 from mvcc_kv.server.redis.arguments import integer
 from mvcc_kv.server.redis.client_lines import client_line, is_of_type
 from mvcc_kv.server.redis.commands import command, subcommand
-from mvcc_kv.server.redis.failures import SYNTAX, Failure, wrong_arity
+from mvcc_kv.server.redis.failures import SYNTAX, Failure, shown, wrong_arity, wrong_subcommand
 from mvcc_kv.server.redis.greeting import set_name
 from mvcc_kv.server.redis.helping import enter_help
 from mvcc_kv.server.redis.pausing import pause, unpause
-from mvcc_kv.server.redis.session import RedisSession, Silence
+from mvcc_kv.server.redis.session import RedisSession
+from mvcc_kv.server.redis.silence import Silence
 
 __all__: list[str] = []
 
@@ -94,7 +95,7 @@ def rename(session: RedisSession, arguments: list[bytes]) -> bytes:
 
 @subcommand("client|setinfo", 4, _OWN, since="7.2.0", summary="Set client or connection specific info")
 def set_info(session: RedisSession, arguments: list[bytes]) -> bytes:
-    option = arguments[2].decode("utf-8", "surrogateescape")
+    option = shown(arguments[2])
     name = option.lower()
     if name not in ("lib-name", "lib-ver"):
         raise Failure(f"ERR Unrecognized option '{option}'")
@@ -116,6 +117,7 @@ def info(session: RedisSession, _: list[bytes]) -> bytes:
 def everybody(session: RedisSession, arguments: list[bytes]) -> bytes:
     sessions = session.house.sessions
     chosen = list(sessions.values())
+    session.effort = len(chosen)
     option = arguments[2].lower() if len(arguments) > 3 else b""
     if option == b"type" and len(arguments) == 4:
         chosen = [one for one in chosen if is_of_type(one, arguments[3])]
@@ -159,7 +161,7 @@ def _check(option: bytes, value: bytes) -> None:
         if integer(value, failure) < 1:
             raise failure
     elif option == b"user" and value != b"default":
-        raise Failure(f"ERR No such user '{value.decode('utf-8', 'surrogateescape')}'")
+        raise Failure(f"ERR No such user '{shown(value)}'")
     elif option == b"skipme" and value.lower() not in (b"yes", b"no"):
         raise SYNTAX
     elif option == b"type":
@@ -167,6 +169,7 @@ def _check(option: bytes, value: bytes) -> None:
 
 
 def _kill(me: RedisSession, wanted: dict[bytes, bytes], *, spares_me: bool) -> int:
+    me.effort = len(me.house.sessions)
     doomed = [one for one in me.house.sessions.values() if _is_wanted(one, wanted) and not (one is me and spares_me)]
     for one in doomed:
         if one is me:
@@ -186,7 +189,7 @@ def _is_wanted(one: RedisSession, wanted: dict[bytes, bytes]) -> bool:
 @subcommand("client|unblock", -3, _ADMIN, since="5.0.0", summary="Unblock a client blocked in a blocking command")
 def unblock(_: RedisSession, arguments: list[bytes]) -> bytes:
     if len(arguments) > 4:
-        raise Failure("ERR unknown subcommand or wrong number of arguments for 'unblock'. Try CLIENT HELP.")
+        raise wrong_subcommand(arguments)
     if len(arguments) == 4 and arguments[3].lower() not in (b"timeout", b"error"):
         raise Failure("ERR CLIENT UNBLOCK reason should be TIMEOUT or ERROR")
     integer(arguments[2])
@@ -216,7 +219,7 @@ def reply(session: RedisSession, arguments: list[bytes]) -> bytes:
 def hold(session: RedisSession, arguments: list[bytes]) -> bytes:
     mode = arguments[3].lower() if len(arguments) > 3 else b"all"
     if len(arguments) > 4:
-        raise Failure("ERR unknown subcommand or wrong number of arguments for 'pause'. Try CLIENT HELP.")
+        raise wrong_subcommand(arguments)
     if mode not in (b"all", b"write"):
         raise Failure("ERR CLIENT PAUSE mode must be WRITE or ALL")
     for_ms = integer(arguments[2], Failure("ERR timeout is not an integer or out of range"))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from mvcc_kv.protocol.resp import replies as resp
 from mvcc_kv.server.redis.commands import command, subcommand
-from mvcc_kv.server.redis.failures import SYNTAX, Failure, wrong_arity
+from mvcc_kv.server.redis.failures import SYNTAX, Failure, shown, wrong_arity
 from mvcc_kv.server.redis.globbing import matcher
 from mvcc_kv.server.redis.helping import enter_help
 from mvcc_kv.server.redis.parameters import PARAMETERS, Parameter, Refusal
@@ -75,21 +75,20 @@ def put(session: RedisSession, arguments: list[bytes]) -> bytes:
 
 
 def _chosen(names: list[bytes]) -> list[Parameter]:
-    found: list[Parameter] = []
+    found: dict[str, Parameter] = {}
     wrong: Failure | None = None
     for name in names:
         parameter = _parameter(name)
         if parameter is None:
-            shown = name.decode("utf-8", "surrogateescape")
-            raise wrong or Failure(f"ERR Unknown option or number of arguments for CONFIG SET - '{shown}'")
+            raise wrong or Failure(f"ERR Unknown option or number of arguments for CONFIG SET - '{shown(name)}'")
         if wrong is None and parameter.is_immutable:
             wrong = _failed(name.decode(), "can't set immutable config")
-        elif wrong is None and parameter in found:
+        elif wrong is None and name.decode().lower() in found:
             wrong = _failed(name.decode(), "duplicate parameter")
-        found.append(parameter)
+        found[name.decode().lower()] = parameter
     if wrong is not None:
         raise wrong
-    return found
+    return list(found.values())
 
 
 def _new(session: RedisSession, parameter: Parameter, text: bytes) -> str:

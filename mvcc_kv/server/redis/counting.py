@@ -11,12 +11,22 @@ _RATE_OVER_S = 1.0
 
 @dataclass(slots=True)
 class Tally:
-    """What became of one command: how often it was executed, refused before that, answered by an error."""
+    """What became of one command: how often it was executed, refused before that, answered by an error.
+
+    `seconds` is what `timed` of the calls took. `untimed`: which of them are not timed, by the bits of their number.
+    """
 
     calls: int = 0
     rejected: int = 0
     failed: int = 0
     seconds: float = 0.0
+    timed: int = 0
+    untimed: int = 0
+
+    @property
+    def took_us(self) -> int:
+        """What all calls took, as far as the timed ones tell."""
+        return int(self.seconds * self.calls / self.timed * 1_000_000) if self.timed else 0
 
 
 @dataclass(slots=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from mvcc_kv.protocol.resp import replies as resp
-from mvcc_kv.server.redis.arguments import integer
+from mvcc_kv.server.redis.arguments import INT64_MAX, integer
 from mvcc_kv.server.redis.commands import command
 from mvcc_kv.server.redis.dumps import BadChecksumError, BadFormatError, dumped, loaded
 from mvcc_kv.server.redis.expiring import put_until
@@ -33,10 +33,16 @@ def restore(session: RedisSession, arguments: list[bytes]) -> bytes:
         raise Failure("ERR Invalid TTL value, must be >= 0")
     value = value_of(_loaded(arguments[3]))
     if ttl_ms:
-        put_until(session, key, value, ttl_ms if b"ABSTTL" in options else ttl_ms + space.now_us // 1000)
+        put_until(session, key, value, ttl_ms if b"ABSTTL" in options else _from_now(session, ttl_ms))
     else:
         space.put(key, value)
     return resp.OK
+
+
+def _from_now(session: RedisSession, ttl_ms: int) -> int:
+    """When that will be; beyond what 64 bits can say it is past already, as in Redis, which overflows here."""
+    at_ms = session.space.now_us // 1000 + ttl_ms
+    return at_ms if at_ms <= INT64_MAX else 0
 
 
 def _options(words: list[bytes]) -> set[bytes]:

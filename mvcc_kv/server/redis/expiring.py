@@ -10,7 +10,7 @@ from __future__ import annotations
 from mvcc_kv.protocol.resp import replies as resp
 from mvcc_kv.server.redis.arguments import INT64_MAX, INT64_MIN, integer
 from mvcc_kv.server.redis.commands import command
-from mvcc_kv.server.redis.failures import Failure
+from mvcc_kv.server.redis.failures import Failure, shown
 from mvcc_kv.server.redis.session import RedisSession
 from mvcc_kv.values import Expiring
 
@@ -74,7 +74,7 @@ def _conditions(words: list[bytes]) -> set[bytes]:
     for word in words:
         condition = word.upper()
         if condition not in (b"NX", b"XX", b"GT", b"LT"):
-            raise Failure(f"ERR Unsupported option {word.decode('utf-8', 'surrogateescape')}")
+            raise Failure(f"ERR Unsupported option {shown(word)}")
         conditions.add(condition)
     if b"NX" in conditions and len(conditions) > 1:
         raise _INCOMPATIBLE_WITH_NX

@@ -10,33 +10,35 @@ and never again: each is an atomic group, and what a text costs is at most its l
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Set
 from functools import lru_cache
 from typing import TypeAlias
 
 from mvcc_kv.server.redis.failures import Failure
 
-__all__ = ["PATTERN_BYTES_MAX", "Matches", "literal_prefix", "matcher"]
+__all__ = ["CLASSES_MAX", "PATTERN_BYTES_MAX", "Matches", "literal_prefix", "matcher"]
 
 Matches: TypeAlias = "Callable[[bytes], object]"
 """Whether the text matches: anything true."""
 
-PATTERN_BYTES_MAX = 65_536
+PATTERN_BYTES_MAX = 128 * 1024
+CLASSES_MAX = 2_000
 _STARS_MAX = 1_000  # beyond which Redis takes a pattern for an abuse, that nothing matches
 _SPECIAL = re.compile(rb"[*?\[\\]")
-_EVERY_BYTE = [bytes((byte,)) for byte in range(256)]
+_EVERY_BYTE = frozenset(range(256))
 
 
 @lru_cache(maxsize=64)
 def matcher(pattern: bytes, *, ignores_case: bool = False) -> Matches:
-    """Tells which texts the pattern matches. Raises `Failure` for one that is too long."""
+    """Tells which texts the pattern matches. Raises `Failure` for one that is too long to be read at once."""
     if len(pattern) > PATTERN_BYTES_MAX:
         raise Failure(f"ERR a pattern has at most {PATTERN_BYTES_MAX} bytes here, not {len(pattern)}")
+    if pattern.count(b"[") > CLASSES_MAX:
+        raise Failure(f"ERR a pattern has at most {CLASSES_MAX} brackets here, not {pattern.count(b'[')}")
     pieces = _pieces(pattern, ignores_case)
-    last = len(pieces) - 1
-    if last > _STARS_MAX + (not pieces[-1]):
+    if len(pieces) - 1 > _STARS_MAX + (not pieces[-1]):
         return _nothing
-    if last == 0:
+    if len(pieces) == 1:
         return re.compile(b"(?s:%b)" % pieces[0]).fullmatch
     middle = b"".join(b"(?>.*?%b)" % piece for piece in pieces[1:-1])
     found = re.compile(b"(?s:%b%b.*%b)" % (pieces[0], middle, pieces[-1])).fullmatch
@@ -77,14 +79,14 @@ def _past_stars(pattern: bytes, at: int) -> int:
 
 def _one(pattern: bytes, at: int, ignores_case: bool) -> tuple[bytes, int]:
     """What stands for one byte, and where the rest begins."""
-    byte = pattern[at : at + 1]
-    if byte == b"?":
+    byte = pattern[at]
+    if byte == 0x3F:
         return b".", at + 1
-    if byte == b"[":
+    if byte == 0x5B:
         return _class(pattern, at + 1, ignores_case)
-    if byte == b"\\" and at + 1 < len(pattern):
+    if byte == 0x5C and at + 1 < len(pattern):
         at += 1
-        byte = pattern[at : at + 1]
+        byte = pattern[at]
     return _expression(_same(byte, ignores_case)), at + 1
 
 
@@ -92,28 +94,27 @@ def _class(pattern: bytes, at: int, ignores_case: bool) -> tuple[bytes, int]:
     """`[...]`: which bytes, and where the rest begins. One that isn't closed ends with the pattern."""
     is_not = pattern[at : at + 1] == b"^"
     at += is_not
-    members: set[bytes] = set()
+    members: set[int] = set()
     while at < len(pattern) and pattern[at] != 0x5D:
         if pattern[at] == 0x5C and at + 1 < len(pattern):
-            members.add(pattern[at + 1 : at + 2])
+            members.add(pattern[at + 1])
             at += 2
         elif pattern[at + 1 : at + 2] == b"-" and at + 2 < len(pattern):
             members |= _range(pattern[at], pattern[at + 2], ignores_case)
             at += 3
         else:
-            members |= _same(pattern[at : at + 1], ignores_case)
+            members |= _same(pattern[at], ignores_case)
             at += 1
-    return _expression(set(_EVERY_BYTE) - members if is_not else members), at + 1
+    return _expression(_EVERY_BYTE - members if is_not else members), at + 1
 
 
-def _range(start: int, end: int, ignores_case: bool) -> set[bytes]:
+def _range(start: int, end: int, ignores_case: bool) -> set[int]:
     """From the one to the other, whichever comes first; C's `char` has a sign."""
     low, high = sorted((_signed(start), _signed(end)))
     if ignores_case:
         low, high = _lower(low), _lower(high)
-    return {
-        byte for byte in _EVERY_BYTE if low <= (_lower(_signed(byte[0])) if ignores_case else _signed(byte[0])) <= high
-    }
+        return {byte for byte in _EVERY_BYTE if low <= _lower(_signed(byte)) <= high}
+    return {byte & 0xFF for byte in range(low, high + 1)}
 
 
 def _signed(byte: int) -> int:
@@ -124,14 +125,18 @@ def _lower(byte: int) -> int:
     return byte + 32 if 0x41 <= byte <= 0x5A else byte
 
 
-def _same(byte: bytes, ignores_case: bool) -> set[bytes]:
-    return {byte.lower(), byte.upper()} if ignores_case else {byte}
+def _same(byte: int, ignores_case: bool) -> set[int]:
+    if not ignores_case or byte >= 128:
+        return {byte}
+    return {*chr(byte).lower().encode(), *chr(byte).upper().encode()}
 
 
-def _expression(members: set[bytes]) -> bytes:
+def _expression(members: Set[int]) -> bytes:
     """One byte of these; none at all: nothing matches."""
-    if not members:
-        return b"(?!)"
     if len(members) == 1:
-        return re.escape(next(iter(members)))
-    return b"[%b]" % b"".join(b"\\x%02x" % byte[0] for byte in sorted(members))
+        return re.escape(bytes(members))
+    ordered = sorted(members)
+    begins = [byte for byte in ordered if byte - 1 not in members]
+    ends = [byte for byte in ordered if byte + 1 not in members]
+    runs = b"".join(b"\\x%02x-\\x%02x" % run for run in zip(begins, ends, strict=True))
+    return b"[%b]" % runs if runs else b"(?!)"

@@ -7,8 +7,9 @@ from hmac import compare_digest
 from mvcc_kv.protocol.resp import replies as resp
 from mvcc_kv.server.redis.arguments import integer
 from mvcc_kv.server.redis.commands import command
-from mvcc_kv.server.redis.failures import SYNTAX, Failure, wrong_arity
-from mvcc_kv.server.redis.session import RedisSession, Silence
+from mvcc_kv.server.redis.failures import SYNTAX, Failure, shown, wrong_arity
+from mvcc_kv.server.redis.session import RedisSession
+from mvcc_kv.server.redis.silence import Silence
 
 __all__ = ["REDIS_VERSION", "set_name"]
 
@@ -42,7 +43,10 @@ def leave(session: RedisSession, _: list[bytes]) -> bytes:
 
 @command("select", 2, "loading stale fast", group=_GROUP, summary="Change the selected database for the connection")
 def select(_: RedisSession, arguments: list[bytes]) -> bytes:
-    if integer(arguments[1], Failure("ERR invalid DB index")) != 0:
+    number = integer(arguments[1])
+    if not -(2**31) <= number < 2**31:
+        raise Failure("ERR value is out of range, value must between -2147483648 and 2147483647")
+    if number != 0:
         raise Failure("ERR DB index is out of range")
     return resp.OK
 
@@ -54,7 +58,7 @@ def reset(session: RedisSession, _: list[bytes]) -> bytes:
     session.name = b""
     session.proto = 2
     session.flags.clear()
-    session.silence = Silence.NONE
+    session.silence = Silence.BROKEN
     session.is_locked = session.services.password is not None
     return resp.RESET
 
@@ -115,7 +119,7 @@ def _take_options(session: RedisSession, words: list[bytes]) -> None:
             set_name(session, words[1])
             words = words[2:]
         else:
-            raise Failure(f"ERR Syntax error in HELLO option '{words[0].decode('utf-8', 'surrogateescape')}'")
+            raise Failure(f"ERR Syntax error in HELLO option '{shown(words[0])}'")
 
 
 def _greeting(session: RedisSession) -> bytes:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from secrets import token_hex
 from time import time
 from typing import TYPE_CHECKING
@@ -15,21 +14,24 @@ from mvcc_kv.server.redis.subscriptions import Exchange
 from mvcc_kv.server.settings import Settings
 
 if TYPE_CHECKING:
+    from mvcc_kv.server.redis.commands import Command
     from mvcc_kv.server.redis.pausing import Pause
     from mvcc_kv.server.redis.session import RedisSession
 
 __all__ = ["House"]
 
 _ERROR_CODES_MAX = 128
+_UNTIMED = 0b1111  # of 16 calls 15
+_SLOW_S = 0.001  # who wants to know of commands that are faster, has all timed
 
 
 class House:
     """`sessions`: by id, in the order of coming. `tallies`: of each command, by name. `errors`: by their first word.
 
-    `bulk_bytes_max`: how long an argument may be. `slow_s`: a command that takes so long is noted in `slowlog`.
-    `pause`: while CLIENT PAUSE holds. `configured`: what CONFIG SET changed. `saved_at`: when a checkpoint was written,
-    by the wall clock; at first, when the server came up. `address`: where it listens. `keeps`: it writes to a disk.
-    `run_id`: of this one start of the server. `lookups`, `rate`: for INFO.
+    `bulk_bytes_max`: how long an argument may be. `slowlog`: of the commands that took `slow_s`.
+    `pause`: while CLIENT PAUSE holds. `configured`: what CONFIG SET changed. `address`: where it listens.
+    `keeps`: it writes to a disk. `saved_at`: when a checkpoint was written, by the wall clock; at first, when the
+    server came up. `run_id`: of this one start of the server. `lookups`, `rate`: for INFO.
     """
 
     def __init__(self, settings: Settings | None = None, *, address: str = "127.0.0.1:0", keeps: bool = False) -> None:
@@ -53,7 +55,7 @@ class House:
 
     def reset_counts(self) -> None:
         """CONFIG RESETSTAT."""
-        self.tallies: defaultdict[str, Tally] = defaultdict(Tally)
+        self.tallies: dict[str, Tally] = {}
         self.errors: dict[str, int] = {}
         self.came_total = 0
         self.lookups.hits = self.lookups.misses = 0
@@ -70,6 +72,21 @@ class House:
         """Somebody is gone. Calling it again does nothing."""
         self.sessions.pop(session.id, None)
 
+    def tally(self, command: Command) -> Tally:
+        """The command's counts. Of those that can't take long, a look at the clock is spared in most calls."""
+        tally = self.tallies.get(command.name)
+        if tally is None:
+            is_spared = _is_quick(command) and self.slow_s >= _SLOW_S
+            tally = self.tallies[command.name] = Tally(untimed=_UNTIMED if is_spared else 0)
+        return tally
+
+    def note_slower_than(self, slow_s: float) -> None:
+        """A command that takes so long is noted, from now on."""
+        self.slow_s = slow_s
+        if slow_s < _SLOW_S:
+            for tally in self.tallies.values():
+                tally.untimed = 0
+
     def count_error(self, text: str) -> None:
         """A client was answered with this error."""
         code = text.partition(" ")[0]
@@ -84,3 +101,9 @@ class House:
     def commands_total(self) -> int:
         """How many commands were executed."""
         return sum(tally.calls for tally in self.tallies.values())
+
+
+def _is_quick(command: Command) -> bool:
+    """Whether it is about one key at the most, and does little with it."""
+    first, last, _ = command.keys
+    return first == last and ("fast" in command.flags or command.group == "string")

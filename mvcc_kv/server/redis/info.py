@@ -188,7 +188,7 @@ def _cpu(_: RedisSession, __: dict[str, Any]) -> _Facts:
 def _commandstats(session: RedisSession, _: dict[str, Any]) -> _Facts:
     told: _Facts = {}
     for name, tally in session.house.tallies.items():
-        took_us = int(tally.seconds * 1_000_000)
+        took_us = tally.took_us
         told[f"cmdstat_{name}"] = (
             f"calls={tally.calls},usec={took_us},usec_per_call={took_us / max(tally.calls, 1):.2f},"
             f"rejected_calls={tally.rejected},failed_calls={tally.failed}"

@@ -18,6 +18,9 @@ _SHOWN_FLAGS = """
     write readonly denyoom module admin pubsub noscript blocking loading stale skip_monitor skip_slowlog asking fast
     no_auth no_mandatory_keys no_async_loading no_multi movablekeys allow_busy
 """.split()  # noqa: SIM905 (in Redis's order, as one reads it)
+_ABOUT_KEYS = frozenset(("flushall", "flushdb", "dbsize", "swapdb"))
+_ADMIN = frozenset(("lastsave", "role"))
+_DANGEROUS = frozenset(("info", "keys", "flushall", "flushdb", "restore", "sort", "swapdb"))
 
 
 @command("command", -1, _FLAGS, group="server", since="2.8.13", summary="Get array of Redis command details")
@@ -101,18 +104,19 @@ def _words(words: Iterable[str], proto: int) -> bytes:
 def _categories(entry: Command) -> list[str]:
     """Redis's, from the flags and the group, in its order."""
     is_of = {
-        "keyspace": entry.group == "generic",
+        "keyspace": (entry.group == "generic" and entry.name != "wait") or entry.name in _ABOUT_KEYS,
         "read": "readonly" in entry.flags,
         "write": "write" in entry.flags,
         "string": entry.group == "string",
         "pubsub": "pubsub" in entry.flags,
-        "admin": "admin" in entry.flags,
+        "admin": "admin" in entry.flags or entry.name in _ADMIN,
         "fast": "fast" in entry.flags,
         "slow": "fast" not in entry.flags,
         "blocking": "blocking" in entry.flags,
-        "dangerous": "admin" in entry.flags or entry.name in ("info", "keys", "flushall", "flushdb"),
+        "dangerous": "admin" in entry.flags or entry.name in _DANGEROUS or entry.name in _ADMIN,
         "connection": _is_about_connection(entry),
         "transaction": entry.group == "transactions",
+        "scripting": entry.group == "scripting" and "|" in entry.name,
     }
     return [category for category, is_so in is_of.items() if is_so]
 
@@ -186,12 +190,12 @@ def _filtered(by: bytes, what: bytes) -> list[Command]:
     raise SYNTAX
 
 
-@subcommand("command|getkeys", -3, _FLAGS, since="2.8.13", summary="Extract keys given a full Redis command")
+@subcommand("command|getkeys", -4, _FLAGS, since="2.8.13", summary="Extract keys given a full Redis command")
 def keys_asked(_: RedisSession, arguments: list[bytes]) -> bytes:
     return resp.array([resp.bulk(key) for key in keys_of(*_whole(arguments[2:]))])
 
 
-@subcommand("command|getkeysandflags", -3, _FLAGS, since="7.0.0", summary="Extract keys and access flags of a command")
+@subcommand("command|getkeysandflags", -4, _FLAGS, since="7.0.0", summary="Extract keys and access flags of a command")
 def keys_and_flags(session: RedisSession, arguments: list[bytes]) -> bytes:
     entry, whole = _whole(arguments[2:])
     flags = _words(_access(entry), session.proto)

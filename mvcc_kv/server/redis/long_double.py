@@ -26,6 +26,7 @@ _LEAST_EXPONENT = -16_445  # of the last digit: there is no number closer to zer
 _BOUND = 1 << 16_384
 _TENS_MAX, _TENS_MIN = 4_940, -4_970  # powers of ten that are surely too large, and surely nothing
 _PLACES = 17
+_SCALE = 10**_PLACES
 _DECIMAL = re.compile(rb"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE]([+-]?[0-9]+))?\Z")
 _HEX = re.compile(rb"([+-]?)0[xX](?:([0-9a-fA-F]+)\.?([0-9a-fA-F]*)|\.([0-9a-fA-F]+))(?:[pP]([+-]?[0-9]+))?\Z")
 _INFINITY = re.compile(rb"([+-]?)inf(?:inity)?\Z", re.IGNORECASE)
@@ -62,25 +63,36 @@ def written(number: Fraction) -> bytes:
     >>> written(Fraction(3, 2)), written(Fraction(-1, 10**30)), written(Fraction(10**20))
     (b'1.5', b'0', b'100000000000000000000')
     """
-    scaled = round(number * 10**_PLACES)
-    digits = format(Decimal(abs(scaled)), "f").rjust(_PLACES + 1, "0")  # Python's own conversion ends at 4300 digits
+    scaled = _divided(abs(number.numerator) * _SCALE, number.denominator)
+    digits = format(Decimal(scaled), "f").rjust(_PLACES + 1, "0")  # Python's own conversion ends at 4300 digits
     text = f"{digits[:-_PLACES]}.{digits[-_PLACES:]}".rstrip("0").rstrip(".")
-    return f"-{text}".encode() if scaled < 0 else text.encode()
+    return f"-{text}".encode() if scaled and number < 0 else text.encode()
 
 
 def _nearest(exact: Fraction) -> LongDouble:
     """The number of 64 binary digits that is nearest."""
     if not exact:
         return exact
-    size = abs(exact)
-    top = size.numerator.bit_length() - size.denominator.bit_length()
-    if size < Fraction(2) ** top:
-        top -= 1
-    unit = Fraction(2) ** max(top - _DIGITS + 1, _LEAST_EXPONENT)
-    nearest = round(exact / unit) * unit
-    if abs(nearest) < _BOUND:
-        return nearest
-    return math.inf if nearest > 0 else -math.inf
+    size, divisor = abs(exact.numerator), exact.denominator
+    unit = max(_top(size, divisor) - _DIGITS + 1, _LEAST_EXPONENT)
+    digits = _divided(size, divisor << unit) if unit >= 0 else _divided(size << -unit, divisor)
+    nearest = Fraction(digits << unit) if unit >= 0 else Fraction(digits, 1 << -unit)
+    if nearest >= _BOUND:
+        return math.inf if exact > 0 else -math.inf
+    return nearest if exact > 0 else -nearest
+
+
+def _top(size: int, divisor: int) -> int:
+    """The exponent of the quotient's first binary digit."""
+    top = size.bit_length() - divisor.bit_length()
+    is_less = size < divisor << top if top >= 0 else size << -top < divisor
+    return top - is_less
+
+
+def _divided(size: int, divisor: int) -> int:
+    """The integer that is nearest to the quotient, the even one of two."""
+    whole, rest = divmod(size, divisor)
+    return whole + (2 * rest > divisor or (2 * rest == divisor and whole & 1))
 
 
 def _exact_decimal(text: bytes) -> Fraction | None:

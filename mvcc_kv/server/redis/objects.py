@@ -6,6 +6,7 @@ from mvcc_kv.protocol.resp import replies as resp
 from mvcc_kv.server.redis.arguments import integer_of
 from mvcc_kv.server.redis.commands import command, subcommand
 from mvcc_kv.server.redis.failures import Failure, wrong_arity
+from mvcc_kv.server.redis.helping import enter_help
 from mvcc_kv.server.redis.session import RedisSession
 from mvcc_kv.server.redis.texts import text_of
 
@@ -15,23 +16,6 @@ _KEY = (2, 2, 1)
 _EMBEDDED_BYTES_MAX = 44
 _SHARED_MAX = 10_000  # small numbers are one object each in Redis, with this many references:
 _SHARED_REFERENCES = 2**31 - 1
-_HELP = (
-    "OBJECT <subcommand> [<arg> [value] [opt] ...]. Subcommands are:",
-    "ENCODING <key>",
-    "    Return the kind of internal representation used in order to store the value",
-    "    associated with a <key>.",
-    "FREQ <key>",
-    "    Return the access frequency index of the <key>. The returned integer is",
-    "    proportional to the logarithm of the recent access frequency of the key.",
-    "IDLETIME <key>",
-    "    Return the idle time of the <key>, that is the approximated number of",
-    "    seconds elapsed since the last access to the key.",
-    "REFCOUNT <key>",
-    "    Return the number of references of the value associated with the specified",
-    "    <key>.",
-    "HELP",
-    "    Print this help.",
-)
 
 
 def encoding_of(text: bytes) -> bytes:
@@ -48,6 +32,26 @@ def encoding_of(text: bytes) -> bytes:
 @command("object", -2, "", since="2.2.3", summary="A container for object introspection commands.")
 def container(_: RedisSession, __: list[bytes]) -> bytes:
     raise wrong_arity("object")
+
+
+enter_help(
+    "object",
+    """
+    ENCODING <key>
+        Return the kind of internal representation used in order to store the value
+        associated with a <key>.
+    FREQ <key>
+        Return the access frequency index of the <key>. The returned integer is
+        proportional to the logarithm of the recent access frequency of the key.
+    IDLETIME <key>
+        Return the idle time of the <key>, that is the approximated number of
+        seconds elapsed since the last access to the key.
+    REFCOUNT <key>
+        Return the number of references of the value associated with the specified
+        <key>.
+    """,
+    since="6.2.0",
+)
 
 
 @subcommand("object|encoding", 3, "readonly", keys=_KEY, since="2.2.3", summary="Returns how a value is encoded.")
@@ -80,8 +84,3 @@ def frequency(session: RedisSession, arguments: list[bytes]) -> bytes:
         "ERR An LFU maxmemory policy is not selected, access frequency not tracked. Please note that when switching "
         "between policies at runtime LRU and LFU data will take some time to adjust."
     )
-
-
-@subcommand("object|help", 2, "loading stale", since="6.2.0", summary="Returns helpful text about the subcommands.")
-def usage(_: RedisSession, __: list[bytes]) -> bytes:
-    return resp.array(map(resp.simple, _HELP))

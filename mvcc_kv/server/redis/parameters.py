@@ -126,9 +126,14 @@ PARAMETERS: dict[str, Parameter] = {}
 
 
 def _given(
-    name: str, initial: Callable[[House], str], why: str, parsed: Callable[[bytes], str] = _text, **more: bool
+    name: str,
+    initial: Callable[[House], str],
+    why: str,
+    parsed: Callable[[bytes], str] = _text,
+    *,
+    is_immutable: bool = False,
 ) -> None:
-    PARAMETERS[name] = Parameter(name, initial, parsed, is_given=True, why=why, **more)
+    PARAMETERS[name] = Parameter(name, initial, parsed, is_given=True, is_immutable=is_immutable, why=why)
 
 
 def _always(value: str) -> Callable[[House], str]:
@@ -152,7 +157,7 @@ def _obey_bulk_len(house: House, value: str) -> None:
 
 
 def _obey_slower_than(house: House, value: str) -> None:
-    house.slow_s = int(value) / 1_000_000 if int(value) >= 0 else float("inf")
+    house.note_slower_than(int(value) / 1_000_000 if int(value) >= 0 else float("inf"))
 
 
 def _obey_slowlog_len(house: House, value: str) -> None:
@@ -178,7 +183,21 @@ _given(
 )
 _given("save", _always(""), "checkpoints are written as --checkpoint-interval-s and --checkpoint-log-bytes say")
 _given("maxmemory", _always("0"), "there is no limit of memory here, and nothing is evicted", _memory(0))
-_given("maxmemory-policy", _always("noeviction"), "nothing is evicted here")
+_given(
+    "maxmemory-policy",
+    _always("noeviction"),
+    "nothing is evicted here",
+    _one_of(
+        "volatile-lru",
+        "volatile-lfu",
+        "volatile-random",
+        "volatile-ttl",
+        "allkeys-lru",
+        "allkeys-lfu",
+        "allkeys-random",
+        "noeviction",
+    ),
+)
 _given("maxmemory-clients", _always("0"), "clients are bounded one by one, by --output-max-bytes", _memory(0))
 _given("notify-keyspace-events", _always(""), "there are no keyspace notifications here; CHANGES tells of every commit")
 _given("min-replicas-to-write", _always("0"), _NONE)

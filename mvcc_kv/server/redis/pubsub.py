@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from mvcc_kv.protocol.resp import replies as resp
 from mvcc_kv.server.redis.commands import command, subcommand
-from mvcc_kv.server.redis.failures import Failure, wrong_arity
+from mvcc_kv.server.redis.failures import wrong_arity, wrong_subcommand
 from mvcc_kv.server.redis.globbing import matcher
 from mvcc_kv.server.redis.helping import enter_help
 from mvcc_kv.server.redis.session import RedisSession
@@ -85,7 +85,10 @@ def _told(session: RedisSession, kind: bytes, name: bytes | None) -> bytes:
 
 @command("publish", 3, "pubsub loading stale fast may_replicate", group=_GROUP, since="2.0.0", summary="Post a message")
 def publish(session: RedisSession, arguments: list[bytes]) -> bytes:
-    return resp.integer(session.house.exchange.publish(arguments[1], arguments[2]))
+    exchange = session.house.exchange
+    told = exchange.publish(arguments[1], arguments[2])
+    session.effort = told + len(exchange.patterns)
+    return resp.integer(told)
 
 
 @command("pubsub", -2, "", group=_GROUP, since="2.8.0", summary="A container for Pub/Sub commands")
@@ -111,7 +114,7 @@ enter_help(
 @subcommand("pubsub|channels", -2, _TELLS, since="2.8.0", summary="List active channels")
 def channels(session: RedisSession, arguments: list[bytes]) -> bytes:
     if len(arguments) > 3:
-        raise Failure("ERR unknown subcommand or wrong number of arguments for 'channels'. Try PUBSUB HELP.")
+        raise wrong_subcommand(arguments)
     found = list(session.house.exchange.channels)
     if len(arguments) == 3:
         found = [channel for channel in found if matcher(arguments[2])(channel)]

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from mvcc_kv.errors import Error
 from mvcc_kv.protocol.resp import replies as resp
 from mvcc_kv.server.redis.commands import command, subcommand
-from mvcc_kv.server.redis.failures import NOT_A_FLOAT, SYNTAX, Failure, wrong_arity
+from mvcc_kv.server.redis.failures import NOT_A_FLOAT, SYNTAX, Failure, shown, wrong_arity, wrong_subcommand
 from mvcc_kv.server.redis.greeting import REDIS_VERSION
 from mvcc_kv.server.redis.session import RedisSession
 from mvcc_kv.version import __version__
@@ -106,8 +106,7 @@ def debug(session: RedisSession, arguments: list[bytes]) -> bytes | None:
         return resp.OK  # a key is gone when its time is up, whatever anybody sets
     if what == b"jmap":
         raise Failure("ERR DEBUG JMAP is not supported here; the line protocol's STATS tells what is known")
-    shown = what[:128].decode("utf-8", "surrogateescape").upper()
-    raise Failure(f"ERR DEBUG {shown} is not supported here; only SLEEP and SET-ACTIVE-EXPIRE are")
+    raise Failure(f"ERR DEBUG {shown(what[:128]).upper()} is not supported here; only SLEEP and SET-ACTIVE-EXPIRE are")
 
 
 def _sleep(session: RedisSession, text: bytes) -> None:
@@ -135,24 +134,34 @@ def script(_: RedisSession, __: list[bytes]) -> bytes:
     raise wrong_arity("script")
 
 
-@subcommand("function|flush", -2, "noscript", since="7.0.0", summary="Deleting all functions")
+@subcommand("function|flush", -2, "noscript write", since="7.0.0", summary="Deleting all functions")
 def flush_functions(_: RedisSession, arguments: list[bytes]) -> bytes:
-    return _flushed(arguments, "FUNCTION FLUSH")
+    return _flushed(arguments, "FUNCTION FLUSH only supports SYNC|ASYNC option")
 
 
 @subcommand("script|flush", -2, "noscript", since="2.6.0", summary="Remove all the scripts from the script cache.")
 def flush_scripts(_: RedisSession, arguments: list[bytes]) -> bytes:
-    return _flushed(arguments, "SCRIPT FLUSH")
+    return _flushed(arguments, "SCRIPT FLUSH only support SYNC|ASYNC option")
 
 
-def _flushed(arguments: list[bytes], name: str) -> bytes:
-    if len(arguments) > 3 or (len(arguments) == 3 and arguments[2].lower() not in (b"async", b"sync")):
-        raise Failure(f"ERR {name} only support SYNC|ASYNC option")
+def _flushed(arguments: list[bytes], complaint: str) -> bytes:
+    if len(arguments) > 3:
+        raise wrong_subcommand(arguments)
+    if len(arguments) == 3 and arguments[2].lower() not in (b"async", b"sync"):
+        raise Failure(f"ERR {complaint}")
     return resp.OK
 
 
 @subcommand("function|list", -2, "noscript", since="7.0.0", summary="List information about all the functions")
-def functions(_: RedisSession, __: list[bytes]) -> bytes:
+def functions(_: RedisSession, arguments: list[bytes]) -> bytes:
+    """None; `[LIBRARYNAME pattern] [WITHCODE]` would choose among them."""
+    left, words = iter(arguments[2:]), {b"withcode", b"libraryname"}
+    for word in left:
+        if (option := word.lower()) not in words:
+            raise Failure(f"ERR Unknown argument {shown(word)}")
+        words.remove(option)
+        if option == b"libraryname" and next(left, None) is None:
+            raise Failure("ERR library name argument was not given")
     return resp.EMPTY_ARRAY
 
 

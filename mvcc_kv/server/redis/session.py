@@ -13,7 +13,6 @@ each runs at once, in a snapshot that doesn't change. WATCH is a transaction of 
 from __future__ import annotations
 
 from collections.abc import Callable
-from enum import IntEnum
 from time import perf_counter
 
 from mvcc_kv.errors import ConflictError, Error, TransactionDoomedError
@@ -22,27 +21,25 @@ from mvcc_kv.protocol.resp.requests import ProtocolError
 from mvcc_kv.server.feed import Feed
 from mvcc_kv.server.opened import Opened
 from mvcc_kv.server.redis.commands import COMMANDS, Command
-from mvcc_kv.server.redis.failures import Failure, failure_of, wrong_arity
+from mvcc_kv.server.redis.failures import (
+    ONLY_SUBSCRIBING,
+    Failure,
+    failure_of,
+    unknown_command,
+    unknown_subcommand,
+    wrong_arity,
+)
 from mvcc_kv.server.redis.keyspace import Reading, Space, Within, Writing
+from mvcc_kv.server.redis.silence import Silence
 from mvcc_kv.server.redis.subscriptions import Subscriptions
 from mvcc_kv.server.redis.watching import Watch
 from mvcc_kv.server.served import Services
 
-__all__ = ["RedisSession", "Silence"]
+__all__ = ["RedisSession"]
 
-_NAME_SHOWN_MAX = 128
 _EXECUTED_AT_ONCE = frozenset(("exec", "discard", "multi", "watch", "quit", "reset"))
 _TO_SUBSCRIBERS = frozenset(("subscribe", "unsubscribe", "psubscribe", "punsubscribe", "ping", "quit", "reset"))
 _SAID_ALWAYS = frozenset((b"subscribe", b"unsubscribe", b"psubscribe", b"punsubscribe"))
-
-
-class Silence(IntEnum):
-    """What CLIENT REPLY made of the replies: said, the next one not, none, said from the one at hand on."""
-
-    NONE = 0
-    SKIP = 1
-    OFF = 2
-    BROKEN = 3
 
 
 class RedisSession:
@@ -133,6 +130,10 @@ class RedisSession:
     feed: Feed | None = None
 
     @property
+    def is_listening(self) -> bool:
+        return self.subscriptions is not None
+
+    @property
     def begun_at(self) -> float | None:
         """When the open transaction was begun, by the clock; None if there is none that could time out."""
         opened = self.opened
@@ -206,7 +207,11 @@ class RedisSession:
         command = None
         try:
             command = self.last = self._find(arguments)
-            self._must_be_allowed(command, len(arguments))
+            count, arity = len(arguments), command.arity
+            if count != arity and (arity >= 0 or count < -arity):
+                raise wrong_arity(command.name)
+            if self.is_locked or self.queue is not None or self.subscriptions is not None:
+                self._must_be_allowed(command)
         except Failure as failure:
             self.is_dirty = self.is_dirty or self.queue is not None
             self._doom(failure)
@@ -238,8 +243,8 @@ class RedisSession:
         return reply
 
     def resume(self, arguments: list[bytes]) -> None:
-        """Execute what was put off."""
-        if not self.wants_to_close:
+        """Execute what was put off, if the client is still there."""
+        if self.id in self.house.sessions:
             reply = self.execute(arguments)
             if reply is not None:
                 self.answer_later(reply)
@@ -253,38 +258,36 @@ class RedisSession:
         command = COMMANDS.get(name) or COMMANDS.get(name.lower())
         if command is None:
             self._notice_http(name)
-            raise _unknown(arguments)
+            raise unknown_command(arguments)
         if command.subcommands and len(arguments) > 1:
             found = command.subcommands.get(arguments[1].lower())
             if found is None:
-                shown = _shown(arguments[1][:_NAME_SHOWN_MAX])
-                raise Failure(f"ERR unknown subcommand '{shown}'. Try {command.name.upper()} HELP.")
+                raise unknown_subcommand(command.name, arguments[1])
             command = found
         return command
 
-    def _must_be_allowed(self, command: Command, count: int) -> None:
-        if not command.takes(count):
-            raise wrong_arity(command.name)
+    def _must_be_allowed(self, command: Command) -> None:
         if self.is_locked and "no_auth" not in command.flags:
             raise Failure("NOAUTH Authentication required.")
         if self.queue is not None and "no_multi" in command.flags:
             raise Failure("ERR Command not allowed inside a transaction")
         if self.subscriptions is not None and self.proto == 2 and command.name not in _TO_SUBSCRIBERS:
-            raise Failure(
-                f"ERR Can't execute '{command.name}': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / RESET "
-                "are allowed in this context"
-            )
+            raise Failure(ONLY_SUBSCRIBING.format(command.name))
 
     def _refused(self, command: Command | None, failure: Failure) -> bytes:
         """The reply to what was not even tried."""
         if command is not None:
-            self.house.tallies[command.name].rejected += 1
+            self.house.tally(command).rejected += 1
+            if command.name == "exec":
+                self.discard()
+                why = failure.text.removeprefix("ERR ")
+                failure = Failure(f"EXECABORT Transaction discarded because of: {why}")
         self.house.count_error(failure.text)
         return resp.error(failure.text)
 
     def failed(self, command: Command, failure: Failure) -> bytes:
         """The reply of a command that failed."""
-        self.house.tallies[command.name].failed += 1
+        self.house.tally(command).failed += 1
         self.house.count_error(failure.text)
         return resp.error(failure.text)
 
@@ -310,15 +313,18 @@ class RedisSession:
 
     def called(self, command: Command, arguments: list[bytes]) -> bytes | None:
         """The handler's reply, in the `space` that is set."""
-        house = self.house
-        tally = house.tallies[command.name]
-        tally.calls += 1
+        tally = self.house.tallies.get(command.name) or self.house.tally(command)
+        calls = tally.calls
+        tally.calls = calls + 1
+        if calls & tally.untimed:
+            return command.handler(self, arguments)
         began_s = perf_counter()
         reply = command.handler(self, arguments)
         took_s = perf_counter() - began_s
+        tally.timed += 1
         tally.seconds += took_s
-        if took_s >= house.slow_s:
-            house.slowlog.note(self, command, arguments, took_s)
+        if took_s >= self.house.slow_s:
+            self.house.slowlog.note(self, command, arguments, took_s)
         return reply
 
     def wait_for(self, commit_ts: int) -> None:
@@ -359,16 +365,3 @@ class RedisSession:
             return resp.OK
         opened.answer(verb, cause)
         raise AssertionError("only ROLLBACK has an answer")
-
-
-def _unknown(arguments: list[bytes]) -> Failure:
-    shown, left = "", _NAME_SHOWN_MAX
-    for argument in arguments[1:]:
-        if len(shown) >= _NAME_SHOWN_MAX:
-            break
-        shown += f"'{_shown(argument[: left - len(shown)])}' "
-    return Failure(f"ERR unknown command '{_shown(arguments[0][:_NAME_SHOWN_MAX])}', with args beginning with: {shown}")
-
-
-def _shown(text: bytes) -> str:
-    return text.decode("utf-8", "surrogateescape")

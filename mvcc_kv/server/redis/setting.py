@@ -1,7 +1,7 @@
 """SET and those that do a part of what it does; and GETEX, which takes the same words for a key's time.
 
 Which words go together is Redis 7.0's: NX or XX; one of EX, PX, EXAT, PXAT (the same one again is taken, and the
-last counts), KEEPTTL and PERSIST. A time is kept in microseconds, and told in milliseconds.
+last counts), KEEPTTL and PERSIST.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from mvcc_kv.protocol.resp import replies as resp
 from mvcc_kv.server.redis.arguments import INT64_MAX, integer
 from mvcc_kv.server.redis.commands import command
+from mvcc_kv.server.redis.expiring import put_until
 from mvcc_kv.server.redis.failures import SYNTAX, Failure
 from mvcc_kv.server.redis.session import RedisSession
 from mvcc_kv.server.redis.strings import bulk_or_null, put_kept
@@ -60,8 +61,8 @@ def _options(words: list[bytes], flags: frozenset[bytes]) -> _Options:
     return options
 
 
-def _expires_us(session: RedisSession, kind: bytes, time: bytes, name: str) -> int:
-    """The moment, in microseconds since 1970. Raises what Redis says to times that can't be."""
+def _expires_ms(session: RedisSession, kind: bytes, time: bytes, name: str) -> int:
+    """The moment, in milliseconds since 1970. Raises what Redis says to times that can't be."""
     time_ms = integer(time) * (1_000 if kind in _SECONDS else 1)
     if not 0 < time_ms <= INT64_MAX:
         raise _invalid(name)
@@ -69,19 +70,11 @@ def _expires_us(session: RedisSession, kind: bytes, time: bytes, name: str) -> i
         time_ms += session.space.now_us // 1_000
     if time_ms > INT64_MAX:
         raise _invalid(name)
-    return time_ms * 1_000
+    return time_ms
 
 
 def _invalid(name: str) -> Failure:
     return Failure(f"ERR invalid expire time in '{name}' command")
-
-
-def _put_until(session: RedisSession, key: bytes, text: bytes, expires_us: int) -> None:
-    """Write JSON text that is there until that moment. One that is past leaves nothing there."""
-    if expires_us <= session.space.now_us:
-        session.space.delete(key)
-    else:
-        session.space.put(key, Expiring(text, expires_us))
 
 
 @command("set", -3, "write denyoom", keys=_ONE, group=_GROUP, summary="Sets the string value of a key.")
@@ -94,14 +87,14 @@ def put(session: RedisSession, arguments: list[bytes]) -> bytes:
 
 def _put_with(session: RedisSession, arguments: list[bytes], options: _Options) -> bytes:
     key, flags = arguments[1], options.flags
-    expires_us = None if options.kind is None else _expires_us(session, options.kind, options.time, "set")
+    expires_ms = None if options.kind is None else _expires_ms(session, options.kind, options.time, "set")
     old = session.space.get(key)
     told = bulk_or_null(session, old) if b"GET" in flags else None
     if (b"NX" in flags and old is not None) or (b"XX" in flags and old is None):
         return told or resp.null(session.proto)
     text = value_of(arguments[2])
-    if expires_us is not None:
-        _put_until(session, key, text, expires_us)
+    if expires_ms is not None:
+        put_until(session, key, text, expires_ms)
     else:
         put_kept(session, key, text, old if b"KEEPTTL" in flags else None)
     return told or resp.OK
@@ -144,8 +137,8 @@ def psetex(session: RedisSession, arguments: list[bytes]) -> bytes:
 
 
 def _put_for(session: RedisSession, arguments: list[bytes], kind: bytes, name: str) -> bytes:
-    expires_us = _expires_us(session, kind, arguments[2], name)
-    _put_until(session, arguments[1], value_of(arguments[3]), expires_us)
+    expires_ms = _expires_ms(session, kind, arguments[2], name)
+    put_until(session, arguments[1], value_of(arguments[3]), expires_ms)
     return resp.OK
 
 
@@ -164,7 +157,7 @@ def getex(session: RedisSession, arguments: list[bytes]) -> bytes:
     if value is None:
         return resp.null(session.proto)
     if options.kind is not None:
-        _put_until(session, key, bytes(value), _expires_us(session, options.kind, options.time, "getex"))
+        put_until(session, key, bytes(value), _expires_ms(session, options.kind, options.time, "getex"))
     elif b"PERSIST" in options.flags and type(value) is Expiring:
         session.space.put(key, bytes(value))
     return bulk_or_null(session, value)

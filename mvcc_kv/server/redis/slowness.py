@@ -5,7 +5,7 @@ from __future__ import annotations
 from mvcc_kv.protocol.resp import replies as resp
 from mvcc_kv.server.redis.arguments import integer
 from mvcc_kv.server.redis.commands import command, subcommand
-from mvcc_kv.server.redis.failures import Failure, wrong_arity
+from mvcc_kv.server.redis.failures import Failure, shown, wrong_arity, wrong_subcommand
 from mvcc_kv.server.redis.helping import enter_help
 from mvcc_kv.server.redis.session import RedisSession
 from mvcc_kv.server.redis.slowlog import SlowEntry
@@ -42,7 +42,7 @@ enter_help(
 @subcommand("slowlog|get", -2, _SLOWLOG, since="2.2.12", summary="Get the slow log's entries")
 def get(session: RedisSession, arguments: list[bytes]) -> bytes:
     if len(arguments) > 3:
-        raise Failure("ERR unknown subcommand or wrong number of arguments for 'get'. Try SLOWLOG HELP.")
+        raise wrong_subcommand(arguments)
     count = _SHOWN
     if len(arguments) == 3:
         failure = Failure("ERR count should be greater than or equal to -1")
@@ -116,7 +116,7 @@ def history(_: RedisSession, __: list[bytes]) -> bytes:
 
 @subcommand("latency|graph", 3, _LATENCY, since="2.8.13", summary="Return a latency graph for the event.")
 def graph(_: RedisSession, arguments: list[bytes]) -> bytes:
-    raise Failure(f"ERR No samples available for event '{arguments[2].decode('utf-8', 'surrogateescape')}'")
+    raise Failure(f"ERR No samples available for event '{shown(arguments[2])}'")
 
 
 @subcommand("latency|reset", -2, _LATENCY, since="2.8.13", summary="Reset latency data for one or more events.")

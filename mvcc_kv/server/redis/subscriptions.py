@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from mvcc_kv.protocol.resp import replies as resp
-from mvcc_kv.server.redis.globbing import matcher
+from mvcc_kv.server.redis.globbing import Matches, matcher
 
 if TYPE_CHECKING:
     from mvcc_kv.server.redis.session import RedisSession
@@ -37,6 +37,7 @@ class Exchange:
     def __init__(self) -> None:
         self.channels: Listeners = {}
         self.patterns: Listeners = {}
+        self._matchers: dict[bytes, Matches] = {}
 
     def forget(self, session: RedisSession, subscriptions: Subscriptions) -> None:
         """The client listens no more."""
@@ -53,12 +54,21 @@ class Exchange:
             session.push(resp.push(said, session.proto))
             told += 1
         for pattern, sessions in list(self.patterns.items()):
-            if matcher(pattern)(channel):
+            if self._matcher(pattern)(channel):
                 said = [resp.bulk(b"pmessage"), resp.bulk(pattern), resp.bulk(channel), resp.bulk(message)]
                 for session in list(sessions):
                     session.push(resp.push(said, session.proto))
                     told += 1
         return told
+
+    def _matcher(self, pattern: bytes) -> Matches:
+        """Made once, and kept at least as long as somebody listens."""
+        found = self._matchers.get(pattern)
+        if found is None:
+            if len(self._matchers) >= 2 * len(self.patterns):
+                self._matchers.clear()
+            found = self._matchers[pattern] = matcher(pattern)
+        return found
 
 
 def drop(listeners: Listeners, name: bytes, session: RedisSession) -> None:

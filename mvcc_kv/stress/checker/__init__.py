@@ -1,7 +1,9 @@
 """The isolation checker: which levels a history allows, and what it holds that it should not.
 
 histories.py        events to transactions            cycles.py, components.py   where the graph goes in a circle
-observations.py     transactions to columns           anomalies.py, fractures.py what needs no graph
+scans.py            scans to reads of single keys     anomalies.py, fractures.py what needs no graph
+observations.py     transactions to columns           own_appends.py, inside.py  what one transaction says of itself
+identities.py       what is the same key or value
 dependencies.py     version orders, and their edges   registers.py and what it uses: orders that nobody saw
 graph.py            the graph                         models.py, verdict.py      levels, and the verdict
 formats.py, edn.py  what histories are written as     explain.py, picture.py     anomalies in words and pictures

@@ -5,12 +5,13 @@ Beside the cycles (cycles.py) there are those that a look at single transactions
     internal             a transaction didn't see its own writes, or two of its reads of a key differ
     future-read          it read what it only wrote later
     G1a                  aborted read: it saw what a failed transaction had written
-    G1b                  intermediate read: it saw a state that its writer went on to change
+    G1b                  intermediate read: it saw a state that its writer went on to change, or never left so
     dirty-update         a committed write stands upon one that failed
     garbage-read         it saw what nobody ever wrote
     lost-update          two transactions read one version, and each put its own after that
     duplicate-elements   a list held an element twice
-    incompatible-order   two lists that were read are no beginnings of one
+    incompatible-order   two lists that were read are no beginnings of one, or one shows a transaction's appends in
+                         another order than that of the transaction
     fractured-read       it saw some writes of a transaction, and missed others of it
 """
 
@@ -80,12 +81,16 @@ def _of_themselves(observations: Observations) -> Iterator[Anomaly]:
 
 def _dirty_reads(observations: Observations) -> Iterator[Anomaly]:
     """Elements that failed transactions wrote, or nobody, each with one who saw it."""
-    for element, writer in enumerate(observations.writers):
-        if not observations.is_seen[element] or (writer != NOBODY and observations.outcomes[writer] != "fail"):
-            continue
-        key, value = observations.element_keys[element], observations.element_values[element]
-        reader = _reader_of(observations, key, element, value)
-        told = f"{observations.names[reader]} saw {value!r} at {observations.keys[key]}, which"
+    dirty = [
+        element
+        for element, writer in enumerate(observations.writers)
+        if observations.is_seen[element] and (writer == NOBODY or observations.outcomes[writer] == "fail")
+    ]
+    readers = _readers_of(observations, set(dirty)) if dirty else {}
+    for element in dirty:
+        key, value = _named(observations, element)
+        reader, writer = readers[element], observations.writers[element]
+        told = f"{observations.names[reader]} saw {value!r} at {key}, which"
         if writer == NOBODY:
             yield Anomaly("garbage-read", (reader,), f"{told} nobody ever wrote")
         else:
@@ -93,20 +98,29 @@ def _dirty_reads(observations: Observations) -> Iterator[Anomaly]:
             yield Anomaly("G1a", (reader, writer), f"{told} {failed} had written, and {failed} failed")
 
 
-def _reader_of(observations: Observations, key: int, element: int, value: Any) -> int:
-    if observations.mode == "list-append":
-        if value in observations.orders[key]:
-            return observations.longest_readers[key]
-        return next(it.transaction for it in observations.incompatible if it.key == key and value in it.value)
-    return next(
-        reader
-        for reader in range(len(observations))
-        if any(seen == element and not is_write for is_write, seen in observations.micros_of(reader))
-    )
+def _readers_of(observations: Observations, wanted: set[int]) -> dict[int, int]:
+    """Of these elements each with one who saw it, in one look at the history."""
+    found: dict[int, int] = {}
+    for reader, element in _sightings(observations):
+        if element in wanted:
+            found.setdefault(element, reader)
+    return found
+
+
+def _sightings(observations: Observations) -> Iterator[tuple[int, int]]:
+    """Who saw which element; of lists only those who tell of the order."""
+    if observations.mode == "register":
+        for reader in range(len(observations)):
+            yield from ((reader, element) for is_write, element in observations.micros_of(reader) if not is_write)
+        return
+    for key, values in enumerate(observations.orders):
+        yield from ((observations.longest_readers[key], observations.element_id(key, it)) for it in values)
+    for it in observations.incompatible:
+        yield from ((it.transaction, observations.element_id(it.key, value)) for value in it.value)
 
 
 def _intermediate_reads(observations: Observations) -> Iterator[Anomaly]:
-    intermediate, start = observations.intermediate, observations.micros_start
+    intermediate, start = observations.next_own, observations.micros_start
     if not intermediate:
         return
     reader = 0

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable
+from itertools import islice
 
 from mvcc_kv.stress.checker.anomalies import Anomaly, direct_anomalies
 from mvcc_kv.stress.checker.components import knots
@@ -31,8 +32,9 @@ from mvcc_kv.stress.checker.explain import cycle_anomaly, fracture_anomaly
 from mvcc_kv.stress.checker.fractures import fractures, misses_a_cause, stale_in_real_time, stale_in_session
 from mvcc_kv.stress.checker.graph import Edges
 from mvcc_kv.stress.checker.histories import Transaction
-from mvcc_kv.stress.checker.models import Dialect, Level
+from mvcc_kv.stress.checker.models import Dialect, Level, weaker
 from mvcc_kv.stress.checker.observations import Observations, observe
+from mvcc_kv.stress.checker.own_appends import missing_appends, swapped_appends
 from mvcc_kv.stress.checker.register_checking import judge_registers
 from mvcc_kv.stress.checker.verdict import Counts, Verdict, levels_from
 
@@ -45,13 +47,27 @@ def check(transactions: Iterable[Transaction], dialect: Dialect = "elle") -> Ver
     """The verdict on a history. Raises `BadRequestError` for one that can't be judged."""
     observations = observe(transactions)
     counts = counting(observations)
-    if observations.mode == "list-append":
-        anomalies, levels = _judge_lists(observations, counts)
-    else:
-        anomalies, levels = judge_registers(observations, counts, dialect)
+    anomalies, levels = _judge(observations, counts, dialect)
+    if observations.seen_by_scans:
+        without, of_items = _judge(observations.without_predicates(), counts, dialect)
+        anomalies = {**without, **anomalies}  # of what a scan and a key both show, only one is told above
+        levels |= {it: of_items[it] for it in levels if it.base == "repeatable-read" and _may_hold(levels, it)}
     if dialect == "dbcop":
         levels = {level: levels[Level(level.base, "session")] for level in levels}
     return Verdict(observations.mode, count(observations, counts), levels, _examples(anomalies), observations.names)
+
+
+def _judge(
+    observations: Observations, counts: bytearray, dialect: Dialect
+) -> tuple[dict[str, list[Anomaly]], dict[Level, bool | None]]:
+    if observations.mode == "list-append":
+        return _judge_lists(observations, counts)
+    return judge_registers(observations, counts, dialect)
+
+
+def _may_hold(levels: dict[Level, bool | None], level: Level) -> bool:
+    """Whether nothing weaker than the level is known not to hold."""
+    return all(levels[it] is not False for it in weaker(level) if it.base != level.base)
 
 
 def _judge_lists(
@@ -59,12 +75,14 @@ def _judge_lists(
 ) -> tuple[dict[str, list[Anomaly]], dict[Level, bool | None]]:
     order = list_order(observations, counts)
     anomalies = defaultdict(list, direct_anomalies(observations))
+    swapped = list(islice(swapped_appends(observations), _EXAMPLES_MAX))
+    _tell(anomalies, [*swapped, *islice(missing_appends(observations), _EXAMPLES_MAX)])
     tied = _knots(observations, counts, order)
     found = [search(knot) for knot in tied]
-    for it in found:
-        for cycle in it.cycles:
-            anomalies[cycle.name].append(cycle_anomaly(observations, order, cycle))
+    _tell(anomalies, (cycle_anomaly(observations, order, cycle) for it in found for cycle in it.cycles))
     broken, unsure = _levels_of(found)
+    if swapped:
+        broken.add(Level("read-uncommitted"))
     for knot, it in zip(tied, found, strict=True):
         for sequence, labels in ORDER_LABELS.items():
             if it.broken["single", sequence] is not False:
@@ -73,6 +91,11 @@ def _judge_lists(
     if found:
         broken |= _fractured(observations, counts, order, anomalies)
     return anomalies, levels_from(anomalies, broken, unsure)
+
+
+def _tell(anomalies: dict[str, list[Anomaly]], more: Iterable[Anomaly]) -> None:
+    for it in more:
+        anomalies[it.name].append(it)
 
 
 def _knots(observations: Observations, counts: bytearray, order: VersionOrder) -> list[Knot]:

@@ -4,7 +4,11 @@
     G1c                 and wr: each read what the other wrote
     G-single-item       and rw, once: one missed a write of the other, whose effects it has otherwise seen
     G-nonadjacent-item  rw more than once, but never twice in a row: no snapshots explain it
+    long-fork           the shortest of these: two readers saw two writers in opposite orders
     G2-item             rw any way: no order explains it (write skew)
+
+G-single, G-nonadjacent and G2 are the same where a scan missed a key that was not there yet (scans.py); that is seen
+where the cycle is told, in explain.py.
 
 and each of them with process or realtime edges in it, as `G0-process`, `G0-realtime`. Adya's names, as Elle has them.
 
@@ -30,7 +34,18 @@ from typing import NamedTuple, TypeAlias
 from mvcc_kv.stress.checker.components import components
 from mvcc_kv.stress.checker.graph import ALONG, PROCESS, REALTIME, RW, WR, WW, Graph
 
-__all__ = ["BROKEN_BY", "ORDER_LABELS", "Cycle", "Found", "Knot", "Step", "search", "walk_exists"]
+__all__ = [
+    "BROKEN_BY",
+    "ORDER_LABELS",
+    "Cycle",
+    "Found",
+    "Knot",
+    "Step",
+    "base_name",
+    "in_order",
+    "search",
+    "walk_exists",
+]
 
 ORDER_LABELS = {"": 0, "session": PROCESS, "realtime": PROCESS | REALTIME}
 _SUFFIXES = {"": "", "session": "-process", "realtime": "-realtime"}
@@ -157,12 +172,16 @@ class Found(NamedTuple):
     broken: dict[tuple[str, str], bool | None]
 
 
-def search(knot: Knot) -> Found:
-    """The shortest cycles of the knot, of each kind that isn't implied by a worse one, and which rules are broken."""
+def search(knot: Knot, orders: Sequence[str] = tuple(ORDER_LABELS)) -> Found:
+    """The shortest cycles of the knot, of each kind that isn't implied by a worse one, and which rules are broken.
+
+    `orders` are those that are to count, each by itself.
+    """
     cycles: list[Cycle] = []
     redundant: set[tuple[str, str]] = set()
     broken: dict[tuple[str, str], bool | None] = {}
-    for at, (order, labels) in enumerate(ORDER_LABELS.items()):
+    for at, order in enumerate(orders):
+        labels = ORDER_LABELS[order]
         for name, kind in _KINDS.items():
             if (name, order) in redundant:
                 continue
@@ -171,7 +190,7 @@ def search(knot: Knot) -> Found:
                 broken["single", order] = True if steps else (False if is_certain else None)
             if steps:
                 cycles.append(Cycle(_name(steps), steps))
-                redundant |= {(implied, later) for implied in kind.implies for later in list(ORDER_LABELS)[at:]}
+                redundant |= {(implied, later) for implied in kind.implies for later in orders[at:]}
         _judge(knot, order, labels, broken)
     return Found(cycles, broken)
 
@@ -289,6 +308,16 @@ def _steps(
     return tuple(steps)
 
 
+def in_order(cycle: Cycle, order: str) -> Cycle:
+    """The cycle, called one of that order."""
+    return Cycle(base_name(cycle.name) + _SUFFIXES[order], cycle.steps)
+
+
+def base_name(name: str) -> str:
+    """The name without the order."""
+    return name.removesuffix("-process").removesuffix("-realtime")
+
+
 def _name(steps: Sequence[Step]) -> str:
     labels = [step.label for step in steps]
     order = "realtime" if REALTIME in labels else "session" if PROCESS in labels else ""
@@ -304,4 +333,6 @@ def _base_name(labels: Sequence[int]) -> str:
     is_adjacent = any(
         label == following == RW for label, following in zip(labels, [*labels[1:], labels[0]], strict=True)
     )
-    return "G2-item" if is_adjacent else "G-nonadjacent-item"
+    if is_adjacent:
+        return "G2-item"
+    return "long-fork" if list(labels) in ([WR, RW] * 2, [RW, WR] * 2) else "G-nonadjacent-item"

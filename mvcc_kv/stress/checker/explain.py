@@ -8,10 +8,11 @@ Each step says why the one can only have come before the other; a cycle of them 
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, TypeAlias
 
 from mvcc_kv.stress.checker.anomalies import Anomaly
-from mvcc_kv.stress.checker.cycles import Cycle, Step
+from mvcc_kv.stress.checker.cycles import Cycle, Step, base_name
 from mvcc_kv.stress.checker.dependencies import VersionOrder
 from mvcc_kv.stress.checker.fractures import Fracture
 from mvcc_kv.stress.checker.graph import LABELS, PROCESS, REALTIME, RW, WR, WW
@@ -19,32 +20,58 @@ from mvcc_kv.stress.checker.observations import NOBODY, Observations
 
 __all__ = ["cycle_anomaly", "fracture_anomaly", "what_it_did"]
 
+_STEPS_MAX, _FIRST_STEPS, _LAST_STEPS = 24, 12, 6
+_DID_MAX = 100
+
 _MEANINGS = {
     "G0": "writes in a circle: each overwrote the other",
     "G1c": "information in a circle: each saw, directly or through others, what the other did",
     "G-single-item": "read skew: one transaction saw another's effects and missed its write",
     "G-nonadjacent-item": "no snapshots explain what was read",
+    "long-fork": "two readers saw two writes in opposite orders",
     "G2-item": "no order of the transactions explains it (write skew)",
 }
 
 
-def cycle_anomaly(observations: Observations, order: VersionOrder, cycle: Cycle) -> Anomaly:
-    """The cycle as an anomaly, each step in words."""
-    base = cycle.name.removesuffix("-process").removesuffix("-realtime")
-    lines = [f"{_MEANINGS[base]}{_kind(cycle)}"]
-    for step in cycle.steps:
-        source, target = observations.names[step.source], observations.names[step.target]
-        lines.append(f"{source} came before {target}: {_why(observations, order, step)} ({LABELS[step.label]})")
+Newer: TypeAlias = Callable[[int, int], str | None]
+"""Why what a transaction wrote is newer than an element, in words; None if that isn't known."""
+
+
+def cycle_anomaly(observations: Observations, order: VersionOrder, cycle: Cycle, newer: Newer | None = None) -> Anomaly:
+    """The cycle as an anomaly, each step in words; `newer` tells of registers."""
+    lines = [_MEANINGS[base_name(cycle.name)], *_steps_in_words(observations, order, cycle.steps, newer)]
     transactions = tuple(step.source for step in cycle.steps)
-    did = tuple(what_it_did(observations, it) for it in transactions)
-    return Anomaly(cycle.name, transactions, "\n".join(lines), cycle, did)
+    did = tuple(what_it_did(observations, it) for it in transactions) if len(transactions) <= _DID_MAX else ()
+    return Anomaly(_name(observations, cycle), transactions, "\n".join(lines), cycle, did)
 
 
-def _kind(cycle: Cycle) -> str:
-    labels = [step.label for step in cycle.steps]
-    if len(labels) == 4 and set(labels) == {WR, RW} and labels in ([WR, RW] * 2, [RW, WR] * 2):
-        return ": a long fork, two readers saw two writes in opposite orders"
-    return ""
+def _steps_in_words(
+    observations: Observations, order: VersionOrder, steps: Sequence[Step], newer: Newer | None
+) -> Iterator[str]:
+    """Each step; of many the first and the last ones."""
+    skipped = range(_FIRST_STEPS, len(steps) - _LAST_STEPS) if len(steps) > _STEPS_MAX else range(0)
+    for at, step in enumerate(steps):
+        if at not in skipped:
+            source, target = observations.names[step.source], observations.names[step.target]
+            why = _why(observations, order, step, newer)
+            yield f"{source} came before {target}: {why} ({LABELS[step.label]})"
+        elif at == skipped.start:
+            yield f"... and so on, {len(skipped):,} steps more ..."
+
+
+def _name(observations: Observations, cycle: Cycle) -> str:
+    """Its name, without `-item` where something was missed by a scan only."""
+    by_scans = any(step.label == RW and _is_by_a_scan(observations, step) for step in cycle.steps)
+    return cycle.name.replace("-item", "") if by_scans else cycle.name
+
+
+def _is_by_a_scan(observations: Observations, step: Step) -> bool:
+    """Whether what the one missed of the other are only keys that scans saw to be absent."""
+    if not observations.seen_by_scans:
+        return False
+    written = {observations.initial_of[observations.element_keys[it]] for it in observations.writes_of(step.target)}
+    missed = set(observations.reads_of(step.source)) & written
+    return bool(missed) and all((step.source, it) in observations.seen_by_scans for it in missed)
 
 
 def fracture_anomaly(observations: Observations, it: Fracture) -> Anomaly:
@@ -54,7 +81,7 @@ def fracture_anomaly(observations: Observations, it: Fracture) -> Anomaly:
     return Anomaly("fractured-read", (it.reader, it.writer), words)
 
 
-def _why(observations: Observations, order: VersionOrder, step: Step) -> str:
+def _why(observations: Observations, order: VersionOrder, step: Step, newer: Newer | None) -> str:
     source, target = observations.names[step.source], observations.names[step.target]
     if step.label == PROCESS:
         return f"process {observations.processes[step.source]} did {source} first"
@@ -62,7 +89,9 @@ def _why(observations: Observations, order: VersionOrder, step: Step) -> str:
         return f"{source} was answered before {target} was begun"
     if step.label == WW:
         return _overwritten(observations, order, step)
-    return _seen(observations, step) if step.label == WR else _missed(observations, order, step)
+    if step.label == WR:
+        return _seen(observations, step)
+    return _missed(observations, order, step) if newer is None else _missed_register(observations, step, newer)
 
 
 def _overwritten(observations: Observations, order: VersionOrder, step: Step) -> str:
@@ -102,6 +131,20 @@ def _missed(observations: Observations, order: VersionOrder, step: Step) -> str:
             state = "without a value" if observations.is_initial(element) else _at(observations, element)
             missed = observations.element_values[_first_after(observations, order, element, step.target)]
             return f"{source} saw {observations.keys[key]} {state}, before {target} {_wrote(observations)} {missed!r}"
+    return f"{source} missed a write of {target}"
+
+
+def _missed_register(observations: Observations, step: Step, newer: Newer) -> str:
+    source, target = observations.names[step.source], observations.names[step.target]
+    written = {observations.element_keys[it]: it for it in observations.writes_of(step.target)}
+    for element in observations.reads_of(step.source):
+        key, value = _named(observations, element)
+        own = written.get(observations.element_keys[element])
+        reason = None if own is None else newer(element, step.target)
+        if own is not None and reason is not None:
+            state = "without a value" if observations.is_initial(element) else f"at {value!r}"
+            missed = observations.element_values[own]
+            return f"{source} saw {key} {state}, before {target} wrote {missed!r}{reason}"
     return f"{source} missed a write of {target}"
 
 

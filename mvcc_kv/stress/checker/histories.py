@@ -5,6 +5,9 @@
     line 3   {"type": "ok",     "process": 1, ...}    |
     line 4   {"type": "ok",     "process": 0, ...}  --+
 
+A transaction is called by the index that the file gives to its completion (or to its invocation, if there is no other
+event), whatever else the file holds.
+
 What was when is told by the order of the events alone, not by their times: a transaction is before another in real
 time if its completion stands above the other's invocation. One whose outcome nobody knows is before none.
 
@@ -21,11 +24,14 @@ from typing import Any, Literal, NamedTuple, TypeAlias
 import msgspec
 
 from mvcc_kv.errors import BadRequestError
+from mvcc_kv.stress.checker.loose import loose_event
 from mvcc_kv.stress.history import Event, Micro
 
 __all__ = ["NEVER", "Outcome", "Transaction", "labelled_history", "pair", "read_events"]
 
 Outcome: TypeAlias = Literal["ok", "fail", "info"]
+
+_OTHERS_SHOWN = 8
 
 NEVER = 1 << 60
 """When a transaction completed whose completion nobody saw."""
@@ -53,46 +59,66 @@ def read_events(lines: Iterable[bytes]) -> Iterator[Event]:
     for number, line in enumerate(lines, 1):
         try:
             yield _decode(line)
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
-            if line.strip() and not _is_of_nobody(line):
-                told = f"line {number} is no event ({error}); each line is one JSON object with index, time, process, "
-                raise BadRequestError(f"{told}type (invoke, ok, fail or info) and value") from None
+        except msgspec.ValidationError:
+            event = _loosely(line, number)
+            if event is not None:
+                yield event
+        except (ValueError, RecursionError) as error:
+            if line.strip():
+                raise _no_event(number, error) from None
 
 
-def _is_of_nobody(line: bytes) -> bool:
+def _loosely(line: bytes, number: int) -> Event | None:
     try:
-        event = json.loads(line)
-    except ValueError:
-        return False
-    return isinstance(event, dict) and isinstance(event.get("process"), str)
+        return loose_event(json.loads(line), number - 1)
+    except (ValueError, RecursionError) as error:
+        raise _no_event(number, error) from None
+
+
+def _no_event(number: int, error: Exception) -> BadRequestError:
+    why = "it is nested too deeply" if isinstance(error, RecursionError) else str(error)
+    told = f"line {number} is no event ({why}); each line is one JSON object with process, type (invoke, ok, fail or "
+    return BadRequestError(f"{told}info) and value, and with index and time if there are any")
 
 
 def pair(events: Iterable[Event]) -> Iterator[Transaction]:
-    """The transactions. Raises `BadRequestError` where a process completes nothing, or does two things at a time."""
+    """The transactions.
+
+    Raises `BadRequestError` where a process completes nothing, or does two things at a time, and for events of which
+    none is of a transaction.
+    """
     open_by: dict[int, tuple[int, Event]] = {}
+    others: set[str] = set()
+    is_any = False
     for at, event in enumerate(events):
         if event.f != "txn":
+            others.add(event.f)
             continue
+        is_any = True
         process = event.process
         if event.type == "invoke":
             if process in open_by:
-                raise BadRequestError(_told(at, event, "invokes a transaction while one of its own is open"))
+                raise BadRequestError(_told(event, "invokes a transaction while one of its own is open"))
             open_by[process] = (at, event)
             continue
         invoked = open_by.pop(process, None)
         if invoked is None:
-            raise BadRequestError(_told(at, event, "completes a transaction that it never invoked"))
+            told = _told(event, "completes a transaction that it never invoked")
+            raise BadRequestError(f"{told}. Keep the invocations in the history: they tell when each began")
         invoked_at, invocation = invoked
         is_ok = event.type == "ok"
         micros = event.value if is_ok else event.value or invocation.value
         yield Transaction(f"T{event.index}", process, event.type, invoked_at, at if is_ok else NEVER, micros)
     for process, (invoked_at, event) in open_by.items():
         yield Transaction(f"T{event.index}", process, "info", invoked_at, NEVER, event.value)
+    if others and not is_any:
+        told = f"it holds no reads or writes that can be judged, only {', '.join(sorted(others)[:_OTHERS_SHOWN])}"
+        raise BadRequestError(f"{told}; judged are events whose f is txn, with append, w, r and scan")
 
 
-def _told(at: int, event: Event, what: str) -> str:
+def _told(event: Event, what: str) -> str:
     return (
-        f"event {at + 1} (index {event.index}): process {event.process} {what}; "
+        f"the event of index {event.index}: process {event.process} {what}; "
         f"a process does one thing at a time, and one that crashed comes back under a new number"
     )
 

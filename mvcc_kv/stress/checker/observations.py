@@ -18,34 +18,30 @@ counts as soon as somebody saw it. What failed may never be seen; that somebody 
 
 from __future__ import annotations
 
+import copy
 from array import array
-from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from itertools import chain
 from typing import Any, Literal, NamedTuple, TypeAlias
 
 from mvcc_kv.errors import BadRequestError
 from mvcc_kv.stress.checker.histories import Outcome, Transaction
-from mvcc_kv.stress.history import Micro
+from mvcc_kv.stress.checker.identities import identities, identity
+from mvcc_kv.stress.checker.inside import Wrong, shown, wrong_inside
+from mvcc_kv.stress.checker.scans import SCAN, scanned
 
-__all__ = ["NOBODY", "Incompatible", "Mode", "Observations", "Wrong", "observe"]
+__all__ = ["NOBODY", "Incompatible", "Mode", "Observations", "observe"]
 
 Mode: TypeAlias = Literal["list-append", "register"]
 
 NOBODY = -1
 """Who wrote the initial elements, and what was read but never written."""
 
-_MICROS_SHOWN = 12
 
-
-class Wrong(NamedTuple):
-    """A transaction that is at odds with itself: what it should have read at `key`, and what it did."""
-
-    kind: Literal["internal", "future-read", "duplicate-elements"]
-    transaction: int
-    key: Any
-    expected: str
-    read: str
+_APART = (
+    "keep lists and registers in histories of their own, as mvcc-kv stress does of several workloads: "
+    "beside history.jsonl there are history-list-append.jsonl and history-register.jsonl"
+)
 
 
 class Incompatible(NamedTuple):
@@ -75,12 +71,13 @@ class Observations:
         self.element_keys = array("q")
         self.element_values: list[Any] = []
         self.writers = array("q")
-        self.intermediate: set[int] = set()
+        self.next_own: dict[int, int] = {}  # what its writer wrote next at the same key
         self.wrong: list[Wrong] = []
         self.incompatible: list[Incompatible] = []
         self._key_ids: dict[Any, int] = {}
         self._elements: list[dict[Any, int]] = []
         self.is_seen = bytearray()
+        self.seen_by_scans: set[tuple[int, int]] = set()  # transaction and initial element, of what was absent
 
     def __len__(self) -> int:
         return len(self.names)
@@ -153,18 +150,19 @@ class Observations:
         transaction = len(self.names)
         self.names.append(it.name)
         self.outcomes.append(it.outcome)
-        self.processes.append(it.process)
+        try:
+            self.processes.append(it.process)
+        except OverflowError:
+            raise BadRequestError(f"{it.name} is by process {it.process}; processes are numbers of 64 bits") from None
         self.invoked_at.append(it.invoked_at)
         self.completed_at.append(it.completed_at)
         is_ok, is_list = it.outcome == "ok", self.mode == "list-append"
         write = "append" if is_list else "w"
         written: dict[int, int] = {}
         for f, key, value in it.micros:
-            try:
-                key_id = self._key_ids.get(key)
-            except TypeError:
-                key = json_key(key)
-                key_id = self._key_ids.get(key)
+            if (kind := type(key)) is not int and kind is not str:
+                key = identity(key)
+            key_id = self._key_ids.get(key)
             if key_id is None:
                 key_id = self.key_id(key)
             if f == "r":
@@ -172,19 +170,21 @@ class Observations:
                     element = self._read_list(transaction, key_id, value) if is_list else self._read(key_id, value)
                     self.micros.append(element * 2)
             elif f == write:
-                element = self.element_id(key_id, value if _is_plain(value) else json_key(value))
+                if value is None and not is_list:
+                    raise BadRequestError(_told_nothing(it, key))
+                element = self.element_id(key_id, identity(value))
                 if self.writers[element] != NOBODY:
                     raise BadRequestError(self._told_twice(it, key, value, element))
                 self.writers[element] = transaction
                 if key_id in written:
-                    self.intermediate.add(written[key_id])
+                    self.next_own[written[key_id]] = element
                 written[key_id] = element
                 self.micros.append(element * 2 + 1)
             else:
                 raise BadRequestError(_told_strange(it, f, self.mode))
         self.micros_start.append(len(self.micros))
-        if is_ok and len(it.micros) > 1 and _touches_a_key_twice(it.micros):
-            self._check_inside(transaction, it)
+        if is_ok and len(it.micros) > 1:
+            self.wrong += wrong_inside(transaction, it.micros, is_list=is_list)
 
     def _told_twice(self, it: Transaction, key: Any, value: Any, element: int) -> str:
         other = self.names[self.writers[element]]
@@ -196,22 +196,17 @@ class Observations:
     def _read(self, key: int, value: Any) -> int:
         if value is None:
             return self.initial_of[key]
-        element = self.element_id(key, value if _is_plain(value) else json_key(value))
+        element = self.element_id(key, identity(value))
         self.is_seen[element] = 1
         return element
 
     def _read_list(self, transaction: int, key: int, value: Any) -> int:
-        try:
-            return self._list_read(transaction, key, value)
-        except TypeError:  # elements that can't be looked up as they are
-            return self._list_read(transaction, key, [_hashable(it) for it in value])
-
-    def _list_read(self, transaction: int, key: int, value: Any) -> int:
-        if not value:
+        if value is None or value == []:
             return self.initial_of[key]
         if not isinstance(value, list):
             told = f"{self.names[transaction]} reads {value!r} at {self.keys[key]!r}, where lists are appended to"
             raise BadRequestError(f"{told}; a read of such a key is a list, or null")
+        value = identities(value)
         longest, length = self.orders[key], len(value)
         if length <= len(longest):
             if longest[:length] != value:
@@ -236,64 +231,18 @@ class Observations:
         twice = sorted({str(it) for it in value if value.count(it) > 1}) if len(set(value)) < len(value) else []
         if twice:
             expected = f"each element once, not {', '.join(twice)} more than once"
-            self.wrong.append(Wrong("duplicate-elements", transaction, self.keys[key], expected, _shown(value)))
+            self.wrong.append(Wrong("duplicate-elements", transaction, self.keys[key], expected, shown(value)))
 
-    # What a transaction must see of itself
-
-    def _check_inside(self, transaction: int, it: Transaction) -> None:
-        if self.mode == "list-append":
-            self._check_appends(transaction, it)
-            self._check_future(transaction, it)
-        else:
-            self._check_registers(transaction, it)
-
-    def _check_appends(self, transaction: int, it: Transaction) -> None:
-        """A read is the last read with what was appended since behind it, or ends with that if there was none."""
-        base: dict[Any, list[Any] | None] = {}
-        since: dict[Any, list[Any]] = defaultdict(list)
-        for f, raw_key, value in it.micros:
-            key = _hashable(raw_key)
-            if f == "append":
-                since[key].append(value)
-                continue
-            value, known, own = value or [], base.get(key), since[key]
-            if known is not None and value != known + own:
-                self._note_internal(transaction, raw_key, _shown(known + own), value)
-                return
-            if own and value[-len(own) :] != own:
-                self._note_internal(transaction, raw_key, f"a list that ends with {_shown(own)}", value)
-                return
-            base[key], since[key] = value, []
-
-    def _check_future(self, transaction: int, it: Transaction) -> None:
-        later: dict[Any, list[Any]] = defaultdict(list)
-        for f, raw_key, value in reversed(it.micros):
-            key = _hashable(raw_key)
-            if f == "append":
-                later[key].append(value)
-                continue
-            early = next((own for own in later[key] if own in (value or ())), None)
-            if early is not None:
-                expected = f"a list without {early!r}, which it appended later"
-                self.wrong.append(Wrong("future-read", transaction, raw_key, expected, _shown(value)))
-                return
-
-    def _check_registers(self, transaction: int, it: Transaction) -> None:
-        state: dict[Any, Any] = {}
-        later = {(_hashable(key), _hashable(value)): at for at, (f, key, value) in enumerate(it.micros) if f == "w"}
-        for at, (f, raw_key, value) in enumerate(it.micros):
-            key = _hashable(raw_key)
-            if f == "r" and key in state and state[key] != value:
-                self._note_internal(transaction, raw_key, _shown(state[key]), value)
-                return
-            if f == "r" and later.get((key, _hashable(value)), -1) > at:
-                expected = f"not {value!r}, which it wrote later"
-                self.wrong.append(Wrong("future-read", transaction, raw_key, expected, _shown(value)))
-                return
-            state[key] = value
-
-    def _note_internal(self, transaction: int, key: Any, expected: str, read: Any) -> None:
-        self.wrong.append(Wrong("internal", transaction, key, expected, _shown(read)))
+    def without_predicates(self) -> Observations:
+        """The same without what only scans saw to be absent."""
+        fewer = copy.copy(self)
+        fewer.micros, fewer.micros_start = array("q"), array("q", [0])
+        for it in range(len(self)):
+            mine = self.micros[self.micros_start[it] : self.micros_start[it + 1]]
+            fewer.micros.extend(one for one in mine if one & 1 or (it, one >> 1) not in self.seen_by_scans)
+            fewer.micros_start.append(len(fewer.micros))
+        fewer.seen_by_scans = set()
+        return fewer
 
     # When all are in
 
@@ -320,10 +269,28 @@ def observe(transactions: Iterable[Transaction]) -> Observations:
         if mode is not None:
             break
     observations = Observations(mode or _mode_of_reads(first))
-    for it in chain(first, transactions):
+    every = chain(first, transactions)
+    for it in every:
+        if SCAN in [f for f, _, _ in it.micros]:
+            _add_with_scans(observations, [it, *every])
+            break
         observations.add(it)
     observations.finish()
     return observations
+
+
+def _add_with_scans(observations: Observations, transactions: list[Transaction]) -> None:
+    for it, absent in scanned(transactions, observations.keys):
+        observations.add(it)
+        at = len(observations) - 1
+        observations.seen_by_scans |= {(at, observations.initial_of[observations.key_id(key)]) for key in absent}
+
+
+def _told_nothing(it: Transaction, key: Any) -> str:
+    return (
+        f"{it.name} writes null to {key!r}; a read of that can't be told from one before any write. "
+        f"Write other values to registers"
+    )
 
 
 def _mode_of(it: Transaction) -> Mode | None:
@@ -337,38 +304,11 @@ def _mode_of(it: Transaction) -> Mode | None:
 
 def _mode_of_reads(read: list[Transaction]) -> Mode:
     """Where nobody writes, what was read tells."""
-    are_lists = any(isinstance(value, list) for it in read for _, _, value in it.micros)
+    are_lists = any(isinstance(value, list) for it in read for f, _, value in it.micros if f != SCAN)
     return "list-append" if are_lists else "register"
 
 
 def _told_strange(it: Transaction, f: str, mode: Mode) -> str:
     if f in ("append", "w"):
-        return f"{it.name} holds {f!r} in a {mode} history; keep lists and registers in histories of their own"
-    return f"{it.name} holds {f!r}; what can be judged are 'append', 'w' and 'r'"
-
-
-def _touches_a_key_twice(micros: list[Micro]) -> bool:
-    try:
-        return len({key for _, key, _ in micros}) < len(micros)
-    except TypeError:
-        return True
-
-
-def _is_plain(value: Any) -> bool:
-    return value.__hash__ is not None
-
-
-def _hashable(value: Any) -> Any:
-    return value if _is_plain(value) else json_key(value)
-
-
-def json_key(value: Any) -> str:
-    """A text that stands for a value that can't be looked up as it is."""
-    return repr(value)
-
-
-def _shown(value: Any) -> str:
-    """The value for people; of a long list its end."""
-    if isinstance(value, list) and len(value) > _MICROS_SHOWN:
-        return f"[... {', '.join(map(repr, value[-_MICROS_SHOWN:]))}]"
-    return repr(value) if value is not None else "nothing"
+        return f"{it.name} holds {f!r} in a {mode} history; {_APART}"
+    return f"{it.name} holds {f!r}; what can be judged are 'append', 'w', 'r' and 'scan'"

@@ -58,8 +58,14 @@ def placed(texts: Sequence[tuple[str, Sequence[str]]]) -> list[Placed]:
 
 
 def _lines(name: str, micros: Sequence[str]) -> tuple[str, ...]:
-    shown = [it if len(it) <= _CHARACTERS_MAX else f"{it[: _CHARACTERS_MAX - 3]}..." for it in micros[:_LINES_MAX]]
+    lines = map(_visible, micros[:_LINES_MAX])
+    shown = [it if len(it) <= _CHARACTERS_MAX else f"{it[: _CHARACTERS_MAX - 3]}..." for it in lines]
     return (name, *shown, *(["..."] if len(micros) > _LINES_MAX else []))
+
+
+def _visible(text: str) -> str:
+    """The text with what XML can't hold, or nobody can see, as escapes."""
+    return "".join(it if it.isprintable() else it.encode("unicode_escape").decode() for it in text)
 
 
 def svg(cycle: Cycle, texts: Sequence[tuple[str, Sequence[str]]]) -> str:

@@ -16,8 +16,7 @@ The levels above are searched for an order (placing.py, after saturation.py wher
 parallel-snapshot-isolation for an orientation of each pair of writers. Without an order that counts there are no
 sessions for the search to go along; where it would take too long, the verdict says that it isn't known.
 
-Sets of transactions are the bits of an integer here, so this is for histories of some thousand transactions at most. Of
-longer ones what is known is what the search finds, and the cycles that follow from writes that followed reads.
+What is bounded is bounded by work, never by time, so the same history gets the same verdict on every machine.
 """
 
 from __future__ import annotations
@@ -25,16 +24,17 @@ from __future__ import annotations
 from mvcc_kv.stress.checker.forced import Forced
 from mvcc_kv.stress.checker.models import ORDERS, Dialect, Level, stronger, weaker
 from mvcc_kv.stress.checker.orientation import can_be_oriented, goes_in_a_circle
-from mvcc_kv.stress.checker.placing import Step, can_be_placed
+from mvcc_kv.stress.checker.placing import BUDGET_STEPS, Step, can_be_placed
 from mvcc_kv.stress.checker.register_columns import Registers
 from mvcc_kv.stress.checker.saturation import saturate
 
 __all__ = ["register_levels"]
 
-FORCED_TRANSACTIONS_MAX = 6000
+CAUSAL_TRANSACTIONS_MAX = 12_000
 ORIENTED_TRANSACTIONS_MAX = 200
 SATURATED_STEPS_MAX = 2000
 _FIRST_BUDGET_PER_STEP = 40
+_WINDOW = 24
 
 _SEARCHED = ("serializable", "snapshot-isolation", "prefix")
 _FORCED = ("read-committed", "monotonic-atomic-view", "read-atomic", "causal")
@@ -49,10 +49,9 @@ def register_levels(registers: Registers, excluded: frozenset[Level], dialect: D
         _learn(known, Level("read-uncommitted", order), True)  # whatever order the transactions had, the writes have
     if Level("serializable", "realtime") not in known:
         _learn(known, Level("serializable", "realtime"), _search(registers, "serializable", "realtime"))
-    if len(registers) <= FORCED_TRANSACTIONS_MAX:
-        if dialect == "dbcop" and Level("causal", "session") not in known and goes_in_a_circle(registers, "session"):
-            _learn(known, Level("causal", "session"), False)
-        _learn_what_is_forced(known, registers)
+    if dialect == "dbcop" and Level("causal", "session") not in known and goes_in_a_circle(registers, "session"):
+        _learn(known, Level("causal", "session"), False)
+    _learn_what_is_forced(known, registers)
     for base in _SEARCHED:
         for order in reversed(ORDERS):
             if Level(base, order) not in known:
@@ -61,9 +60,10 @@ def register_levels(registers: Registers, excluded: frozenset[Level], dialect: D
         level = Level("parallel-snapshot-isolation", order)
         if level not in known and len(registers) <= ORIENTED_TRANSACTIONS_MAX:
             _learn(known, level, can_be_oriented(registers, order))
-        repeatable = Level("repeatable-read", order)
-        if repeatable not in known:  # the same for what touches single keys only
-            _learn(known, repeatable, known.get(Level("serializable", order)))
+        repeatable, serializable = Level("repeatable-read", order), Level("serializable", order)
+        if repeatable not in known:  # the same for what touches single keys only, whatever is wrong inside of one
+            is_open = serializable in excluded
+            _learn(known, repeatable, _search(registers, "serializable", order) if is_open else known.get(serializable))
     return known
 
 
@@ -79,7 +79,7 @@ def _learn_what_is_forced(known: _Known, registers: Registers) -> None:
         forced = Forced(registers, order)
         for base in _FORCED:
             level = Level(base, order)
-            if level not in known:
+            if level not in known and (base != "causal" or len(registers) <= CAUSAL_TRANSACTIONS_MAX):
                 _learn(known, level, forced.holds(base))
 
 
@@ -92,9 +92,14 @@ def _search(registers: Registers, base: str, order: str) -> bool | None:
     for before, after in (*registers.order_edges(order), *registers.read_from()):
         steps[last[before]].then.append(first[after])
     initial = registers.observations.initial_of
-    holds = can_be_placed(steps, initial, budget=_FIRST_BUDGET_PER_STEP * len(steps))
-    if holds is not None or len(steps) > SATURATED_STEPS_MAX:
-        return holds if holds is not None else can_be_placed(steps, initial)
+    budget = _FIRST_BUDGET_PER_STEP * len(steps)
+    if len(steps) > SATURATED_STEPS_MAX and can_be_placed(steps, initial, budget=budget, window=_WINDOW):
+        return True
+    holds = can_be_placed(steps, initial, budget=budget)
+    if holds is not None or budget >= BUDGET_STEPS:
+        return holds
+    if len(steps) > SATURATED_STEPS_MAX:
+        return can_be_placed(steps, initial)
     return saturate(steps, initial) and can_be_placed(steps, initial)
 
 
@@ -102,15 +107,18 @@ def _steps(registers: Registers, base: str) -> tuple[list[Step], list[int], list
     """The steps, and which is the first and the last of each transaction."""
     steps: list[Step] = []
     first, last = [], []
+    ended = list(registers.ended)
+    for writer, reader in registers.read_from():  # who was read from was done, though nobody may have told it
+        ended[writer] = min(ended[writer], registers.ended[reader])
     for it in range(len(registers)):
         reads = tuple({element for _, element in registers.reads[it]})
         writes = tuple(registers.writes[it].items())
         keys = tuple(registers.writes[it]) if base == "snapshot-isolation" else ()
         first.append(len(steps))
         if base == "serializable" or not reads or not writes:
-            steps.append(Step(registers.ended[it], reads, writes))
+            steps.append(Step(ended[it], reads, writes))
         else:
             steps.append(Step(registers.begun[it], reads, locks=keys, then=[len(steps) + 1]))
-            steps.append(Step(registers.ended[it], writes=writes, frees=keys))
+            steps.append(Step(ended[it], writes=writes, frees=keys))
         last.append(len(steps) - 1)
     return steps, first, last

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from mvcc_kv.stress.checker.anomalies import EXCLUDED_BY, Anomaly
+from mvcc_kv.stress.checker.graph import LABELS
 from mvcc_kv.stress.checker.models import ALL_LEVELS, Level, stronger, strongest
 
 __all__ = ["Counts", "Verdict", "levels_from"]
@@ -54,12 +55,15 @@ class Verdict:
             "levels": {level.name: holds for level, holds in self.levels.items()},
             "strongest": [level.name for level in self.strongest],
             "anomalies": {
-                name: [
-                    {"transactions": [self.names[it] for it in one.transactions], "words": one.words} for one in found
-                ]
-                for name, found in sorted(self.anomalies.items())
+                name: [self._anomaly(one) for one in found] for name, found in sorted(self.anomalies.items())
             },
         }
+
+    def _anomaly(self, it: Anomaly) -> dict[str, Any]:
+        told: dict[str, Any] = {"transactions": [self.names[one] for one in it.transactions], "words": it.words}
+        if it.cycle is not None:
+            told["cycle"] = [[self.names[a], LABELS[label], self.names[b]] for a, label, b in it.cycle.steps]
+        return told
 
 
 def levels_from(

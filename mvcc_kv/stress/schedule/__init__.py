@@ -31,7 +31,7 @@ from __future__ import annotations
 import secrets
 from collections.abc import Callable
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args
 
 from mvcc_kv.api import Database, Isolation
 from mvcc_kv.errors import BadRequestError
@@ -120,11 +120,14 @@ class Interleavings:
         """A client, which does `fn(db, *args)`. In a check, its `result` and `error` are those of this schedule.
 
         `isolation`: its transactions run at that level, whatever they ask for. `raises`: it may end with one of these;
-        any other exception is a failure. `name`: what the steps are shown under, t1, t2, ... if not given.
+        any other exception is a failure. `name`: what the steps are shown under, one word without *; t1, t2, ... if not
+        given.
         """
         name = name if name is not None else f"t{len(self._program.clients) + 1}"
         if name in self._program.names or not name or "*" in name or any(map(str.isspace, name)):
             raise BadRequestError(f"a client's name is one word without *, and its own; {name!r} is not")
+        if isolation is not None and isolation not in get_args(Isolation):
+            raise BadRequestError(f"an isolation level is {' or '.join(get_args(Isolation))}, not {isolation!r}")
         allowed = raises if isinstance(raises, tuple) else (raises,)
         client = Client(partial(_call, fn, args), name, isolation, allowed)
         self._program.clients.append(client)
@@ -146,18 +149,26 @@ class Interleavings:
 
         By chance: `schedules` of them (200), drawn from the `seed`, a new one each time if there is none.
 
-        `exhaustive`: every schedule there is, `schedules` (20,000) at most. Two clients of n steps have (2n)!/n!^2:
-        70 for four, 12,870 for eight. Fewer with `preemptions`, which is how often a client that could go on may be
-        kept from it (most bugs need one or two), or `reduced`, which plays one of those schedules that differ only in
-        the order of steps that don't concern each other: right if clients share nothing but the database.
+        `exhaustive`: every schedule there is, `schedules` (20,000) at most: with more it is refused after the first.
+        Two clients of n steps have (2n)!/n!^2: 70 for four, 12,870 for eight. There are fewer with `preemptions` in its
+        place, which is how often a client that could go on may be kept from it (most bugs need one or two), or with
+        `reduced`, which plays one of those schedules that differ only in the order of steps that don't concern each
+        other: right if clients share nothing but the database. These know when there are too many only when they are
+        played.
 
         `replay`: this one schedule, as a failure has named it.
+
+        Raises `BadRequestError` for two of these ways at once, or a seed for one that needs none.
 
         `steps_max` bounds the steps of one schedule. `stuck_s`: how long, in real time, a client may take from one
         operation to the next.
         """
         __tracebackhide__ = True  # for pytest, which then shows the test's own line
         self.was_run = True
+        _refuse_two_ways(exhaustive, preemptions, reduced, replay, schedules, seed)
+        _refuse_below(("schedules", schedules, 1), ("preemptions", preemptions, 0), ("steps_max", steps_max, 1))
+        if not stuck_s > 0:
+            raise BadRequestError(f"stuck_s is above nought, not {stuck_s!r}")
         self._program.steps_max, self._program.stuck_s = steps_max, stuck_s
         if not self._program.clients:
             raise BadRequestError("there are no clients: add them with interleavings.client(fn, *args)")
@@ -176,6 +187,35 @@ class Interleavings:
 
 
 _replay = replay
+
+
+def _refuse_two_ways(
+    exhaustive: bool,
+    preemptions: int | None,
+    reduced: bool,
+    replay: str | None,
+    schedules: int | None,
+    seed: int | None,
+) -> None:
+    ways = {
+        "exhaustive": exhaustive,
+        "preemptions": preemptions is not None,
+        "reduced": reduced,
+        "replay": replay is not None,
+    }
+    chosen = [name for name, is_chosen in ways.items() if is_chosen]
+    chosen += ["seed"] if chosen and seed is not None else []
+    chosen += ["schedules"] if replay is not None and schedules is not None else []
+    if len(chosen) > 1:
+        raise BadRequestError(f"{' and '.join(chosen)} exclude each other: there is one way to choose schedules")
+    if replay is not None and not isinstance(replay, str):
+        raise BadRequestError(f"a schedule is replayed by its name, such as 't1 t2*2', not {replay!r}")
+
+
+def _refuse_below(*numbers: tuple[str, int | None, int]) -> None:
+    for name, number, least in numbers:
+        if number is not None and (not isinstance(number, int) or number < least):
+            raise BadRequestError(f"{name} is a whole number from {least} on, not {number!r}")
 
 
 def _call(fn: Callable[..., object], args: tuple[Any, ...], db: Database) -> object:

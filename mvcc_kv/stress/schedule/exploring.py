@@ -7,8 +7,10 @@ the seed and its number, so the same seed tries the same schedules, however many
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
+from math import comb, log10
 from random import Random
 
 from mvcc_kv.errors import BadRequestError
@@ -110,12 +112,35 @@ def explore_every(
     progress = _Progress(program, "all")
     for number, run in enumerate(_every(program, Every(preemptions_max=preemptions_max, reduced=reduced))):
         if number >= schedules_max:
-            raise BadRequestError(
-                f"there are more than {schedules_max} schedules, and those tried were right; "
-                "bound the preemptions (preemptions=2), leave steps out, or search by chance (exhaustive=False)"
-            )
+            raise _too_many(schedules_max, "and those tried were right")
         progress.saw(run)
+        if number == 0 and preemptions_max is None and not reduced and (there := _orders(run.schedule)) > schedules_max:
+            raise _too_many(schedules_max, f"about {_rounded(there)}")
     return progress.explored()
+
+
+def _too_many(schedules_max: int, words: str) -> BadRequestError:
+    return BadRequestError(
+        f"there are more than {schedules_max} schedules, {words}; "
+        "bound the preemptions (preemptions=2), leave steps out, or search by chance (exhaustive=False)"
+    )
+
+
+def _orders(schedule: Schedule) -> int:
+    """In how many orders these steps can be taken, if each client takes as many in all of them.
+
+    >>> _orders((0, 0, 1, 1))
+    6
+    """
+    orders, before = 1, 0
+    for steps in Counter(schedule).values():
+        before += steps
+        orders *= comb(before, steps)
+    return orders
+
+
+def _rounded(number: int) -> str:
+    return f"{number:,}" if number < 10**9 else f"10^{log10(number):.0f}"
 
 
 def _every(program: Program, every: Every) -> Iterator[Run]:

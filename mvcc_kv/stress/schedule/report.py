@@ -69,11 +69,10 @@ def _report(finding: Finding, lines: Sequence[str], schedule: str) -> str:
     return "\n".join(
         [
             f"{failure.where}: {_words(failure.error)}",
-            "",
-            *(f"    {line}" for line in shown),
+            *(["", *(f"    {line}" for line in shown)] if shown else []),
             "",
             _how_found(finding),
-            f'Have it again with run(replay="{schedule}").',
+            *([f'Have it again with run(replay="{schedule}").'] if schedule else []),
         ]
     )
 
@@ -95,6 +94,8 @@ def _how_found(finding: Finding) -> str:
             f"{which}. Played again it did not fail: the code depends on something besides the schedule, such as the "
             "time, chance, or what an earlier schedule has left behind."
         )
+    if not finding.shrunk.schedule:
+        return f"{which}. It fails before any client's first operation: there is no race."
     if finding.shrunk.switches < len(set(finding.shrunk.schedule)):
         return f"{which}. It fails even when the clients run one after the other."
     before, after = finding.found, finding.shrunk

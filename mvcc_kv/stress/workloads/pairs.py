@@ -1,7 +1,8 @@
 """Pairs: two keys that are always written together, without a look at them, and so must always be seen together.
 
 A blind writer has read nothing that could protect it: what two of them wrote may only be told apart by whole commits.
-Readers read one key, pause, and read the other, in either order; or scan both.
+Readers read one key, pause, and read the other, in either order; or scan both. Some read the past: the state some
+commits ago, as far as it is kept, in which nothing can have come between the two.
 """
 
 from __future__ import annotations
@@ -36,18 +37,20 @@ class Pairs:
         """Nothing: at first neither of a pair is there."""
 
     def plan(self, ticket: int) -> Plan:
-        """Write both, or read both."""
+        """Write both, or read both, now or as they were."""
         rng = step_random(self.seed, ticket)
         pair = f"{self.prefix}{self._choice.pick(rng)}/"
         both = [f"{pair}a", f"{pair}b"]
         rng.shuffle(both)
         if rng.random() >= self.read_share:
-            micros = tuple(("w", key, ticket) for key in both)
-            return Plan("write", micros, rolls_back=rng.random() < self.rollback_share)
-        mode = rng.choice(["transaction", "read_only", "read_only"])
-        if rng.random() < 0.3:
-            return Plan("look", (("scan", pair, None),), mode)  # type: ignore[arg-type]
-        return Plan("look", tuple(("r", key, None) for key in both), mode)  # type: ignore[arg-type]
+            writes = tuple(("w", key, ticket) for key in both)
+            return Plan("write", writes, rolls_back=rng.random() < self.rollback_share)
+        micros: tuple[Micro, ...] = (
+            (("scan", pair, None),) if rng.random() < 0.3 else tuple(("r", key, None) for key in both)
+        )
+        if rng.random() < 0.2:
+            return Plan("look back", micros, "read_only", ago=rng.randint(1, 50))
+        return Plan("look", micros, "transaction" if rng.random() < 0.3 else "read_only")
 
     def perform(self, cells: Cells, plan: Plan, pause: Callable[[], None]) -> list[Micro]:
         """Write or read both."""
@@ -61,15 +64,16 @@ class Pairs:
         """Both of a pair are the same, whenever they are seen; and what a register's values tell."""
         checked = Checked()
         for op in ops:
-            if op.f == "look" and op.type == "ok":
-                checked.count("looks at pairs")
+            if op.f in ("look", "look back") and op.type == "ok":
+                checked.count("looks at pairs" if op.f == "look" else "looks back at pairs")
                 (_, key, value), (_, other, its) = op.value
                 if value != its:
                     checked.violated("torn pair", f"event {op.completed}: {key} is {value!r}, and {other} is {its!r}")
         for key, value in final.items():
             if (its := final.get(f"{key[:-1]}b")) != value and key.endswith("a"):
                 checked.violated("torn pair", f"the end: {key} is {value!r}, and its other key {its!r}")
-        check_registers([op for op in ops if op.type == "ok" or op.f == "write"], final, checked)
+        now = [op for op in ops if op.f == "write" or (op.f == "look" and op.type == "ok")]
+        check_registers(now, final, checked)
         return checked
 
     @cached_property

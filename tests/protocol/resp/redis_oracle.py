@@ -1,39 +1,13 @@
-"""A real redis-server 7.0 on a port that the kernel picked: what Redis itself makes of the same bytes."""
+"""What a real redis-server makes of the same bytes."""
 
 from __future__ import annotations
 
-import shutil
 import socket
-import subprocess
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 
-__all__ = ["STREAM_BYTES", "answers", "is_installed", "running_redis"]
+__all__ = ["STREAM_BYTES", "answers"]
 
 STREAM_BYTES = 2_048  # Redis reads so much at once, and writes the answers to it at once
-
-
-def is_installed() -> bool:
-    """Whether there is a redis-server here, of the version whose rules we follow."""
-    path = shutil.which("redis-server")
-    return path is not None and "v=7.0." in subprocess.run([path, "--version"], capture_output=True, text=True).stdout
-
-
-@contextmanager
-def running_redis(*arguments: str) -> Iterator[int]:
-    """A server that keeps nothing; yields its port."""
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
-    options = ["--port", str(port), "--bind", "127.0.0.1", "--save", "", *arguments]
-    server = subprocess.Popen(["redis-server", *options], stdout=subprocess.PIPE, text=True)
-    assert server.stdout is not None
-    try:
-        assert any("Ready to accept connections" in line for line in server.stdout), "redis-server did not start"
-        yield port
-    finally:
-        server.kill()
-        server.wait()
-        server.stdout.close()
 
 
 def answers(port: int, stream: bytes, *, half_close: bool = True) -> bytes:

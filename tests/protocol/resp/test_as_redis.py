@@ -16,24 +16,24 @@ from mvcc_kv.protocol.resp.requests import RequestParser
 from mvcc_kv.protocol.resp.scanning import Command
 from mvcc_kv.protocol.resp.sniffing import is_redis_inline
 from mvcc_kv.protocol.usage import USAGE
-from tests.protocol.resp.redis_oracle import STREAM_BYTES, answers, is_installed, running_redis
+from tests.protocol.resp.redis_oracle import STREAM_BYTES, answers
 from tests.protocol.resp.streams import PIECES, encoded, fed, pipelines, streams
 from tests.protocol.resp.test_requests import GOLDEN
+from tests.real_redis import running_redis
 
-pytestmark = pytest.mark.skipif(not is_installed(), reason="needs redis-server 7.0")
 MEMBERS_MAX = 2**31 - 1  # in 7.0; it was 1024 * 1024 before, and is so with us unless told otherwise
 TELLING = [b"ECHO", b"PING", b"GET", b"NOSUCH"]  # commands whose answers show their arguments
 
 
 @pytest.fixture(scope="module")
-def port() -> Iterator[int]:
-    with running_redis() as port:
+def port(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
+    with running_redis(tmp_path_factory.mktemp("redis")) as port:
         yield port
 
 
 @pytest.fixture(scope="module")
-def locked_port() -> Iterator[int]:
-    with running_redis("--requirepass", "secret") as port:
+def locked_port(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
+    with running_redis(tmp_path_factory.mktemp("locked"), "--requirepass", "secret") as port:
         yield port
 
 

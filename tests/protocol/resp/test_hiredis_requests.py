@@ -6,12 +6,10 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from mvcc_kv.protocol.resp.hiredis_requests import HAS_HIREDIS, hiredis_scan, request_parser
+from mvcc_kv.protocol.resp.hiredis_requests import hiredis_scan, request_parser
 from mvcc_kv.protocol.resp.requests import RequestParser
 from mvcc_kv.protocol.resp.scanning import BY_HEART_BYTES, BY_HEART_MEMBERS, Command, scan
 from tests.protocol.resp.streams import PIECES, cut, cuts, encoded, pipelines, streams
-
-pytestmark = pytest.mark.skipif(not HAS_HIREDIS, reason="needs the extra mvcc-kv[redis]")
 
 
 def check_identical(stream: bytes, places: list[int], *, bulk_bytes_max: int = 1 << 29) -> None:

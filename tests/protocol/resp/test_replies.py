@@ -9,7 +9,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mvcc_kv.protocol.resp import replies
-from mvcc_kv.protocol.resp.hiredis_requests import HAS_HIREDIS
 
 A, B = replies.bulk(b"a"), replies.integer(2)
 
@@ -75,7 +74,6 @@ def encoded(value: object) -> bytes:
     raise AssertionError(value)
 
 
-@pytest.mark.skipif(not HAS_HIREDIS, reason="needs the extra mvcc-kv[redis]")
 @given(values)
 def test_hiredis_reads_what_was_meant(value: object) -> None:
     import hiredis
@@ -85,7 +83,6 @@ def test_hiredis_reads_what_was_meant(value: object) -> None:
     assert reader.gets() == value
 
 
-@pytest.mark.skipif(not HAS_HIREDIS, reason="needs the extra mvcc-kv[redis]")
 @given(st.lists(st.tuples(st.binary(max_size=9), st.booleans()), unique_by=lambda pair: pair[0]))
 def test_hiredis_reads_maps_and_booleans_of_version_3(pairs: list[tuple[bytes, bool]]) -> None:
     import hiredis

@@ -33,17 +33,25 @@ class Place:
 
 
 class Client:
-    """Says commands and reads replies. `later`: those that came later; `pushed`: what was not asked for."""
+    """Says commands and reads replies.
+
+    `later`: those that came later; `pushed`: what was not asked for; `is_hung_up`: its connection was ended.
+    """
 
     def __init__(self, place: Place) -> None:
         self.later: list[Any] = []
         self.pushed: list[Any] = []
+        self.is_hung_up = False
         self.session = RedisSession(
             place.services,
             lambda reply: self.later.append(decoded(reply)),
             lambda said: self.pushed.append(decoded(said)),
             "127.0.0.1:50000",
+            self._hang_up,
         )
+
+    def _hang_up(self) -> None:
+        self.is_hung_up = True
 
     def raw(self, *arguments: bytes | str | int | float) -> bytes | None:
         """The reply's bytes; None if it comes later."""

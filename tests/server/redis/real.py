@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import shutil
 import socket
-import subprocess
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,11 +10,9 @@ from typing import Any
 
 import hiredis
 
-__all__ = ["PROGRAM", "RealRedis", "running_redis"]
+from tests.real_redis import running_redis
 
-PROGRAM = shutil.which("redis-server")
-_START_S = 10.0
-_ATTEMPTS = 5
+__all__ = ["RealRedis", "connected_redis"]
 
 
 class RealRedis:
@@ -54,48 +49,11 @@ class RealRedis:
 
 
 @contextmanager
-def running_redis(directory: Path) -> Iterator[RealRedis]:
+def connected_redis(directory: Path) -> Iterator[RealRedis]:
     """A redis-server that keeps nothing, and a connection to it; it is stopped at the end."""
-    process, client = _started(directory)
-    try:
-        yield client
-    finally:
-        client.close()
-        process.terminate()
-        process.wait(_START_S)
-
-
-def _started(directory: Path) -> tuple[subprocess.Popen[bytes], RealRedis]:
-    """Redis can't pick a port itself, and somebody may take the one we found before it does: then try another."""
-    assert PROGRAM is not None
-    for _ in range(_ATTEMPTS):
-        port = _free_port()
-        options = f"--port {port} --bind 127.0.0.1 --dir {directory} --appendonly no --logfile redis.log".split()
-        process = subprocess.Popen([PROGRAM, *options, "--save", ""], stdout=subprocess.DEVNULL)
-        if (client := _connected(process, port)) is not None:
-            return process, client
-    raise AssertionError(f"redis-server doesn't start; see {directory}/redis.log")
-
-
-def _connected(process: subprocess.Popen[bytes], port: int) -> RealRedis | None:
-    """A connection, as soon as there is one; None if the server has ended instead."""
-    deadline = time.monotonic() + _START_S
-    while process.poll() is None and time.monotonic() < deadline:
+    with running_redis(directory) as port:
+        client = RealRedis(port)
         try:
-            client = RealRedis(port)
-        except ConnectionRefusedError:
-            time.sleep(0.01)
-            continue
-        if str(process.pid).encode() in client("INFO", "server"):
-            return client
-        client.close()
-    process.kill()
-    process.wait(_START_S)
-    return None
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+            yield client
+        finally:
+            client.close()

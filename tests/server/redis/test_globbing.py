@@ -138,7 +138,9 @@ def test_more_than_a_thousand_stars_match_nothing_as_in_redis() -> None:
 
 def test_a_pattern_may_be_long_but_not_endless() -> None:
     assert matches(b"a" * PATTERN_BYTES_MAX, b"a" * PATTERN_BYTES_MAX)
-    with pytest.raises(Failure, match="ERR a pattern has at most 65536 bytes here"):
+    with pytest.raises(Failure, match="ERR a pattern has at most 2000 brackets here"):
+        matcher(b"[a]" * 2_001)
+    with pytest.raises(Failure, match="ERR a pattern has at most 131072 bytes here"):
         matcher(b"a" * (PATTERN_BYTES_MAX + 1))
 
 

@@ -70,8 +70,8 @@ def test_a_history_goes_round_trip(seed: int) -> None:
         ("{:process 0 :type :ok :value []}\n{:a 1]", "line 2: ']' closes the '{' of line 2"),
         ("}", "line 1: '}' closes nothing"),
         ("{:a}", "line 1: a map has a key without a value"),
-        ("{:process 0\n :type :done}", "line 1: :type is :invoke, :ok, :fail or :info, not 'done'"),
-        ("\n\n:hello", "line 3: a history is maps such as {:type :ok, ...}, not 'hello'"),
+        ("{:process 0\n :type :done}", "line 1: type is invoke, ok, fail or info, not :done"),
+        ("\n\n:hello", "line 3: an event is a map, not :hello"),
         ("{:process 0 :type :ok :value [[:r 1]]}", "line 1: a micro-operation is such as"),
         ('"open', "line 1: something here is no EDN"),
         ("[" * 200, "it is nested too deeply"),
@@ -88,3 +88,23 @@ def test_a_history_of_elle_as_edn_has_the_same_verdict() -> None:
     events = [Event(**event) for event in json.loads(path.read_text())["history"]]
     verdict = check(pair(edn_events(encode_edn(events))))
     assert "G2-item" in verdict.anomalies
+
+
+@pytest.mark.parametrize(
+    ("written", "read"),
+    [
+        (r'"a\u0062"', "ab"),
+        (r'"\101\60"', "A0"),
+        (r'"\b\f\n"', "\b\f\n"),
+        (r'"\ud83d\ude00"', "\U0001f600"),
+        (r'"\\u"', r"\u"),
+    ],
+)
+def test_escapes_in_strings_are_what_they_stand_for(written: str, read: str) -> None:
+    assert list(decode_edn(written)) == [(1, read)]
+
+
+def test_a_character_by_its_number_is_one_form() -> None:
+    assert list(decode_edn(r"{:c \u0041 :d \a :o \o101 :e 1}")) == [
+        (1, {"c": r"\u0041", "d": r"\a", "o": r"\o101", "e": 1})
+    ]

@@ -69,3 +69,68 @@ def test_many_appends_that_nobody_read_cost_few_edges() -> None:
     lines = ["0= rx:"] * 300 + [f"{at + 1}= ax{at}" for at in range(300)]
     verdict = check(pair(events("\n".join(lines))))
     assert holds(verdict, "strict-serializable") is True
+
+
+SWAPPED = {
+    "in the middle": "0= ax1 ax2\n1= ax3\n2= rx2,1,3",
+    "at the end": "0= ax1 ax2\n1= rx2,1",
+    "with another between": "0= ax1 ax2\n1= ax3\n2= rx2,3,1",
+    "of a transaction that failed": "0< ax1 ax2\n0! ax1 ax2\n1= rx2,1",
+    "in a list that another list contradicts": "0= ax1 ax2\n1= ax3\n2= rx2,1\n2= rx1,2,3",
+}
+
+
+@pytest.mark.parametrize("what", SWAPPED)
+def test_appends_of_one_transaction_in_another_order_are_impossible(what: str) -> None:
+    verdict = judged(SWAPPED[what])
+    found = verdict.anomalies["incompatible-order"]
+    assert any("with 2 before 1, and T1 appended 1 before 2" in it.words for it in found)
+    assert holds(verdict, "read-uncommitted") is False
+
+
+MISSING = {
+    "the first": "0= ax1 ax2\n1= rx2",
+    "the one between": "0= ax1 ax2 ax3\n1= rx1,3",
+    "below what others appended": "0= ax1 ax2\n1= ax3\n2= rx2,3",
+    "with its own writer as the first to read it": "0= ax1 ax2 rx2\n1= rx2",
+}
+
+
+@pytest.mark.parametrize("what", MISSING)
+def test_a_later_append_without_the_earlier_one_is_an_intermediate_read(what: str) -> None:
+    verdict = judged(MISSING[what])
+    assert any("which T1 had appended before it: it never left x so" in it.words for it in verdict.anomalies["G1b"])
+    assert holds(verdict, "read-committed") is False and "incompatible-order" not in verdict.anomalies
+
+
+OWN_NEAR_MISSES = {
+    "all, in order, with others between them and behind": "0< ax1 ax2\n1< ay9\n0: ax1 ax2\n1: ay9\n2= rx1,2",
+    "by keys of their own": "0= ax1 ay2 ax3\n1= rx1,3 ry2",
+    "none of them seen": "0< ax1 ax2\n1= rx:\n0: ax1 ax2",
+    "of an unknown transaction": "0< ax1 ax2\n0? ax1 ax2\n1= rx1,2\n1= ax3\n2= rx1,2,3",
+}
+
+
+@pytest.mark.parametrize("what", OWN_NEAR_MISSES)
+def test_a_transaction_s_appends_in_their_order_raise_no_alarm(what: str) -> None:
+    verdict = judged(OWN_NEAR_MISSES[what])
+    assert (dict(verdict.anomalies), holds(verdict, "strict-serializable")) == ({}, True)
+
+
+def test_many_appends_of_one_transaction_to_one_key_cost_little() -> None:
+    micros: list[Micro] = [("append", "x", at) for at in range(20_000)]
+    read: list[Micro] = [("r", "x", [*range(20_000)])]
+    verdict = check([Transaction("T0", 0, "ok", 0, 1, micros), Transaction("T1", 1, "ok", 2, 3, read)])
+    assert not verdict.anomalies
+
+
+def test_cycles_of_many_are_told_by_their_ends() -> None:
+    count = 100
+    ring: list[Transaction] = [
+        Transaction(f"T{at}", at, "ok", 0, NEVER - 1, [("append", at, 1), ("r", (at - 1) % count, [1])])
+        for at in range(count)
+    ]
+    [found] = check(ring).anomalies["G1c"]
+    told = check(ring).to_json()["anomalies"]["G1c"][0]
+    assert len(found.words.splitlines()) == 20 and "... and so on, 82 steps more ..." in found.words
+    assert len(told["cycle"]) == len(told["transactions"]) == count

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import pairwise
 from random import Random
 
 import msgspec
@@ -134,10 +135,49 @@ def read_the_past(events: list[Event], random: Random) -> list[Event] | None:
     return None
 
 
+def _own_pairs(events: list[Event], random: Random) -> list[tuple[object, int, int]]:
+    """Two appends of one committed transaction to one key, one next after the other, which somebody saw."""
+    seen = {(events[at].value[place][1], it) for at, place in _ok_reads(events, 1) for it in events[at].value[place][2]}
+    found = []
+    for event in events:
+        appends = [(key, value) for f, key, value in event.value if f == "append" and event.type == "ok"]
+        for one, other in pairwise(appends):
+            if one[0] == other[0] and other in seen and len([it for it in event.value if it[1] == one[0]]) == 2:
+                found.append((*one, other[1]))
+    return random.sample(found, len(found))
+
+
+def _with_lists(events: list[Event], key: object, change: Callable[[list[int]], list[int]]) -> list[Event]:
+    """Every list read at the key, changed in the same way."""
+
+    def changed(event: Event) -> Event:
+        micros = [(f, k, change(v) if f == "r" and k == key and v else v) for f, k, v in event.value]
+        return msgspec.structs.replace(event, value=micros)
+
+    return [changed(it) if it.type == "ok" else it for it in events]
+
+
+def swap_a_transaction_s_own_appends(events: list[Event], random: Random) -> list[Event] | None:
+    """In every list, so that no two lists differ."""
+    for key, one, other in _own_pairs(events, random):
+        swapped = {one: other, other: one}
+        return _with_lists(events, key, lambda values: [swapped.get(it, it) for it in values])  # noqa: B023
+    return None
+
+
+def drop_a_transaction_s_earlier_append(events: list[Event], random: Random) -> list[Event] | None:
+    """From every list."""
+    for key, one, _ in _own_pairs(events, random):
+        return _with_lists(events, key, lambda values: [it for it in values if it != one])  # noqa: B023
+    return None
+
+
 EDITS: dict[Edit, tuple[set[str], str]] = {
     swap_two_elements: ({"incompatible-order"}, "read-committed"),
     drop_an_element: ({"incompatible-order"}, "read-committed"),
     repeat_an_element: ({"duplicate-elements"}, "read-uncommitted"),
+    swap_a_transaction_s_own_appends: ({"incompatible-order"}, "read-uncommitted"),
+    drop_a_transaction_s_earlier_append: ({"G1b"}, "read-committed"),
     invent_an_element: ({"garbage-read"}, "read-committed"),
     fail_what_was_seen: ({"G1a"}, "read-committed"),
     read_the_past: (
@@ -152,7 +192,7 @@ def test_one_edit_is_found_and_named(edit: Edit) -> None:
     names, excluded = EDITS[edit]
     edited = 0
     for seed in range(60):
-        events = edit(list(simulate(seed, "serial", "list-append", transactions=60)), Random(seed))
+        events = edit(list(simulate(seed, "serial", "list-append", transactions=120)), Random(seed))
         if events is None:
             continue
         edited += 1

@@ -1,0 +1,1 @@
+"""redis-py, redis-cli and redis-benchmark as they are, against Redis and against us."""
