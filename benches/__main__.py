@@ -14,7 +14,8 @@ def main() -> None:
     parser.add_argument("--python")
     named, options = parser.parse_known_args()
     python = pick_interpreter(named.python)
-    install_programs(python)
+    if "--help" not in options:
+        install_programs(python)
     inside = str(environment_of(python))
     os.execv(inside, [inside, "-m", "benches.run", *options])
 

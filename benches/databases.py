@@ -62,7 +62,6 @@ def _directory_of(user: str | None, directory: Path) -> Iterator[str]:
 
 
 def _can_enter(user: str, directory: Path) -> bool:
-    directory.chmod(0o755)
     return subprocess.run(["test", "-x", str(directory)], **as_user(user)).returncode == 0
 
 

@@ -25,6 +25,7 @@ ROOT = Path(__file__).parent.parent
 ENVIRONMENTS = ROOT / ".bench"
 _DEBIANS = "/usr/bin/python3"
 _OLDEST = (3, 11)
+_COMPILED = (".c", ".h", ".pyx")
 _POLICY = Path("/usr/sbin/policy-rc.d")
 
 
@@ -84,10 +85,16 @@ def environment_of(python: str) -> Path:
     version = ".".join(map(str, _version_of(python)))
     directory = ENVIRONMENTS / f"{version}-{hashlib.sha256(os.path.realpath(python).encode()).hexdigest()[:8]}"
     made, inside = directory / ".ready", directory / "bin" / "python"
-    if not made.exists() or made.stat().st_mtime < (ROOT / "pyproject.toml").stat().st_mtime:
+    if not made.exists() or made.stat().st_mtime < _changed_at():
         print(f"making an environment of {python} ({version}) in {directory}", file=sys.stderr)
         subprocess.run([python, "-m", "venv", str(directory)], check=True)
         install = [str(inside), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
         subprocess.run([*install, "--editable", f"{ROOT}[bench]"], check=True)
         made.touch()
     return inside
+
+
+def _changed_at() -> float:
+    """When something last changed that an environment is made of; Python files it only refers to."""
+    compiled = (path for suffix in _COMPILED for path in (ROOT / "mvcc_kv").rglob(f"*{suffix}"))
+    return max(path.stat().st_mtime for path in (*ROOT.glob("*.toml"), *ROOT.glob("*.py"), *compiled))

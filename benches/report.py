@@ -21,6 +21,15 @@ __all__ = ["DOCUMENT", "Results", "main", "merged", "write_report"]
 
 DOCUMENT = Path(__file__).parent.parent / "docs" / "benchmarks.md"
 _GIB = 1 << 30
+_SETTINGS = {
+    "mvcc-kv": "`serve --in-memory`, or `--fsync always` (`interval`) with no checkpoints but those that are measured",
+    "redis-server": '`--save ""`; `--appendonly no`, or `yes` with `--appendfsync always` and no rewrites',
+    "PostgreSQL": "as initdb leaves it; REPEATABLE READ; synchronous_commit by connection",
+    "etcd": "one member, its defaults, on the same disk; in the scans, which are not of writes, in memory",
+    "ZEO": "MappingStorage or FileStorage, which syncs; the client's caches hold all objects, and are filled beforehand",
+    "cores": "each server, with all of its processes, on one; the load generator on another",
+    "Python": "one interpreter for our server, ZEO's, the embedded libraries and the load generators",
+}
 _INTRODUCTION = """\
 # Benchmarks
 
@@ -64,6 +73,13 @@ class Results:
             made.add_row(name, "not installed")
         return made
 
+    def settings_table(self) -> Table:
+        """How the systems are set up."""
+        made = table("Settings", "what", "how", left=("what", "how"))
+        for name, how in _SETTINGS.items():
+            made.add_row(name, how)
+        return made
+
     def sections(self) -> Iterator[str]:
         """A section for each part that was measured."""
         for name, part in PARTS.items():
@@ -95,8 +111,8 @@ def write_report(results: Results, document: Path) -> list[Path]:
     lines = [_INTRODUCTION, f"## {targets.title}\n\n{targets.to_markdown()}"] if comparisons else [_INTRODUCTION]
     if is_drawn:
         lines.append(f"![Each row's ratio beside its target]({picture.name})\n")
-    where = results.machine_table()
-    lines += [f"## {where.title}\n\n{where.to_markdown()}", *results.sections()]
+    tables = (results.machine_table(), results.settings_table())
+    lines += [*(f"## {made.title}\n\n{made.to_markdown()}" for made in tables), *results.sections()]
     document.write_text("\n".join(lines))
     return [document, picture] if is_drawn else [document]
 

@@ -91,6 +91,7 @@ def _measure(
     settings = {"seconds": seconds, "rounds": rounds, "keys": keys}
     parts: dict[str, Any] = {}
     with tempfile.TemporaryDirectory(prefix="data-", dir=results) as scratch:
+        Path(scratch).chmod(0o755)  # PostgreSQL has a user of its own
         effort = Effort(seconds, rounds, keys, Path(scratch))
         for name in names:
             began = datetime.now(UTC)
