@@ -26,7 +26,7 @@ _SETTINGS = {
     "redis-server": '`--save ""`; `--appendonly no`, or `yes` with `--appendfsync always` and no rewrites',
     "PostgreSQL": "as initdb leaves it; REPEATABLE READ; synchronous_commit by connection",
     "etcd": "one member, its defaults, on the same disk; in the scans, which are not of writes, in memory",
-    "ZEO": "MappingStorage or FileStorage, which syncs; the client's caches hold all objects, and are filled beforehand",
+    "ZEO": "MappingStorage or FileStorage, which syncs; its clients' caches hold all objects, from the start",
     "cores": "each server, with all of its processes, on one; the load generator on another",
     "Python": "one interpreter for our server, ZEO's, the embedded libraries and the load generators",
 }

@@ -16,7 +16,7 @@ def test_the_interpreter_that_is_named_is_taken() -> None:
 
 
 def test_what_is_no_interpreter_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(SystemExit, match="is no Python 3.11 or newer; name another with --python"):
+    with pytest.raises(SystemExit, match="or newer; name another with --python"):
         pick_interpreter(str(tmp_path / "python"))
 
 
@@ -24,7 +24,7 @@ def test_one_that_is_too_old_is_refused(tmp_path: Path) -> None:
     old = tmp_path / "python"
     old.write_text("#!/bin/sh\necho 3 10 9\n")
     old.chmod(0o755)
-    with pytest.raises(SystemExit, match="is no Python 3.11"):
+    with pytest.raises(SystemExit, match="or newer; name another"):
         pick_interpreter(str(old))
 
 
