@@ -4,10 +4,11 @@ transaction when it has committed one.
     uniform     10,000 keys: hardly ever do two meet
     hot         10 keys, the n-th taken 1/n as often as the first: they meet all the time, and who lost begins again
 
-All take two round trips, and their clients are equally thin: one loop over raw sockets (`transactors/`), but for ZODB,
-whose own client has threads. Only what was committed counts, and the counters are summed up afterwards. `WATCH` is the
-same client for Redis and for us. What keeps nothing on disk, what does so later and what does so before it answers are
-compared among themselves.
+All take two round trips, one to read and one to write and commit; those that are `apart` one for each command, as most
+libraries do it (but MULTI ... EXEC in one). Their clients are equally thin: one loop over raw sockets (`transactors/`),
+but for ZODB, whose own client has threads. Only what was committed counts, and the counters are summed up afterwards.
+`WATCH` is the same client for Redis and for us. What keeps nothing on disk, what does so later and what does so before
+it answers are compared among themselves.
 """
 
 from __future__ import annotations
@@ -53,6 +54,7 @@ class _Side(NamedTuple):
     name: str
     server: str
     client: str
+    is_apart: bool = False
 
 
 _SERVERS: dict[str, _Start] = {
@@ -73,6 +75,8 @@ SIDES = (
     _Side("in memory", "mvcc-kv START, lines, turns", "mvcc-kv in memory", "turns"),
     _Side("in memory", "mvcc-kv WATCH", "mvcc-kv in memory", "watch"),
     _Side("in memory", "Redis WATCH", "redis", "watch"),
+    _Side("in memory", "mvcc-kv START, apart", "mvcc-kv in memory", "start", is_apart=True),
+    _Side("in memory", "Redis WATCH, apart", "redis", "watch", is_apart=True),
     _Side("in memory", "ZEO MappingStorage", "zeo in memory", "zeo"),
     _Side("later", "mvcc-kv START, fsync interval", "mvcc-kv interval", "start"),
     _Side("later", "PostgreSQL, synchronous_commit=off", "postgresql", "postgresql-off"),
@@ -81,6 +85,8 @@ SIDES = (
     _Side("before", "mvcc-kv WATCH, fsync always", "mvcc-kv always", "watch"),
     _Side("before", "Redis WATCH, appendfsync always", "redis always", "watch"),
     _Side("before", "PostgreSQL, synchronous_commit=on", "postgresql", "postgresql-on"),
+    _Side("before", "mvcc-kv START, fsync always, apart", "mvcc-kv always", "start", is_apart=True),
+    _Side("before", "PostgreSQL, on, apart", "postgresql", "postgresql-on", is_apart=True),
     _Side("before", "etcd Txn", "etcd", "etcd"),
     _Side("before", "ZEO FileStorage", "zeo", "zeo"),
 )
@@ -132,7 +138,7 @@ def _started(stack: ExitStack, scratch: Path) -> Iterator[tuple[str, RunningServ
 
 def _measure(row: _Row, side: _Side, server: RunningServer, seconds: float) -> Done:
     is_hot = row.which == "hot"
-    job = Job(side.client, server.port, CONNECTIONS, _KEYS[row.which], row.keys_each, is_hot, seconds)
+    job = Job(side.client, server.port, CONNECTIONS, _KEYS[row.which], row.keys_each, is_hot, seconds, side.is_apart)
     command = [sys.executable, "-m", "benches.transactors", json.dumps(asdict(job))]
     with pinned(GENERATOR_CORES):
         process = subprocess.run(command, capture_output=True, text=True)
@@ -145,8 +151,8 @@ def _report(rows: list[_Row]) -> Report:
     columns = ("keys", "each", "on disk", "system", "commits/s", "mvcc-kv to it", "attempts", "busy")
     made = table(f"Interactive transactions, {CONNECTIONS} connections", *columns, left=("keys", "on disk", "system"))
     made.caption = (
-        "mvcc-kv to it: the first row of the same group, or WATCH with WATCH; attempts: for each commit; "
-        "busy: the generator's share of its core"
+        "mvcc-kv to it: the first row of the same group, WATCH with WATCH, apart with apart; "
+        "attempts: for each commit; busy: the generator's share of its core"
     )
     for row, side in product(rows, SIDES):
         figures = _figures(row, side)
@@ -177,7 +183,8 @@ def _figures(row: _Row, side: _Side) -> dict[str, Any]:
 
 def _counterpart(side: _Side) -> str:
     """Whom of us a side is compared with: the same client if there is one."""
-    ours = [it for it in SIDES if it.group == side.group and it.name.startswith("mvcc-kv")]
+    group = (it for it in SIDES if (it.group, it.is_apart) == (side.group, side.is_apart))
+    ours = [it for it in group if it.name.startswith("mvcc-kv")]
     return next((it.name for it in ours if it.client == side.client), ours[0].name)
 
 

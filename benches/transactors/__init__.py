@@ -9,7 +9,8 @@
     zeo.py           ZODB over ZEO: with its own client, and so with threads
 
 A transaction takes two round trips in each of them: one that begins it and reads, and, when the values are there, one
-that writes and commits. What fits into a round trip is sent at once. A system is a function that makes connections,
+that writes and commits. What fits into a round trip is sent at once; or, as most libraries do, each command waits for
+the reply of the one before it (`apart`). A system is a function that makes connections,
 each with the script of one attempt: a generator that yields what to send and is given the replies. What lost to another
 is tried again at once, with the same keys, and only what was committed counts. In the end the counters' sum has to have
 grown by exactly that: no update was lost, or there are no figures.

@@ -9,7 +9,7 @@ import sys
 import time
 from dataclasses import asdict
 
-from benches.transactors.attempts import Connection, Done, Job, Script, System, choices
+from benches.transactors.attempts import Connection, Done, Job, Script, System, apart, choices
 
 _PATIENCE_S = 30.0
 
@@ -120,7 +120,8 @@ class _Loop:
         self._begin(client)
 
     def _begin(self, client: _Client) -> None:
-        client.script = client.connection.attempt(client.keys)
+        script = client.connection.attempt(client.keys)
+        client.script = apart(script) if self._job.is_apart else script
         client.connection.begin(next(client.script))
 
 

@@ -7,7 +7,7 @@ from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeAlias
 
-__all__ = ["Connection", "Done", "Job", "Script", "System", "choices", "incremented", "key_name"]
+__all__ = ["Connection", "Done", "Job", "Script", "System", "apart", "choices", "incremented", "key_name"]
 
 _CHOICES = 4096
 _DIGITS = 32
@@ -20,7 +20,7 @@ Script: TypeAlias = Generator[Any, Any, bool]
 class Job:
     """So many connections to a system, each with transactions on some of so many keys.
 
-    `is_skewed`: the first key is taken most, the n-th 1/n as often.
+    `is_skewed`: the first key is taken most, the n-th 1/n as often. `is_apart`: a command in each round trip.
     """
 
     system: str
@@ -30,6 +30,7 @@ class Job:
     keys_each: int
     is_skewed: bool
     seconds: float
+    is_apart: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +75,22 @@ class System(Protocol):
     def total(self, port: int, keys: int) -> int:
         """Their sum."""
         ...
+
+
+def apart(script: Script) -> Script:
+    """The script with each command of a list in a round trip of its own; what it yields in a tuple stays together."""
+    try:
+        request = next(script)
+        while True:
+            replies = []
+            if isinstance(request, list):
+                for command in request:
+                    replies += yield [command]
+            else:
+                replies = yield request
+            request = script.send(replies)
+    except StopIteration as ended:
+        return bool(ended.value)
 
 
 def key_name(number: int) -> bytes:

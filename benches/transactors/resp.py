@@ -35,7 +35,7 @@ class RespConnection:
         self.fileno = self._socket.fileno
         self.close = self._socket.close
 
-    def begin(self, request: list[bytes]) -> None:
+    def begin(self, request: Sequence[bytes]) -> None:
         """Send these commands."""
         self._awaited, self._replies = len(request), []
         self._socket.sendall(b"".join(request))
@@ -59,7 +59,7 @@ def watched(keys: Sequence[bytes]) -> Script:
     """An attempt with WATCH, MULTI and EXEC."""
     values = (yield [resp(b"WATCH", *keys), *(resp(b"GET", key) for key in keys)])[1:]
     writes = [resp(b"SET", key, incremented(value)) for key, value in zip(keys, values, strict=True)]
-    done = (yield [resp(b"MULTI"), *writes, resp(b"EXEC")])[-1]
+    done = (yield (resp(b"MULTI"), *writes, resp(b"EXEC")))[-1]  # which no client sends one by one
     if isinstance(done, hiredis.ReplyError):
         raise RuntimeError(f"EXEC was answered with {done}")
     return done is not None

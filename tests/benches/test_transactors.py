@@ -14,7 +14,7 @@ import hiredis
 import pytest
 
 from benches.servers import RunningServer, mvcc_kv_server
-from benches.transactors.attempts import Done, Job, choices, incremented, key_name
+from benches.transactors.attempts import Done, Job, apart, choices, incremented, key_name
 from benches.transactors.resp import STARTING, WATCHING, started, watched
 
 ROOT = Path(__file__).parents[2]
@@ -50,6 +50,15 @@ def test_watch_takes_two_round_trips() -> None:
     with pytest.raises(StopIteration) as ended:
         attempt.send([b"OK", b"QUEUED", None])
     assert ended.value.value is False
+
+
+def test_apart_each_command_has_a_round_trip_but_for_multi() -> None:
+    attempt = apart(watched([b"a"]))
+    assert len(next(attempt)) == 1 and len(attempt.send([b"OK"])) == 1
+    assert len(attempt.send([b"7"])) == 3
+    with pytest.raises(StopIteration) as ended:
+        attempt.send([b"OK", b"QUEUED", [b"OK"]])
+    assert ended.value.value is True
 
 
 def test_an_error_that_is_no_conflict_ends_the_load() -> None:
