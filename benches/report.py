@@ -98,7 +98,10 @@ def _interpreter(machine: dict[str, Any]) -> str:
 
 
 def merged(runs: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """One run out of several: the last one's machine, and of each part the latest figures."""
+    """One run out of several: of each part the latest figures. Raises `ValueError` if they are of different things."""
+    for what in ("cpu", "python", "interpreter", "mvcc_kv", "pure"):
+        if len(found := {run["machine"][what] for run in runs}) > 1:
+            raise ValueError(f"these runs can't be one: {what} is {' and '.join(sorted(map(str, found)))}")
     return {**runs[-1], "parts": {name: part for run in runs for name, part in run["parts"].items()}}
 
 

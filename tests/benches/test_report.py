@@ -73,6 +73,13 @@ def test_the_picture_is_beside_the_document(tmp_path: Path) -> None:
     assert "](benchmarks.svg)" in written[0].read_text()
 
 
+def test_runs_under_different_interpreters_are_not_one() -> None:
+    other = _run("embedded", "Embedded", target="embedded")
+    other["machine"] = {**MACHINE, "interpreter": "/opt/python"}
+    with pytest.raises(ValueError, match="interpreter is /opt/python and /usr/bin/python3"):
+        merged([_run("memory", "Memory"), other])
+
+
 def test_of_several_runs_the_latest_figures_of_each_part_count() -> None:
     runs = [
         _run("memory", "Old"),
