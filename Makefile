@@ -3,6 +3,7 @@ PYTHON ?= python3
 ROUNDS ?= 100
 BUDGET_S ?= 600
 MINUTES ?= 10
+ARGS ?=
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
@@ -24,8 +25,9 @@ format: $(READY)
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-bench: $(READY)
-	$(BIN)/python -m benches
+# make bench ARGS="--quick --only commands,memory --python /usr/bin/python3"; it makes an environment of its own
+bench:
+	$(PYTHON) -m benches $(ARGS)
 
 torture: $(READY)
 	$(BIN)/python -m tests.torture --rounds $(ROUNDS)
@@ -55,4 +57,4 @@ $(READY): pyproject.toml hatch_build.py mvcc_kv/server/redis/_quick.c
 	touch $(READY)
 
 clean:
-	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis build dist
+	rm -rf $(VENV) .bench .pytest_cache .mypy_cache .ruff_cache .hypothesis build dist

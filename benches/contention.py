@@ -19,7 +19,8 @@ from typing import Any
 
 from benches.counter import Crowd, Tally, merged
 from benches.parts import Effort, OnStep, Part, Report, count, ratio, table
-from benches.servers import GENERATOR_CORES, RunningServer, missing_binaries, mvcc_kv_server, pinned, redis_server
+from benches.programs import missing_packages
+from benches.servers import GENERATOR_CORES, RunningServer, mvcc_kv_server, pinned, redis_server
 
 __all__ = ["CONTENTION", "COUNTERS", "CROWD", "FRONTS"]
 
@@ -65,7 +66,7 @@ class _Fronts:
 
     def __init__(self, server: RunningServer, redis: RunningServer | None, scratch: Path) -> None:
         self._server = f"127.0.0.1:{server.port}"
-        has_redis_py = "redis-py" not in missing_binaries()
+        has_redis_py = "redis-py" not in missing_packages()
         self._redis = f"127.0.0.1:{redis.port}" if redis is not None and has_redis_py else None
         self._scratch = scratch
         self._directories = 0

@@ -7,9 +7,8 @@ from typing import Protocol
 from mvcc_kv.protocol.replies import pair_reply
 from mvcc_kv.values import json_string
 
-__all__ = ["DIALECTS", "KEYS", "VERBS", "Dialect"]
+__all__ = ["DIALECTS", "KEYS", "Dialect"]
 
-VERBS = ("GET", "PUT")
 KEYS = [b"key:%04d" % n for n in range(1000)]
 _VALUE = b"value-of-16bytes"
 
@@ -36,13 +35,6 @@ class LineDialect:
         return pair_reply(key, json_string(_VALUE))
 
 
-class EchoDialect(LineDialect):
-    """The same bytes in, as many out; but the echo server knows one reply only."""
-
-    def reply(self, verb: str, key: bytes) -> bytes:
-        return super().reply(verb, KEYS[0])
-
-
 class RespDialect:
     """Redis's protocol, as its clients speak it."""
 
@@ -54,4 +46,4 @@ class RespDialect:
         return b"$%d\r\n%b\r\n" % (len(_VALUE), _VALUE) if verb == "GET" else b"+OK\r\n"
 
 
-DIALECTS: dict[str, Dialect] = {"line": LineDialect(), "echo": EchoDialect(), "resp": RespDialect()}
+DIALECTS: dict[str, Dialect] = {"line": LineDialect(), "resp": RespDialect()}

@@ -1,10 +1,11 @@
-"""Durable SETs a second: every one is on disk before its reply. mvcc-kv beside redis-server, on the same disk.
+"""Durable commands a second, as redis-benchmark counts them: every SET and INCR is on disk before its reply.
 
     mvcc-kv   serve --fsync always
     redis     appendonly yes, appendfsync always
     disk      no server at all: 4 KiB written into space set aside and forced to disk, one after the other
 
-What a single client can get at depth 1 the disk bounds; with more of them, how many commits share a sync.
+What a single client can get at depth 1 the disk bounds; with more of them, how many commits share a sync. Both servers
+have their directories on the same disk.
 """
 
 from __future__ import annotations
@@ -15,21 +16,22 @@ from contextlib import ExitStack
 from pathlib import Path
 from statistics import median
 
-from benches.parts import Effort, OnStep, Part, Report, count, ratio, table
-from benches.rates import Row, Workload, measure
+from benches.commands import SIDES, label_of, measure_rows, redis_table, workloads
+from benches.parts import Effort, OnStep, Part, Report, count
+from benches.rates import Row
+from benches.redis_benchmark import RedisBenchmark
 from benches.servers import durable_mvcc_kv_server, durable_redis_server
+from benches.targets import Comparison
 
-__all__ = ["CONNECTIONS", "DEPTHS", "DURABILITY"]
+__all__ = ["DURABILITY"]
 
-DEPTHS = (1, 16)
-CONNECTIONS = (1, 50)
 _BLOCK = bytes(4096)
 _BLOCKS = 1024
+_TARGETED = {("SET", 50, 1), ("SET", 50, 16)}
 
 
 def _run(effort: Effort, on_step: OnStep) -> Report:
-    rows = [Row(Workload("PUT", depth, number)) for number in CONNECTIONS for depth in DEPTHS]
-    syncs: list[float] = []
+    rows = [Row(workload) for workload in workloads()]
     peer = effort.scratch / "redis"
     peer.mkdir()
     with ExitStack() as stack:
@@ -38,13 +40,9 @@ def _run(effort: Effort, on_step: OnStep) -> Report:
             stack.enter_context(durable_redis_server(peer)),
         ]
         servers = [server for server in started if server is not None]
-        for _ in range(effort.rounds):
-            for row in rows:
-                measure(row, servers, effort.seconds)
-                on_step()
-            syncs.append(_syncs_per_second(effort.scratch / "disk", effort.seconds))
-            on_step()
-    return _report(rows, syncs)
+        measure_rows(RedisBenchmark(effort.seconds), rows, servers, effort.rounds, on_step)
+    syncs = [_syncs_per_second(effort.scratch / "disk", effort.seconds) for _ in range(effort.rounds)]
+    return _report(rows, median(syncs))
 
 
 def _syncs_per_second(path: Path, seconds: float) -> float:
@@ -63,26 +61,23 @@ def _syncs_per_second(path: Path, seconds: float) -> float:
         path.unlink()
 
 
-def _report(rows: list[Row], syncs: list[float]) -> Report:
-    made = table("Durable SETs a second", "clients", "depth", "mvcc-kv", "redis", "to redis", "to disk")
-    disk = median(syncs)
-    made.caption = f"the disk alone: {count(disk)} syncs a second"
-    for row in rows:
-        ours = row.commands_per_second("mvcc-kv")
-        made.add_row(
-            f"{row.workload.connections}",
-            f"{row.workload.depth}",
-            count(ours),
-            count(row.commands_per_second("redis-server")),
-            ratio(row.ratio("mvcc-kv", "redis-server")),
-            ratio(ours / disk if ours else None),
-            end_section=row.workload.depth == DEPTHS[-1],
-        )
-    return Report(made, [{**row.to_json(), "disk_syncs_per_second": disk} for row in rows])
+def _report(rows: list[Row], disk: float) -> Report:
+    made = redis_table("Durable commands a second over loopback", rows)
+    made.caption += f"; the disk alone: {count(disk)} syncs a second"
+    comparisons = [it for row in rows if (it := _comparison(row)) is not None]
+    return Report(made, [{**row.to_json(), "disk_syncs_per_second": disk} for row in rows], comparisons)
+
+
+def _comparison(row: Row) -> Comparison | None:
+    it = row.workload
+    if (it.verb, it.connections, it.depth) not in _TARGETED:
+        return None
+    return Comparison("durable-sets", label_of(it), row.ratios(*SIDES))
 
 
 DURABILITY = Part(
-    "durable SETs",
-    lambda effort: effort.rounds * (len(CONNECTIONS) * len(DEPTHS) + 1),
+    "durable SET, GET and INCR",
+    lambda effort: effort.rounds * len(workloads()),
     _run,
+    needs=("redis-benchmark",),
 )

@@ -1,4 +1,4 @@
-"""etcd's v3 API in bytes: gRPC over HTTP/2, as much of it as ranges and filling a store take.
+"""etcd's v3 API in bytes: gRPC over HTTP/2, as much of it as ranges and transactions take.
 
     request   HEADERS (always the same), DATA (the message, end of stream)
     answer    HEADERS, DATA ..., HEADERS (the trailers, end of stream)
@@ -13,7 +13,18 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterable, Iterator
 
-__all__ = ["RANGE_PATH", "TXN_PATH", "Http2", "put_all_message", "range_items", "range_message"]
+__all__ = [
+    "RANGE_PATH",
+    "TXN_PATH",
+    "Http2",
+    "compare_and_put_message",
+    "is_succeeded",
+    "put_all_message",
+    "range_items",
+    "range_message",
+    "read_all_message",
+    "read_items",
+]
 
 RANGE_PATH = b"/etcdserverpb.KV/Range"
 TXN_PATH = b"/etcdserverpb.KV/Txn"
@@ -131,6 +142,36 @@ def put_all_message(items: Iterable[tuple[bytes, bytes]]) -> bytes:
     """A TxnRequest that puts them all: etcd takes up to 128."""
     puts = (_bytes_field(1, key) + _bytes_field(2, value) for key, value in items)
     return b"".join(_bytes_field(2, _bytes_field(2, put)) for put in puts)
+
+
+def read_all_message(keys: Iterable[bytes]) -> bytes:
+    """A TxnRequest that reads them all, in one state."""
+    return b"".join(_bytes_field(2, _bytes_field(1, _bytes_field(1, key))) for key in keys)
+
+
+def read_items(message: bytes) -> list[tuple[bytes, int, bytes]]:
+    """What such a TxnResponse has found: keys, the revisions that they were last changed by, values."""
+    ranges = [dict(_fields(it))[1] for number, it in _fields(message) if number == 3 and isinstance(it, bytes)]
+    found = [value for it in ranges for number, value in _fields(bytes(it)) if number == 2]
+    pairs = [dict(_fields(value)) for value in found if isinstance(value, bytes)]
+    return [(bytes(pair[1]), int(pair[3]), bytes(pair[5])) for pair in pairs]
+
+
+def compare_and_put_message(items: Iterable[tuple[bytes, int | None, bytes]]) -> bytes:
+    """A TxnRequest that puts them all if each was last changed by that revision; None: whatever it was."""
+    items = list(items)
+    compared = (
+        b"\x10\x02" + _bytes_field(3, key) + b"\x30" + _varint(revision)  # mod_revision = this
+        for key, revision, _ in items
+        if revision is not None
+    )
+    puts = put_all_message((key, value) for key, _, value in items)
+    return b"".join(_bytes_field(1, it) for it in compared) + puts
+
+
+def is_succeeded(message: bytes) -> bool:
+    """Did a Txn find what it compared with?"""
+    return bool(dict(_fields(message)).get(2, 0))
 
 
 def _fields(message: bytes) -> Iterator[tuple[int, int | bytes]]:

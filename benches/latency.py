@@ -1,98 +1,99 @@
-"""How long readers wait while writers commit, on a disk whose syncs take 20 ms longer.
+"""How long a command waits at a fixed rate: half of them GETs, half SETs, over 50 connections, both servers in memory.
 
-Readers and writers are closed loops: each has one command under way. Every SET is durable before its reply, in both
-servers. strace makes the disk slow. A server whose readers don't notice has the same figures in both rows.
+Commands are due at regular times, whether the ones before them were answered or not, and a wait begins when its
+command is due: who is late for one is late for those behind it too (the pacer doesn't omit what it should have sent
+meanwhile). A rate that a server can't keep up with shows as waits without end; `kept` is the share that was answered.
 """
 
 from __future__ import annotations
 
-import time
+import json
+import subprocess
+import sys
+from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import asdict
 from statistics import median
 from typing import Any
 
+from benches.pacer import Pace, Waits
 from benches.parts import Effort, OnStep, Part, Report, count, ratio, table
-from benches.probe import Seen, probing
-from benches.servers import RunningServer, durable_mvcc_kv_server, durable_redis_server
+from benches.servers import GENERATOR_CORES, RunningServer, mvcc_kv_server, pinned, redis_server
+from benches.targets import ratios
 
-__all__ = ["FSYNC_MS", "LATENCY", "READERS", "WRITERS"]
+__all__ = ["CONNECTIONS", "LATENCY", "RATES"]
 
-FSYNC_MS = 20
-READERS = 4
-WRITERS = (0, 16)
+CONNECTIONS = 50
+RATES = (1_000, 5_000, 15_000)
 _SERVERS = ("mvcc-kv", "redis-server")
-_STRETCH = 3  # a second has some 50 syncs: too few for a 99th percentile
+_FIGURES = ("p50_ms", "p99_ms", "p999_ms")
+_STRETCH = 3  # a 99.9th percentile needs some thousand commands
 
 
 def _run(effort: Effort, on_step: OnStep) -> Report:
-    seen: dict[tuple[int, str], list[Seen]] = {}
-    (effort.scratch / "slow-redis").mkdir()
+    waits: dict[tuple[int, str], list[Waits]] = {}
     with ExitStack() as stack:
-        started = [
-            stack.enter_context(durable_mvcc_kv_server(effort.scratch / "slow-mvcc-kv", fsync_ms=FSYNC_MS)),
-            stack.enter_context(durable_redis_server(effort.scratch / "slow-redis", fsync_ms=FSYNC_MS)),
-        ]
-        servers = [server for server in started if server is not None]
+        started = [stack.enter_context(server()) for server in (mvcc_kv_server, redis_server)]
         for _ in range(effort.rounds):
-            for writers in WRITERS:
-                for server in servers:
-                    it = _watch(server, writers, effort.seconds * _STRETCH)
-                    seen.setdefault((writers, server.name), []).append(it)
+            for rate in RATES:
+                for server in started:
+                    if server is not None:
+                        waits.setdefault((rate, server.name), []).append(_pace(server, rate, effort.seconds * _STRETCH))
                 on_step()
-    return _report(seen)
+    return _report(waits)
 
 
-def _watch(server: RunningServer, writers: int, seconds: float) -> Seen:
-    with probing(server, readers=READERS, writers=writers) as seen:
-        time.sleep(seconds)
-    return seen
+def _pace(server: RunningServer, rate: int, seconds: float) -> Waits:
+    pace = Pace(server.port, CONNECTIONS, rate, seconds)
+    with pinned(GENERATOR_CORES):
+        command = [sys.executable, "-m", "benches.pacer", json.dumps(asdict(pace))]
+        process = subprocess.run(command, capture_output=True, text=True)
+    if process.returncode:
+        raise RuntimeError(f"the pacer failed for {pace} on {server.name}: {process.stderr}")
+    return Waits(**json.loads(process.stdout))
 
 
-def _report(seen: dict[tuple[int, str], list[Seen]]) -> Report:
-    rows = [_row(writers, {name: seen.get((writers, name), []) for name in _SERVERS}) for writers in WRITERS]
-    made = table(
-        f"Milliseconds that {READERS} readers wait, syncs taking {FSYNC_MS} ms",
-        *("writers", "server", "reads/s", "p50", "p99", "max", "p99 to redis", "SETs/s"),
-        left=("server",),
-    )
+def _report(waits: dict[tuple[int, str], list[Waits]]) -> Report:
+    columns = ("commands/s", "server", "p50", "p99", "p99.9", "longest", "p99 to redis", "kept")
+    made = table(f"Milliseconds that a command waits, {CONNECTIONS} connections", *columns, left=("server",))
+    rows = [_row(rate, waits) for rate in RATES]
     for row in rows:
-        for name in _SERVERS:
-            it = row["servers"].get(name, {})
+        for name, it in row["servers"].items():
             made.add_row(
-                f"{row['writers']}",
+                f"{row['rate']:,}",
                 name,
-                count(it.get("reads_per_second")),
-                *(count(it.get(f"{figure}_ms"), 2) for figure in ("p50", "p99", "max")),
+                *(count(it[figure], 3) for figure in (*_FIGURES, "max_ms")),
                 ratio(row["p99_ratio_to_redis"] if name == "mvcc-kv" else None),
-                count(it.get("writes_per_second")),
+                f"{it['kept']:.1%}",
                 end_section=name == _SERVERS[-1],
             )
     return Report(made, rows)
 
 
-def _row(writers: int, seen: dict[str, list[Seen]]) -> dict[str, Any]:
-    servers = {name: _figures(rounds) for name, rounds in seen.items() if rounds}
-    both = len(servers) == len(_SERVERS)
+def _row(rate: int, waits: dict[tuple[int, str], list[Waits]]) -> dict[str, Any]:
+    p99s = [[it.p99_ms for it in waits.get((rate, name), [])] for name in _SERVERS]
+    p99 = ratios(*p99s)
+    servers = {name: _figures(waits[rate, name]) for name in _SERVERS if (rate, name) in waits}
     return {
-        "readers": READERS,
-        "writers": writers,
-        "fsync_ms": FSYNC_MS,
+        "rate": rate,
+        "connections": CONNECTIONS,
         "servers": servers,
-        "p99_ratio_to_redis": servers["mvcc-kv"]["p99_ms"] / servers["redis-server"]["p99_ms"] if both else None,
-        "rounds": {name: [asdict(it) for it in rounds] for name, rounds in seen.items()},
+        "p99_ratio_to_redis": median(p99) if p99 else None,
+        "rounds": {name: [asdict(it) for it in waits.get((rate, name), [])] for name in _SERVERS},
     }
 
 
-def _figures(rounds: list[Seen]) -> dict[str, float]:
-    """Medians of the rounds; of the longest wait too, which is each round's own."""
+def _figures(rounds: list[Waits]) -> dict[str, float]:
+    def middle(figure: Callable[[Waits], float]) -> float:
+        return median(map(figure, rounds))
+
     return {
-        "reads_per_second": median(it.reads / it.seconds for it in rounds),
-        "writes_per_second": median(it.writes / it.seconds for it in rounds),
-        "p50_ms": median(it.p50_ms for it in rounds),
-        "p99_ms": median(it.p99_ms for it in rounds),
-        "max_ms": median(it.max_ms for it in rounds),
+        "p50_ms": middle(lambda it: it.p50_ms),
+        "p99_ms": middle(lambda it: it.p99_ms),
+        "p999_ms": middle(lambda it: it.p999_ms),
+        "max_ms": middle(lambda it: it.max_ms),
+        "kept": middle(lambda it: it.answered / it.due),
     }
 
 
-LATENCY = Part("readers beside writers, on a slow disk", lambda effort: effort.rounds * len(WRITERS), _run)
+LATENCY = Part("waits at a fixed rate", lambda effort: effort.rounds * len(RATES), _run)

@@ -1,4 +1,4 @@
-"""What the parts of the benchmarks have in common: how much they do, what they bring back, and how figures look."""
+"""What the parts of the benchmarks have in common: how much they do, and what they bring back."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple, TypeAlias
 
-from rich.table import Table
+from benches.tables import Table, count, ratio, table
+from benches.targets import Comparison
 
 __all__ = ["Effort", "OnStep", "Part", "Report", "count", "ratio", "table"]
 
@@ -25,10 +26,11 @@ class Effort:
 
 
 class Report(NamedTuple):
-    """A part's figures: for people, and for programs."""
+    """A part's figures: for people, for programs, and those that have targets."""
 
     table: Table
     rows: list[dict[str, Any]]
+    comparisons: list[Comparison] = []  # noqa: RUF012  (nobody adds to it)
 
 
 class Part(NamedTuple):
@@ -38,21 +40,3 @@ class Part(NamedTuple):
     steps: Callable[[Effort], int]
     run: Callable[[Effort, OnStep], Report]
     needs: tuple[str, ...] = ()
-
-
-def table(title: str, *columns: str, left: tuple[str, ...] = ()) -> Table:
-    """An empty table: figures to the right, the columns in `left` to the left."""
-    made = Table(title=title)
-    for name in columns:
-        made.add_column(name, justify="left" if name in left else "right")
-    return made
-
-
-def count(value: float | None, digits: int = 0) -> str:
-    """A figure; `absent` if what it is of was not there."""
-    return "absent" if value is None else f"{value:,.{digits}f}"
-
-
-def ratio(value: float | None) -> str:
-    """A ratio; a dash if one side was not there."""
-    return "-" if value is None else f"{value:.2f}"

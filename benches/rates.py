@@ -1,19 +1,15 @@
-"""Commands a second: workloads, servers that take turns at them, and the figures of each."""
+"""Commands a second: workloads, and the figures of each server that had them."""
 
 from __future__ import annotations
 
-import json
-import subprocess
-import sys
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from statistics import median
 from typing import Any
 
-from benches.load import Load, Result
-from benches.servers import GENERATOR_CORES, RunningServer, pinned
+from benches.load import Result
+from benches.targets import ratios
 
-__all__ = ["Row", "Workload", "measure"]
+__all__ = ["Row", "Workload"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,10 +39,17 @@ class Row:
         """The median of the rounds; None for a server that was not there."""
         return median(self.per_second[server]) if server in self.per_second else None
 
+    def cpu_us(self, server: str) -> float | None:
+        """The server's processor time for a command, in microseconds; None for one that was not there."""
+        return median(self.server_us[server]) if server in self.server_us else None
+
+    def ratios(self, server: str, other: str) -> list[float]:
+        """How many commands the one does for each of the other's, round by round."""
+        return ratios(self.per_second.get(server, []), self.per_second.get(other, []))
+
     def ratio(self, server: str, other: str) -> float | None:
-        """How many commands the one does for each of the other's."""
-        ours, theirs = self.commands_per_second(server), self.commands_per_second(other)
-        return ours / theirs if ours and theirs else None
+        """The median of these; None if one of them was not there."""
+        return median(rounds) if (rounds := self.ratios(server, other)) else None
 
     def to_json(self) -> dict[str, Any]:
         others = [server for server in self.per_second if server != "mvcc-kv"]
@@ -58,21 +61,3 @@ class Row:
             "generator_busy": {server: median(shares) for server, shares in self.generator_busy.items()},
             "rounds": self.per_second,
         }
-
-
-def measure(row: Row, servers: Sequence[RunningServer], seconds: float) -> None:
-    """One round: each server in turn has the row's workload for so many seconds."""
-    for server in servers:
-        before_s = server.cpu_s()
-        result = _generate(Load(server.port, server.dialect, **asdict(row.workload), seconds=seconds))
-        row.add(server.name, result, server.cpu_s() - before_s)
-
-
-def _generate(load: Load) -> Result:
-    with pinned(GENERATOR_CORES):
-        process = subprocess.run(
-            [sys.executable, "-m", "benches.load", json.dumps(asdict(load))], capture_output=True, text=True
-        )
-    if process.returncode:
-        raise RuntimeError(f"the load generator failed for {load}: {process.stderr}")
-    return Result(**json.loads(process.stdout))

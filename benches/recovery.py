@@ -18,6 +18,7 @@ from typing import Any, TypeAlias
 from benches.dataset import bytes_of, make_checkpoint, make_log, make_redis
 from benches.parts import Effort, OnStep, Part, Report, count, ratio, table
 from benches.servers import RunningServer, durable_mvcc_kv_server, durable_redis_server
+from benches.targets import Comparison
 
 __all__ = ["RECOVERY"]
 
@@ -101,7 +102,13 @@ def _report(keys: int, scenarios: list[tuple[_Side, _Side]], seconds: dict[_Side
             }
         )
         made.add_row(*_cells(ours), *_cells(theirs), ratio(rows[-1]["seconds_ratio_to_redis"]))
-    return Report(made, rows)
+    return Report(made, rows, [_comparison(*scenarios[1], seconds)])
+
+
+def _comparison(ours: _Side, theirs: _Side, seconds: dict[_Side, list[float | None]]) -> Comparison:
+    """The one with a target: a checkpoint and an RDB file."""
+    rounds = zip(seconds[ours], seconds[theirs], strict=True)
+    return Comparison("load", f"{ours.file}, {theirs.file}", [our / their for our, their in rounds if our and their])
 
 
 def _figures(side: _Side, rounds: list[float | None]) -> dict[str, Any]:

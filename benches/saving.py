@@ -18,6 +18,7 @@ from benches.dataset import make_checkpoint, make_redis, say_to_redis
 from benches.parts import Effort, OnStep, Part, Report, count, table
 from benches.probe import Seen, probing
 from benches.servers import RunningServer, durable_mvcc_kv_server, durable_redis_server
+from benches.targets import Comparison, ratios
 
 __all__ = ["READERS", "SAVES", "SAVING"]
 
@@ -105,7 +106,13 @@ def _report(keys: int, seen: dict[tuple[str, str], list[tuple[float, Seen]]]) ->
             *(count(row[f"{figure}_ms"], 2) for figure in ("p50", "p99", "max")),
             end_section=(row["server"], row["save"]) == ("redis-server", "nothing"),
         )
-    return Report(made, rows)
+    return Report(made, rows, [_comparison(seen)])
+
+
+def _comparison(seen: dict[tuple[str, str], list[tuple[float, Seen]]]) -> Comparison:
+    """The one with a target: our readers' p99 beside a checkpoint, and at rest."""
+    beside, at_rest = ([it.p99_ms for _, it in seen["mvcc-kv", which]] for which in ("CHECKPOINT", "nothing"))
+    return Comparison("checkpoint-p99", f"{READERS} readers", ratios(beside, at_rest))
 
 
 def _row(keys: int, server: str, save: str, rounds: list[tuple[float, Seen]]) -> dict[str, Any]:

@@ -55,7 +55,7 @@ def _stocked(stack: ExitStack, keys: int, scratch: Path) -> dict[str, RunningSer
     directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="etcd-", dir=memory)))
     ours = stack.enter_context(mvcc_kv_server())
     redis = stack.enter_context(redis_server())
-    etcd = stack.enter_context(etcd_server(directory))
+    etcd = stack.enter_context(etcd_server(directory, batch=_ETCD_PUTS))
     assert redis is not None and etcd is not None, "the part needs both"
     _stock_ours(ours, keys)
     _stock_redis(redis, keys)
@@ -117,7 +117,7 @@ def _report(rows: list[Row]) -> Report:
                 count(row.commands_per_second(way)),
                 ratio(row.ratio("mvcc-kv", way)),
                 count(server_us[way]),
-                ratio(server_us["mvcc-kv"] / server_us[way]),
+                ratio(server_us["mvcc-kv"] / server_us[way] if server_us[way] else None),
                 end_section=way == WAYS[-1],
             )
     return Report(made, [row.to_json() for row in rows])

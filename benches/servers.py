@@ -6,10 +6,9 @@ so that none writes anything that nobody asked for: a directory is started from 
 
 from __future__ import annotations
 
-import importlib.util
 import os
+import pwd
 import re
-import shutil
 import socket
 import subprocess
 import sys
@@ -18,32 +17,33 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
-from benches.dialects import DIALECTS, KEYS
+from benches.programs import find_program
 
 __all__ = [
     "GENERATOR_CORES",
     "SERVER_CORES",
     "RunningServer",
+    "as_user",
+    "await_listener",
     "durable_mvcc_kv_server",
     "durable_redis_server",
-    "echo_server",
     "etcd_server",
-    "missing_binaries",
+    "free_port",
     "mvcc_kv_server",
-    "package_of",
     "pinned",
     "redis_server",
+    "running",
 ]
 
 _CORES = sorted(os.sched_getaffinity(0))
 SERVER_CORES = set(_CORES[:1])
 GENERATOR_CORES = set(_CORES[1:2]) or SERVER_CORES
+_PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 _CLOCK_TICKS = os.sysconf("SC_CLK_TCK")
 _NO_CHECKPOINTS = ["--checkpoint-interval-s", "0", "--checkpoint-log-bytes", str(1 << 40)]
 _NO_REWRITES = ["--auto-aof-rewrite-percentage", "0", "--daemonize", "no"]
-_PACKAGES = {"redis-server": "redis-server", "strace": "strace", "etcd": "etcd-server"}
 _PATIENCE_S = 10.0
 
 
@@ -56,22 +56,16 @@ class RunningServer:
     port: int
     pid: int
 
+    def resident_bytes(self) -> int:
+        """The memory that it has now."""
+        with open(f"/proc/{self.pid}/statm") as statm:
+            return int(statm.read().split()[1]) * _PAGE_BYTES
+
     def cpu_s(self) -> float:
         """The processor time that it has used so far, in seconds."""
         with open(f"/proc/{self.pid}/stat") as stat:
             fields = stat.read().rpartition(")")[2].split()
         return (int(fields[11]) + int(fields[12])) / _CLOCK_TICKS
-
-
-def missing_binaries() -> list[str]:
-    """Which of the programs that some figures need are not installed, and redis-py, if that isn't."""
-    missing = [name for name in _PACKAGES if shutil.which(name) is None]
-    return missing if importlib.util.find_spec("redis") is not None else [*missing, "redis-py"]
-
-
-def package_of(program: str) -> str:
-    """What to install to have the program: a Debian package, or one of Python's."""
-    return _PACKAGES.get(program, "redis (pip)")
 
 
 @contextmanager
@@ -85,25 +79,30 @@ def pinned(cores: set[int]) -> Iterator[None]:
         os.sched_setaffinity(0, before)
 
 
+def as_user(user: str | None) -> dict[str, Any]:
+    """What to tell `subprocess` so that a process is that user's; None: our own."""
+    return {} if user is None else {"user": user, "group": pwd.getpwnam(user).pw_gid, "extra_groups": []}
+
+
 @contextmanager
-def _process(command: list[str], stdin: bytes = b"") -> Iterator[subprocess.Popen[bytes]]:
+def running(command: list[str], *, user: str | None = None) -> Iterator[subprocess.Popen[bytes]]:
+    """The command as a process on the servers' core, killed at the end of the block."""
     with pinned(SERVER_CORES):
-        process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
-    assert process.stdin is not None
+        process = subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, **as_user(user)
+        )
+    assert process.stdout is not None
     try:
-        process.stdin.write(stdin)
-        process.stdin.close()
         yield process
     finally:
         process.kill()
         process.wait()
-        assert process.stdout is not None
         process.stdout.close()
 
 
 @contextmanager
-def _listening_server(name: str, dialect: str, command: list[str], stdin: bytes = b"") -> Iterator[RunningServer]:
-    with _process(command, stdin) as process:
+def _listening_server(name: str, dialect: str, command: list[str]) -> Iterator[RunningServer]:
+    with running(command) as process:
         assert process.stdout is not None
         line = process.stdout.readline().decode()
         found = re.fullmatch(r"listening on .*:(\d+)\n", line)
@@ -118,14 +117,10 @@ def mvcc_kv_server() -> AbstractContextManager[RunningServer]:
     return _listening_server("mvcc-kv", "line", command)
 
 
-def echo_server() -> AbstractContextManager[RunningServer]:
-    """The bare echo server."""
-    reply = DIALECTS["echo"].reply("GET", KEYS[0])
-    return _listening_server("echo", "echo", [sys.executable, "-m", "benches.echo"], reply)
-
-
 @contextmanager
-def durable_mvcc_kv_server(directory: Path, *, fsync_ms: int = 0) -> Iterator[RunningServer | None]:
+def durable_mvcc_kv_server(
+    directory: Path, *, fsync: Literal["always", "interval"] = "always", fsync_ms: int = 0
+) -> Iterator[RunningServer | None]:
     """This project's server on a data directory, every commit on disk before its reply; no checkpoints of its own.
 
     With `fsync_ms` on a disk that takes so much longer to sync: None if there is no strace to make it one.
@@ -134,7 +129,7 @@ def durable_mvcc_kv_server(directory: Path, *, fsync_ms: int = 0) -> Iterator[Ru
     if slow is None:
         yield None
         return
-    options = ["--port", "0", "--fsync", "always", "--data-dir", str(directory), *_NO_CHECKPOINTS]
+    options = ["--port", "0", "--fsync", fsync, "--data-dir", str(directory), *_NO_CHECKPOINTS]
     command = [*slow, sys.executable, "-m", "mvcc_kv", "serve", *options]
     with _listening_server("mvcc-kv", "line", command) as server:
         yield server
@@ -158,13 +153,13 @@ def durable_redis_server(
 
 @contextmanager
 def _redis(options: list[str], fsync_ms: int = 0) -> Iterator[RunningServer | None]:
-    binary, slow = shutil.which("redis-server"), _slow_disk(fsync_ms)
+    binary, slow = find_program("redis-server"), _slow_disk(fsync_ms)
     if binary is None or slow is None:
         yield None
         return
-    port = _free_port()
+    port = free_port()
     command = [*slow, binary, "--bind", "127.0.0.1", "--port", str(port), "--save", "", *_NO_REWRITES, *options]
-    with _process(command) as process:
+    with running(command) as process:
         assert process.stdout is not None
         for line in process.stdout:
             if b"Ready to accept connections" in line:
@@ -174,32 +169,37 @@ def _redis(options: list[str], fsync_ms: int = 0) -> Iterator[RunningServer | No
 
 
 @contextmanager
-def etcd_server(directory: Path) -> Iterator[RunningServer | None]:
+def etcd_server(directory: Path, *, batch: int | None = None) -> Iterator[RunningServer | None]:
     """A private etcd of one member, which answers once it has elected itself; None where it is not installed.
 
-    Its write buffer is kept small: 3.4 copies that for every read, as large as the busiest moment has ever made it.
+    `batch`: keeps its write buffer small. 3.4 copies that for every read, as large as the busiest moment has ever
+    made it.
     """
-    binary = shutil.which("etcd")
+    binary = find_program("etcd")
     if binary is None:
         yield None
         return
-    port = _free_port()
-    clients, peers = f"http://127.0.0.1:{port}", f"http://127.0.0.1:{_free_port()}"
+    port = free_port()
+    clients, peers = f"http://127.0.0.1:{port}", f"http://127.0.0.1:{free_port()}"
     urls = ["--listen-client-urls", clients, "--advertise-client-urls", clients, "--listen-peer-urls", peers]
     member = ["--initial-advertise-peer-urls", peers, "--initial-cluster", f"default={peers}"]
-    store = ["--data-dir", str(directory / "member"), "--backend-batch-limit", "100"]
-    with _process([binary, *store, *urls, *member]) as process:
-        _await_listener(port, process)
+    store = ["--data-dir", str(directory / "member")]
+    if batch is not None:
+        store += ["--backend-batch-limit", f"{batch}"]
+    with running([binary, *store, *urls, *member]) as process:
+        await_listener(port, process)
         yield RunningServer("etcd", "grpc", port, process.pid)
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """A port that nobody has now."""
     with socket.create_server(("127.0.0.1", 0)) as sock:
         port: int = sock.getsockname()[1]
     return port
 
 
-def _await_listener(port: int, process: subprocess.Popen[bytes]) -> None:
+def await_listener(port: int, process: subprocess.Popen[bytes]) -> None:
+    """Wait until the process accepts connections there. Raises `RuntimeError` if it ends or takes too long."""
     until = time.monotonic() + _PATIENCE_S
     while process.poll() is None and time.monotonic() < until:
         with suppress(ConnectionRefusedError):
@@ -216,7 +216,7 @@ def _slow_disk(fsync_ms: int) -> list[str] | None:
     """
     if not fsync_ms:
         return []
-    strace = shutil.which("strace")
+    strace = find_program("strace")
     if strace is None:
         return None
     delay = f"inject=fdatasync,fsync:delay_enter={fsync_ms * 1000}"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 import subprocess
 import sys
 from itertools import product
@@ -12,33 +11,38 @@ from typing import Any
 
 import pytest
 
-from benches.etcd import RANGE_PATH, Http2, put_all_message, range_items
+from benches.programs import find_program
 
-ROOT = Path(__file__).parent.parent
-
+ROOT = Path(__file__).parents[2]
+TINY = ["--seconds", "0.05", "--rounds", "1", "--keys", "2000"]
 
 needs_peers = pytest.mark.skipif(
-    not (shutil.which("etcd") and shutil.which("redis-server")), reason="apt-get install etcd-server redis-server"
+    not (find_program("etcd") and find_program("redis-server")), reason="apt-get install etcd-server redis-server"
 )
+
+needs_redis_benchmark = pytest.mark.skipif(not find_program("redis-benchmark"), reason="apt-get install redis-tools")
 
 
 def _quick(results: Path, *parts: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "benches", *parts, "--quick", "--results", str(results)]
+    command = [sys.executable, "-m", "benches.run", "--only", ",".join(parts), *TINY, "--results", str(results)]
     return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120)
 
 
 def _run(results: Path, *parts: str) -> tuple[dict[str, Any], str]:
-    """The figures and the output of a quick run of these parts; nothing but the figures stays behind."""
+    """The figures of these parts and the output of a tiny run; nothing but the figures and the report stays behind."""
     process = _quick(results, *parts)
     assert process.returncode == 0, process.stderr
-    [written] = results.iterdir()
-    assert str(written) in process.stdout
-    return json.loads(written.read_text()), process.stdout
+    [written] = results.glob("*.json")
+    left = sorted(path.name for path in results.iterdir() if path.suffix != ".svg")
+    assert left == [written.name, "benchmarks.md"]
+    assert all(str(path) in process.stdout for path in results.iterdir())
+    taken = json.loads(written.read_text())
+    return {**taken, **taken["parts"]}, process.stdout
 
 
 @pytest.fixture(scope="module")
 def figures(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    return _run(tmp_path_factory.mktemp("results"), "durability", "latency", "recovery", "saving")[0]
+    return _run(tmp_path_factory.mktemp("results"), "slow-disk", "recovery", "saving")[0]
 
 
 @pytest.fixture(scope="module")
@@ -51,34 +55,63 @@ def has_slow_disk(figures: dict[str, Any]) -> bool:
     return "strace" not in figures["missing"]
 
 
-def test_a_quick_run_measures_every_workload_on_every_server(tmp_path: Path) -> None:
-    figures, _ = _run(tmp_path, "commands")
-    assert figures["machine"].keys() >= {"cpu", "cores", "python", "pgo"}
-    rows = figures["commands"]["rows"]
-    workloads = {(row["verb"], row["depth"], row["connections"]) for row in rows}
-    assert workloads == set(product(["GET", "PUT"], [1, 16, 64], [1, 50])) and len(rows) == 12
-    for row in rows:
-        assert row["commands_per_second"].keys() >= {"mvcc-kv", "echo"}
-        assert all(count > 0 for count in row["commands_per_second"].values())
-        assert row["ratio_to_echo"] > 0
+@needs_redis_benchmark
+def test_redis_benchmark_counts_every_workload_on_every_server(tmp_path: Path) -> None:
+    figures, output = _run(tmp_path, "commands", "durability")
+    assert figures["machine"].keys() >= {"cpu", "cores", "python", "pgo", "interpreter"}
+    for part in ("commands", "durability"):
+        rows = figures[part]["rows"]
+        workloads = {(row["verb"], row["depth"], row["connections"]) for row in rows}
+        assert workloads == set(product(["SET", "GET", "INCR"], [1, 16, 64], [1, 50])) and len(rows) == 18
+        for row in rows:
+            assert row["commands_per_second"].keys() == {"mvcc-kv", "redis-server"}
+            assert all(count > 0 for count in row["commands_per_second"].values())
+    assert [len(figures[part]["comparisons"]) for part in ("commands", "durability")] == [18, 2]
+    assert "Reached: " in output
 
 
 def test_only_what_is_named_is_measured(figures: dict[str, Any]) -> None:
-    assert figures.keys() == {"at", "machine", "missing", "durability", "latency", "recovery", "saving"}
+    assert figures["parts"].keys() == {"slow-disk", "recovery", "saving"}
 
 
-def test_durable_sets_are_counted_at_one_client_and_at_fifty(figures: dict[str, Any], has_redis: bool) -> None:
-    rows = figures["durability"]["rows"]
-    assert {(row["verb"], row["depth"], row["connections"]) for row in rows} == set(product(["PUT"], [1, 16], [1, 50]))
+@pytest.mark.parametrize("only", ["slow-disc", "commands,slow-disc"])
+def test_a_part_that_is_none_is_refused(tmp_path: Path, only: str) -> None:
+    process = _quick(tmp_path / "results", only)
+    assert process.returncode == 1 and process.stderr.startswith("there is no slow-disc; there are commands, ")
+    assert not (tmp_path / "results").exists()
+
+
+def test_waits_are_counted_from_when_a_command_was_due(tmp_path: Path) -> None:
+    rows = _run(tmp_path, "latency")[0]["latency"]["rows"]
+    assert [row["rate"] for row in rows] == [1_000, 5_000, 15_000]
     for row in rows:
-        assert row["commands_per_second"]["mvcc-kv"] > 0 and row["disk_syncs_per_second"] > 0
-        assert ("ratio_to_redis" in row) == has_redis
+        it = row["servers"]["mvcc-kv"]
+        assert 0 < it["p50_ms"] <= it["p99_ms"] <= it["p999_ms"] <= it["max_ms"] and it["kept"] > 0
+
+
+def test_memory_is_measured_written_and_loaded(tmp_path: Path) -> None:
+    rows = _run(tmp_path, "memory")[0]["memory"]["rows"]
+    assert [row["way"] for row in rows] == ["written", "loaded"]
+    assert all(row["bytes_per_key"]["mvcc-kv"] is not None for row in rows)
+
+
+def test_costs_are_measured_at_every_size(tmp_path: Path) -> None:
+    rows = _run(tmp_path, "growth")[0]["growth"]["rows"]
+    assert {row["grows_with"] for row in rows} == {"keys", "versions", "snapshots", "write set"}
+    assert all(row["us"] > 0 for row in rows) and {row["growth"] for row in rows if row["size"] == 1} == {1.0}
+
+
+def test_embedded_transactions_are_counted_beside_every_library_that_is_there(tmp_path: Path) -> None:
+    rows = _run(tmp_path, "embedded")[0]["embedded"]["rows"]
+    which = [(row["kept"], row["library"]) for row in rows if row["library"] in ("mvcc-kv", "sqlite3")]
+    assert which == list(product(["in memory", "on disk"], ["mvcc-kv", "sqlite3"]))
+    assert all(row["commits_per_second"] > 0 for row in rows)
 
 
 def test_readers_are_watched_alone_and_beside_writers(
     figures: dict[str, Any], has_redis: bool, has_slow_disk: bool
 ) -> None:
-    rows = figures["latency"]["rows"]
+    rows = figures["slow-disk"]["rows"]
     assert [row["writers"] > 0 for row in rows] == [False, True]
     for row in rows:
         assert ("mvcc-kv" in row["servers"]) == has_slow_disk
@@ -128,13 +161,11 @@ def test_readers_are_watched_while_a_checkpoint_is_written(figures: dict[str, An
 def test_a_program_that_is_missing_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     results = tmp_path / "results"
-    figures, output = _run(results, "durability", "latency")
-    assert figures["missing"] == ["redis-server", "strace", "etcd"]
-    assert (
-        "redis-server is not installed, strace is not installed, etcd is not installed" in output and "absent" in output
-    )
-    assert figures["latency"]["rows"][1]["servers"] == {}
-    assert figures["durability"]["rows"][0]["commands_per_second"]["mvcc-kv"] > 0
+    figures, output = _run(results, "slow-disk", "recovery")
+    assert set(figures["missing"]) >= {"redis-server", "redis-benchmark", "strace", "etcd"}
+    assert "redis-server is not installed" in output and "strace is not installed" in output and "absent" in output
+    assert figures["slow-disk"]["rows"][1]["servers"] == {}
+    assert figures["recovery"]["rows"][0]["mvcc-kv"]["seconds"] > 0
 
 
 def test_reading_behind_and_committing_beside_snapshots_are_compared(tmp_path: Path) -> None:
@@ -168,30 +199,8 @@ def test_a_part_that_needs_its_peers_names_their_packages(tmp_path: Path, monkey
     monkeypatch.setenv("PATH", str(tmp_path))
     process = _quick(tmp_path / "results", "snapshots", "scans")
     assert process.returncode == 1 and process.stdout == ""
-    assert process.stderr.startswith("scans needs its peers: apt-get install redis-server etcd-server; or name other")
+    assert process.stderr.startswith("scans needs its peers: apt-get install redis-server etcd-server; or --only ")
     assert not (tmp_path / "results").exists()
-
-
-def test_an_answer_of_etcds_is_put_together_from_frames_in_any_pieces() -> None:
-    http2 = Http2()
-    http2.call(RANGE_PATH, b"")
-    pair = b"\x0a\x01a\x10\x96\x01\x2a\x01b"  # key a, create_revision 150, value b
-    message = b"\x12" + bytes([len(pair)]) + pair + b"\x20\x01"
-    data = b"\0" + len(message).to_bytes(4, "big") + message
-    ping = b"\0\0\x08\x06\0\0\0\0\0pingpong"
-    frames = [ping, len(data).to_bytes(3, "big") + b"\0\0\0\0\0\x01" + data, b"\0\0\0\x01\x05\0\0\0\x01"]
-    heard = [http2.hear(bytes([byte])) for byte in b"".join(frames)]
-    assert b"".join(sent for _, sent in heard) == ping.replace(b"\x06\0", b"\x06\x01", 1)
-    answer = heard[-1][0]
-    assert answer == message and all(it is None for it, _ in heard[:-1])
-    assert range_items(answer) == [(b"a", b"b")]
-
-
-def test_an_answer_without_a_message_is_an_error() -> None:
-    http2 = Http2()
-    assert http2.call(RANGE_PATH, put_all_message([(b"a", b"b")]))
-    with pytest.raises(RuntimeError, match="etcd answered with an error"):
-        http2.hear(b"\0\0\0\x01\x05\0\0\0\x01")
 
 
 def test_the_checker_judges_histories_of_each_size(tmp_path: Path) -> None:
