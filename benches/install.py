@@ -26,6 +26,7 @@ ENVIRONMENTS = ROOT / ".bench"
 _DEBIANS = "/usr/bin/python3"
 _OLDEST = (3, 11)
 _COMPILED = (".c", ".h", ".pyx")
+_HAS_HEADERS = "import os, sysconfig; os.stat(os.path.join(sysconfig.get_paths()['include'], 'Python.h'))"
 _POLICY = Path("/usr/sbin/policy-rc.d")
 
 
@@ -55,6 +56,8 @@ def install_programs(python: str) -> None:
     packages = [package_of(name) for name in missing_programs()]
     if subprocess.run([python, "-c", "import ensurepip"], capture_output=True).returncode:
         packages.append("python3-venv")
+    if subprocess.run([python, "-c", _HAS_HEADERS], capture_output=True).returncode:
+        packages += ["python3-dev", "gcc"]  # for the quick lane, compiled
     if not packages:
         return
     command = ["apt-get", "install", "-y", "-qq", "--no-install-recommends", *packages]

@@ -13,6 +13,7 @@ from importlib import metadata
 from pathlib import Path
 
 from benches.programs import find_program
+from mvcc_kv.server.redis.quick import IS_COMPILED
 from mvcc_kv.version import __version__
 
 __all__ = ["describe_machine", "describe_peers"]
@@ -33,7 +34,7 @@ def describe_machine() -> dict[str, str | int | float | bool]:
         "lto": "--with-lto" in built_with or "-flto" in (sysconfig.get_config_var("PY_LDFLAGS_NODIST") or ""),
         "memory_bytes": os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
         "mvcc_kv": __version__,
-        "pure": os.environ.get("MVCC_KV_PURE", "") not in ("", "0"),
+        "lane": "compiled" if IS_COMPILED else "Python",
     }
 
 

@@ -65,7 +65,7 @@ class Results:
         made.add_row("memory", f"{machine['memory_bytes'] / _GIB:.0f} GiB")
         made.add_row("system", machine["system"])
         made.add_row("load before the run", f"{machine['load_before']}")
-        made.add_row("mvcc-kv", f"{machine['mvcc_kv']}{' (MVCC_KV_PURE=1)' if machine['pure'] else ''}")
+        made.add_row("mvcc-kv", f"{machine['mvcc_kv']}, quick lane: {machine['lane']}")
         made.add_row("Python", _interpreter(machine))
         for name, version in self._figures["peers"].items():
             made.add_row(name, version)
@@ -99,7 +99,7 @@ def _interpreter(machine: dict[str, Any]) -> str:
 
 def merged(runs: Sequence[dict[str, Any]]) -> dict[str, Any]:
     """One run out of several: of each part the latest figures. Raises `ValueError` if they are of different things."""
-    for what in ("cpu", "python", "interpreter", "mvcc_kv", "pure"):
+    for what in ("cpu", "python", "interpreter", "mvcc_kv", "lane"):
         if len(found := {run["machine"][what] for run in runs}) > 1:
             raise ValueError(f"these runs can't be one: {what} is {' and '.join(sorted(map(str, found)))}")
     return {**runs[-1], "parts": {name: part for run in runs for name, part in run["parts"].items()}}

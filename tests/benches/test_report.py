@@ -17,7 +17,7 @@ MACHINE = {
     "memory_bytes": 8 << 30,
     "system": "Linux",
     "load_before": 0.1,
-    "pure": False,
+    "lane": "compiled",
     "mvcc_kv": "0.1.0",
     "python": "CPython 3.11.2",
     "interpreter": "/usr/bin/python3.11",
