@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from importlib import import_module
 from typing import Any
 
@@ -34,7 +35,13 @@ HEADS = st.dictionaries(KEYS, st.lists(VALUES, min_size=1, max_size=3), max_size
 
 
 def compiled() -> Any:
-    return import_module("mvcc_kv.server.redis._quick").run
+    """The compiled lane. Without a compiler there is none; where this must not pass unnoticed, CI is set."""
+    try:
+        return import_module("mvcc_kv.server.redis._quick").run
+    except ImportError:
+        if os.environ.get("CI"):
+            raise
+        pytest.skip("the quick lane was not compiled")
 
 
 def packed(arguments: tuple[bytes, ...]) -> bytes:
