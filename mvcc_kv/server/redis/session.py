@@ -314,7 +314,7 @@ class RedisSession:
             reply = self.called(command, arguments)
             space.commit()
         finally:
-            self.wait_for(store.commit_ts if space.writes else rests_on_ts)
+            self.wait_for(store.commit_ts if space.has_written else rests_on_ts)
         return reply
 
     def called(self, command: Command, arguments: list[bytes]) -> bytes | None:
