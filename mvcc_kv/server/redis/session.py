@@ -50,10 +50,11 @@ class RedisSession:
     to end the connection at once, whatever is under way.
 
     The rest is for its handlers. `space`: what the command at hand reads and writes. `proto`: 2 or 3. `queue`: the
-    commands since MULTI; `is_dirty`: one of them can't be. `watch`: what it watches. `opened`: its transaction of ours.
-    `last_conflict`: for CONFLICT LAST. `seen_ts`, `hold_ts`: as in `Session`. `silence`: which replies it wants.
-    `subscriptions`: its channels. `last`: the command before. `active_at`: when it last sent something, of
-    `received_bytes`. `library`: what CLIENT SETINFO said. `flags`: letters, as CLIENT LIST shows them.
+    commands since MULTI; `is_dirty`: one of them can't be; `is_in_batch`: EXEC runs them. `watch`: what it watches.
+    `opened`: its transaction of ours. `last_conflict`: for CONFLICT LAST. `seen_ts`, `hold_ts`: as in `Session`.
+    `silence`: which replies it wants. `subscriptions`: its channels. `last`: the command before. `active_at`: when it
+    last sent something, of `received_bytes`. `library`: what CLIENT SETINFO said. `flags`: letters, as CLIENT LIST
+    shows them.
     """
 
     __slots__ = (
@@ -68,6 +69,7 @@ class RedisSession:
         "house",
         "id",
         "is_dirty",
+        "is_in_batch",
         "is_locked",
         "last",
         "last_conflict",
@@ -110,6 +112,7 @@ class RedisSession:
         self.space: Space = Reading(services.store, 0, self.house.lookups)
         self.queue: list[tuple[Command, list[bytes]]] | None = None
         self.is_dirty = False
+        self.is_in_batch = False
         self.watch: Watch | None = None
         self.opened: Opened | None = None
         self.last_conflict: ConflictError | None = None
