@@ -323,6 +323,9 @@ def encode_single_writes(writes: Iterable[tuple[bytes, bytes]], time_us: int) ->
 
 def _encode_writes(writes: Mapping[bytes, bytes | None]) -> list[bytes]:
     parts: list[bytes] = []
+    if all(value is None for value in writes.values()):
+        heads = {length: _WRITE.pack(length, _NO_VALUE) for length in set(map(len, writes))}
+        return [heads[len(key)] + key for key in writes]
     for key, value in writes.items():
         if value is None:
             parts += (_WRITE.pack(len(key), _NO_VALUE), key)

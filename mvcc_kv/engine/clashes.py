@@ -15,7 +15,7 @@ with them any more. That, and so everything here, is bounded by what is committe
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Collection, Iterable, Iterator
 from itertools import chain, takewhile
 
 from mvcc_kv.engine.chains import Version
@@ -82,6 +82,14 @@ class Marks:
         self._tombstones[key] = commit_ts
         self.used_bytes += MARK_BYTES + len(key)
 
+    def note_clear(self, below: Iterable[Version]) -> None:
+        """A commit supersedes these heads, which are all that have a value. Its tombstones are not listed here."""
+        if self._labels:
+            for head in below:
+                self._unname(head[0])
+        self.used_bytes -= _weight(self._sums)
+        self._sums.clear()  # each was a key's newest version, and a value
+
     def _unname(self, commit_ts: int) -> None:
         """A head of this commit was superseded; with its last one goes its label."""
         label = self._labels.get(commit_ts)
@@ -144,12 +152,14 @@ class Marks:
         if self._tombstones.pop(key, None) is not None:
             self.used_bytes -= MARK_BYTES + len(key)
 
-    def check(self, heads: dict[bytes, Version], horizon: int) -> None:
-        """Verify that every head that can be clashed with is marked as it should be."""
+    def check(self, heads: dict[bytes, Version], horizon: int, cleared: Collection[int]) -> None:
+        """Verify that every head that can be clashed with is marked as it should be, unless by a `cleared` commit."""
         assert self.used_bytes == self._weight()
         tombstones = {key: head[0] for key, head in heads.items() if head[1] is None}
         assert self._tombstones.items() <= tombstones.items(), "only heads are listed"
-        assert self._tombstones.items() >= {(key, ts) for key, ts in tombstones.items() if ts > horizon}
+        assert self._tombstones.items() >= {
+            (key, ts) for key, ts in tombstones.items() if ts > horizon and ts not in cleared
+        }
         assert list(self._tombstones.values()) == sorted(self._tombstones.values())
         committed = [head[0] for head in heads.values()]
         for ts, label in self._labels.items():
@@ -158,8 +168,12 @@ class Marks:
             assert written_ts < head_ts == heads[key][0], "a sum is the newest version of its key"
 
     def _weight(self) -> int:
-        texts = [*self._tombstones, *self._sums, *(label.text for label in self._labels.values())]
-        return sum(MARK_BYTES + len(text) for text in texts)
+        names = [label.text for label in self._labels.values()]
+        return _weight(self._tombstones) + _weight(self._sums) + _weight(names)
+
+
+def _weight(texts: Collection[bytes | str]) -> int:
+    return MARK_BYTES * len(texts) + sum(map(len, texts))
 
 
 class RecentKeys:

@@ -67,6 +67,13 @@ class Expiries:
                 heappush(self._heap, (expires_us, key))
         self._tidy()
 
+    def clear(self, commit_ts: int) -> None:
+        """A commit deletes every key."""
+        if self.watched:
+            self.may_expire, self._changed_ts = True, commit_ts
+            self.watched.clear()
+            self._rebuild()
+
     def fill(self, heads: Iterable[tuple[bytes, Version]]) -> None:
         """Take in the heads of a store that is being filled."""
         self.watched = {key: head[1].expires_us for key, head in heads if type(head[1]) is Expiring}

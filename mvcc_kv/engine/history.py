@@ -85,6 +85,10 @@ class _KeyHistory:
             yield self.base
 
 
+_Once = tuple[Superseded | None, int, bytes | None]
+"""A key that one commit in here wrote: its base, then that commit_ts and value. Most are so."""
+
+
 class CommitInfo(NamedTuple):
     """When a commit was, and what it was called."""
 
@@ -104,7 +108,7 @@ class CommitHistory:
         self._retain_us = retain_us
         self._retain_bytes = retain_bytes
         self._commits: dict[int, CommittedWrites] = {}  # by commit_ts, which go up by one
-        self._keys: dict[bytes, _KeyHistory] = {}
+        self._keys: dict[bytes, _KeyHistory | _Once] = {}
 
     def __len__(self) -> int:
         return len(self._commits)
@@ -129,13 +133,24 @@ class CommitHistory:
         assert commit.commit_ts == self.newest_ts + 1, "commits come in order, and all of them"
         self._commits[commit.commit_ts] = commit
         self.used_bytes += _size(commit.writes)
+        keys, commit_ts = self._keys, commit.commit_ts
         for key, value in commit.writes:
-            history = self._keys.get(key)
-            if history is None:
-                base = superseded.get(key)
-                history = self._keys[key] = _KeyHistory(base)
-                self.used_bytes += _base_size(base)
-            history.append(commit.commit_ts, value)
+            if key in keys:
+                self._of(key).append(commit_ts, value)
+                continue
+            base = superseded.get(key)
+            keys[key] = (base, commit_ts, value)
+            if base is not None:
+                self.used_bytes += WRITE_BYTES + len(base[1])
+
+    def _of(self, key: bytes) -> _KeyHistory:
+        """The history of a key that is here."""
+        found = self._keys[key]
+        if isinstance(found, tuple):
+            base, commit_ts, value = found
+            found = self._keys[key] = _KeyHistory(base)
+            found.append(commit_ts, value)
+        return found
 
     def has_expired(self, now_us: int, visible_ts: int) -> bool:
         """Whether the oldest commit is too old, or one too many.
@@ -163,6 +178,10 @@ class CommitHistory:
         self.used_bytes -= _size(commit.writes)
         for key, _ in commit.writes:
             history = self._keys[key]
+            if isinstance(history, tuple):
+                self.used_bytes -= _base_size(history[0])
+                del self._keys[key]
+                continue
             self.used_bytes -= _base_size(history.base)
             if len(history) == 1:
                 del self._keys[key]
@@ -176,11 +195,12 @@ class CommitHistory:
 
     def at(self, ts: int, key: bytes) -> Superseded | None:
         """What a key that is in here held at `ts`, which is not before base_ts."""
-        return self._keys[key].at(ts)
+        return self._of(key).at(ts)
 
     def newest(self) -> Iterator[tuple[int, bytes, bytes | None]]:
         """The newest version of each key that is in here: commit_ts, key and value."""
-        return ((it.timestamps[-1], key, it.values[-1]) for key, it in self._keys.items())
+        for key, it in self._keys.items():
+            yield (it[1], key, it[2]) if isinstance(it, tuple) else (it.timestamps[-1], key, it.values[-1])
 
     @property
     def newest_us(self) -> int:
@@ -189,8 +209,7 @@ class CommitHistory:
 
     def versions(self, key: bytes, before_ts: int) -> Iterator[tuple[int, bytes | None]]:
         """The key's versions before `before_ts`, newest first, as far as they are here."""
-        history = self._keys.get(key)
-        return iter(()) if history is None else history.newest_first(before_ts)
+        return self._of(key).newest_first(before_ts) if key in self._keys else iter(())
 
     def info(self, commit_ts: int) -> CommitInfo | None:
         """When the commit was and what it was called; None if it is not here."""
@@ -208,14 +227,13 @@ class CommitHistory:
         for commit in self._commits.values():
             for key, value in commit.writes:
                 written.setdefault(key, []).append((commit.commit_ts, value))
-        kept = {
-            key: list(zip(it.timestamps[it.first :], it.values[it.first :], strict=True))
-            for key, it in self._keys.items()
-        }
-        assert kept == written, "each key has what the commits wrote"
-        assert all(it.base is None or it.base[0] <= self.base_ts for it in self._keys.values())
+        kept = {key: self._of(key) for key in self._keys}
+        assert written == {
+            key: list(zip(it.timestamps[it.first :], it.values[it.first :], strict=True)) for key, it in kept.items()
+        }, "each key has what the commits wrote"
+        assert all(it.base is None or it.base[0] <= self.base_ts for it in kept.values())
         size = sum(_size(commit.writes) for commit in self._commits.values())
-        assert self.used_bytes == size + sum(_base_size(it.base) for it in self._keys.values())
+        assert self.used_bytes == size + sum(_base_size(it.base) for it in kept.values())
 
 
 def retained_history(retain_seconds: float, retain_bytes: int) -> CommitHistory | None:

@@ -6,8 +6,8 @@ without a lock, so it is put in place last, whole.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
-from itertools import islice
+from collections.abc import Callable, Collection, ItemsView, Iterable, Iterator
+from itertools import islice, repeat
 from typing import TypeAlias, cast
 
 from sortedcontainers import SortedDict
@@ -57,6 +57,8 @@ class ScanBounds:
 # Overwriting is dict's own business; only a new key costs SortedDict's ordered insert.
 _overwrite = cast("Callable[[SortedDict[bytes, Version], bytes, Version], None]", dict.__setitem__)
 
+_items = cast("Callable[[SortedDict[bytes, Version]], ItemsView[bytes, Version]]", dict.items)  # in no order
+
 
 class VersionIndex:
     """Heads by key, in order; how many keys have a value, and how many versions there are."""
@@ -89,6 +91,19 @@ class VersionIndex:
         self.versions += 1
         return head
 
+    def with_value(self) -> list[bytes]:
+        """The keys that have a value, visible or not; in no order."""
+        return [key for key, head in _items(self.heads) if head[1] is not None]
+
+    def link_deletions(self, commit_ts: int, keys: Collection[bytes]) -> list[Version]:
+        """Put a tombstone on top of each of these, which are all the keys with a value; what is below them."""
+        heads = self.heads
+        below = list(map(heads.__getitem__, keys))
+        dict.update(heads, zip(keys, zip(repeat(commit_ts), repeat(None), below), strict=False))
+        self.versions += len(below)
+        self.keys = 0
+        return below
+
     def take_out(self, commit_ts: int, key: bytes) -> Version:
         """Take a superseded version out of its chain; what the head is then."""
         rest = without(self.heads[key], commit_ts)
@@ -98,9 +113,9 @@ class VersionIndex:
         return rest
 
     def clear(self) -> None:
-        """Take every key out of the index; all are tombstones."""
+        """Take every key out of the index."""
         self.heads.clear()
-        self.versions = 0
+        self.keys = self.versions = 0
 
     def drop(self, key: bytes) -> None:
         """Take a lone tombstone's key out of the index."""

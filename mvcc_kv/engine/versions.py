@@ -18,6 +18,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
 from functools import partial
 from itertools import chain as chained
 from itertools import islice, pairwise
@@ -29,10 +30,27 @@ from mvcc_kv.engine.expiry import Expiries
 from mvcc_kv.engine.history import CommitHistory, Superseded
 from mvcc_kv.engine.index import ScanBounds, VersionIndex, seen_at
 from mvcc_kv.engine.opened import OpenTransactions
+from mvcc_kv.engine.snapshots import VERSION_BYTES
 from mvcc_kv.errors import SnapshotGoneError, Winner
 from mvcc_kv.values import Expiring
 
 __all__ = ["Versions", "gone"]
+
+
+@dataclass(slots=True)
+class _Cleared:
+    """A commit that deleted all `keys`. `below`: what is still to be taken from under the first of its tombstones."""
+
+    commit_ts: int
+    keys: list[bytes]
+    below: list[Version]
+
+    @property
+    def used_bytes(self) -> int:
+        """What both take."""
+        sizes = sum(map(len, self.keys)) + sum(map(len, self.keys[: len(self.below)]))
+        values = sum(len(version[1] or b"") for version in self.below)
+        return VERSION_BYTES * (len(self.keys) + len(self.below)) + sizes + values
 
 
 class Versions:
@@ -50,6 +68,9 @@ class Versions:
         self._live = opened.snapshots
         self._collect_steps = collect_steps
         self._superseded: deque[tuple[int, int, bytes, int]] = deque()  # (by commit_ts, its own, key, value's bytes)
+        self._cleared: deque[_Cleared] = deque()  # what was superseded by deleting everything
+        self._emptied: deque[_Cleared] = deque()  # of which only tombstones are left to us
+        self._cleared_bytes = 0  # of both
 
     # Reading
 
@@ -131,8 +152,8 @@ class Versions:
         """
         if self.history is None:
             return None
-        heads = ((key, self.heads.get(key)) for key in keys)
-        return {key: (head[0], head[1]) for key, head in heads if head is not None and head[1] is not None}
+        head_of = self.heads.get
+        return {key: (head[0], head[1]) for key in keys if (head := head_of(key)) is not None and head[1] is not None}
 
     def link(self, commit_ts: int, writes: Mapping[bytes, bytes | None], added: Collection[bytes]) -> bool:
         """Put a commit's versions on top of their chains, not seen yet. `added`: those that were made by adding.
@@ -159,6 +180,30 @@ class Versions:
         self.index.versions += new_keys + len(superseded)
         self._superseded.extend(superseded)
 
+    def keys_with_value(self) -> list[bytes]:
+        """Every key whose newest version is a value, visible or not; in no order."""
+        return self.index.with_value()
+
+    def link_clear(self, commit_ts: int, keys: Collection[bytes], *, is_seen_at_once: bool) -> None:
+        """As `link` of a commit that deletes these, which are all that there are.
+
+        If nobody can see what was before, it goes as a whole. Else what each key held goes in `collect`, bit by bit,
+        and then, when nobody can clash with them any more, the tombstones; so these need no marks.
+        """
+        self.expiries.clear(commit_ts)
+        if is_seen_at_once and self._is_seen_by_none:
+            self._clear()
+            return
+        below = self.index.link_deletions(commit_ts, keys)
+        self.marks.note_clear(below)
+        self._cleared.append(_Cleared(commit_ts, list(keys), below))
+        self._cleared_bytes += self._cleared[-1].used_bytes
+
+    @property
+    def _is_seen_by_none(self) -> bool:
+        """Whether nobody can see, or clash with, any version but the newest visible ones."""
+        return not (self._superseded or self._live.has_garbage or len(self._opened) or self.history is not None)
+
     def retain(self, commit: CommittedWrites, superseded: Mapping[bytes, Superseded] | None) -> None:
         """Take a commit into history, if there is one."""
         if self.history is not None and superseded is not None:
@@ -172,7 +217,7 @@ class Versions:
         if self.history is not None:
             self.history.trim(now_us, ts, 2 * published + 1)  # so that it can't grow, however many come at once
         superseded = self._superseded
-        if len(superseded) > self._collect_steps and self._is_cleared:
+        if (self._cleared or len(superseded) > self._collect_steps) and self._is_cleared:
             self._clear()
         while superseded and superseded[0][0] <= ts:
             superseded_ts, commit_ts, key, value_bytes = superseded.popleft()
@@ -182,12 +227,18 @@ class Versions:
     @property
     def _is_cleared(self) -> bool:
         """Whether every key was deleted, for everybody to see: so nobody can see, or clash with, what is left here."""
-        is_for_all = self._superseded[-1][0] <= self.visible_ts and not self._live.has_garbage
+        newest_ts = self._superseded[-1][0] if self._superseded else 0
+        if self._cleared:
+            newest_ts = max(newest_ts, self._cleared[-1].commit_ts)
+        is_for_all = newest_ts <= self.visible_ts and not self._live.has_garbage
         return is_for_all and not self.index.keys and not len(self._opened) and self.history is None
 
     def _clear(self) -> None:
         """Let go of everything at once; one by one takes four times as long."""
         self._superseded.clear()
+        self._cleared.clear()
+        self._emptied.clear()
+        self._cleared_bytes = 0
         self.index.clear()
         self.marks.clear()
 
@@ -221,14 +272,14 @@ class Versions:
     @property
     def has_garbage(self) -> bool:
         """Whether `collect` has work to do."""
-        if self._live.has_garbage or self.marks.has_expired(self._horizon()):
+        if self._live.has_garbage or self._has_cleared or self.marks.has_expired(self._horizon()):
             return True
         return self.history is not None and self.history.has_expired(self._now_us, self.visible_ts)
 
     @property
     def pinned_bytes_at_most(self) -> int:
         """`pinned_bytes`, and the marks that history would keep anyway."""
-        return self._live.pins.total_bytes + self.marks.used_bytes
+        return self._live.pins.total_bytes + self._cleared_bytes + self.marks.used_bytes
 
     @property
     def pinned_bytes(self) -> int:
@@ -237,12 +288,12 @@ class Versions:
         Where history is retained, this looks at each mark that it doesn't need.
         """
         marks_bytes = self.marks.bytes_up_to(None if self.history is None else self.history.base_ts)
-        return self._live.pins.total_bytes + marks_bytes
+        return self._live.pins.total_bytes + self._cleared_bytes + marks_bytes
 
     @property
     def frees_marks(self) -> bool:
-        """Whether marks are there that only wait to be collected."""
-        return self.marks.has_expired(self._horizon())
+        """Whether marks are there, or what was cleared, that only wait to be collected."""
+        return self._has_cleared or self.marks.has_expired(self._horizon())
 
     def marks_kept_bytes(self) -> int:
         """What the oldest transaction that may write keeps of marks, alone."""
@@ -262,6 +313,8 @@ class Versions:
         if self._live.has_garbage:
             for commit_ts, key in self._live.collect(steps_max):
                 self._free(commit_ts, key)
+        if self._has_cleared:
+            steps_max -= self._collect_cleared(steps_max)
         if self.marks.is_empty:
             return
         horizon = self._horizon()
@@ -270,6 +323,45 @@ class Versions:
             tombstone = self.marks.expire(horizon)
             if tombstone is not None and self.heads[tombstone[0]] == (tombstone[1], None, None):
                 self._drop(tombstone[0])
+
+    @property
+    def _has_cleared(self) -> bool:
+        """Whether there is something left of what was deleted as a whole, which may be taken away by now."""
+        if self._cleared and self._cleared[0].commit_ts <= self.visible_ts:
+            return True
+        return bool(self._emptied) and self._emptied[0].commit_ts <= self._horizon()
+
+    def _collect_cleared(self, steps_max: int) -> int:
+        """Take some of that away; how much."""
+        if self._cleared and self._cleared[0].commit_ts <= self.visible_ts:
+            return self._hand_over(self._cleared[0], steps_max)
+        return self._drop_emptied(self._emptied[0], steps_max)
+
+    def _hand_over(self, cleared: _Cleared, steps_max: int) -> int:
+        """Give versions to the snapshots that see them, or let go of them."""
+        below = cleared.below
+        steps = min(steps_max, len(below))
+        for _ in range(steps):
+            key, (commit_ts, value, _) = cleared.keys[len(below) - 1], below.pop()
+            size = len(value or b"")
+            self._cleared_bytes -= VERSION_BYTES + len(key) + size
+            if not self._live.hold(commit_ts, cleared.commit_ts, key, size):
+                self._free(commit_ts, key)
+        if not below:
+            self._emptied.append(self._cleared.popleft())
+        return steps
+
+    def _drop_emptied(self, emptied: _Cleared, steps_max: int) -> int:
+        """Let go of tombstones that are there still, and have nothing below them that is held."""
+        steps = min(steps_max, len(emptied.keys))
+        for _ in range(steps):
+            key = emptied.keys.pop()
+            self._cleared_bytes -= VERSION_BYTES + len(key)
+            if self.heads.get(key) == (emptied.commit_ts, None, None):
+                self._drop(key)
+        if not emptied.keys:
+            self._emptied.popleft()
+        return steps
 
     def _horizon(self) -> int:
         """No transaction that is open, or will be, can clash with a commit at or before this timestamp."""
@@ -300,13 +392,17 @@ class Versions:
         assert self.visible_ts <= commit_ts
         self._check_chains(chains, commit_ts)
         self.expiries.check(self.heads.items(), self.visible_ts)
-        self.marks.check({key: chain[0] for key, chain in chains.items()}, self._horizon())
+        heads = {key: chain[0] for key, chain in chains.items()}
+        cleared = (*self._cleared, *self._emptied)
+        self.marks.check(heads, self._horizon(), [it.commit_ts for it in cleared])
+        assert self._cleared_bytes == sum(it.used_bytes for it in cleared)
         if self.history is not None:
             self.history.check()
             assert self.history.newest_ts == commit_ts
 
     def _check_chains(self, chains: dict[bytes, list[Version]], commit_ts: int) -> None:
         waiting = {(version_ts, key) for _, version_ts, key, _ in self._superseded}
+        waiting |= {(head[0], key) for it in self._cleared for key, head in zip(it.keys, it.below, strict=False)}
         held = {(version_ts, key): snapshot for snapshot, version_ts, key in self._live.holders()}
         assert len(held) == sum(1 for _ in self._live.holders()), "a version is held once"
         assert waiting.isdisjoint(held)

@@ -134,6 +134,7 @@ class Server:
         self._deadlines.add(now + _EXPIRE_S, self._let_go_of_the_past)
 
     def _wind_down(self) -> bool:
+        self._house.stop()
         return WindingDown(
             self._loop,
             self._disk,

@@ -1,6 +1,6 @@
 """Winding down: what has come is finished, what was committed is kept, and nobody is waited for without end.
 
-    stop  -> no new connections
+    stop  -> no new connections, and no pause any more
           -> each client's last line gets the silence that ends it
           -> each has its commands executed and its replies sent, for `stop_grace_s` at the most
           -> a last checkpoint, if there is anything new

@@ -47,6 +47,21 @@ def test_a_last_line_without_its_newline_is_finished_too() -> None:
         assert run.store.get(b"k") == b'"v"'
 
 
+def test_a_pause_ends_with_the_server() -> None:
+    with ticking(stop_grace_s=60) as run:
+        pauser, writer, late = run.connect(), run.connect(), run.connect()
+        pauser.send(b"*3\r\n$6\r\nCLIENT\r\n$5\r\nPAUSE\r\n$6\r\n100000\r\n")
+        assert pauser.reply() == b"+OK\r"
+        writer.send(b"SET a 1\r\n")
+        until(lambda: run.server._house.pause is not None and bool(run.server._house.pause._waiting))
+        with run.held():
+            late.send(b"CLIENT PAUSE 100000\r\nSET b 1\r\n")
+            run.server.stop()
+        assert (writer.rest(), late.rest()) == (b"+OK\r\n", b"+OK\r\n+OK\r\n")
+        assert run.stopped()
+        assert (run.store.get(b"a"), run.store.get(b"b")) == (b'"1"', b'"1"')
+
+
 def test_half_a_line_that_goes_on_is_not_taken_for_a_whole_one() -> None:
     """Once a stop ended every line where it stood, and half a value was committed."""
     with running(stop_grace_s=60, line_quiet_ms=1000) as run:

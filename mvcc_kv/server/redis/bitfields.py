@@ -10,7 +10,7 @@ from mvcc_kv.server.redis.bits import bit_offset
 from mvcc_kv.server.redis.commands import command
 from mvcc_kv.server.redis.failures import SYNTAX, Failure
 from mvcc_kv.server.redis.session import RedisSession
-from mvcc_kv.server.redis.strings import put_kept, text_at
+from mvcc_kv.server.redis.strings import lengthened, put_kept, text_at
 from mvcc_kv.server.redis.texts import text_of, value_of
 
 __all__: list[str] = []
@@ -128,10 +128,10 @@ def bitfield(session: RedisSession, arguments: list[bytes]) -> bytes:
         return _read(session, arguments[1], operations)
     old = session.space.get(arguments[1])
     before = b"" if old is None else text_of(old)
-    text = bytearray(before.ljust(max(ends), b"\0"))
+    text = lengthened(before, max(ends))
     replies = [_done(session, operation, text) for operation in operations]
     if text != before:
-        put_kept(session, arguments[1], value_of(bytes(text)), old)
+        put_kept(session, arguments[1], value_of(text), old)
     return resp.array(replies)
 
 

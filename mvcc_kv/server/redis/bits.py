@@ -17,7 +17,7 @@ from mvcc_kv.server.redis.arguments import integer, integer_of
 from mvcc_kv.server.redis.commands import command
 from mvcc_kv.server.redis.failures import SYNTAX, Failure
 from mvcc_kv.server.redis.session import RedisSession
-from mvcc_kv.server.redis.strings import put_kept, text_at
+from mvcc_kv.server.redis.strings import lengthened, put_kept, text_at
 from mvcc_kv.server.redis.texts import text_of, value_of
 
 __all__ = ["bit_offset"]
@@ -53,9 +53,10 @@ def setbit(session: RedisSession, arguments: list[bytes]) -> bytes:
     byte, mask = offset >> 3, 0x80 >> (offset & 7)
     was = byte < len(text) and text[byte] & mask != 0
     if byte >= len(text) or was != on:
-        bits = bytearray(text.ljust(byte + 1, b"\0"))
+        bits = lengthened(text, byte + 1)
         bits[byte] ^= mask if was != on else 0
-        put_kept(session, arguments[1], value_of(bytes(bits)), old)
+        del text
+        put_kept(session, arguments[1], value_of(bits), old)
     return resp.ONE if was else resp.ZERO
 
 

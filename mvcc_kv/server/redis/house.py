@@ -48,6 +48,7 @@ class House:
         self.slowlog = SlowLog()
         self.slow_s = 0.01
         self.pause: Pause | None = None
+        self.is_stopping = False
         self.configured: dict[str, str] = {}
         self.saved_at = self.started_at = time()
         self.is_saving = False
@@ -74,6 +75,17 @@ class House:
     def leave(self, session: RedisSession) -> None:
         """Somebody is gone. Calling it again does nothing."""
         self.sessions.pop(session.id, None)
+
+    def end_pause(self) -> None:
+        """Go on, if there is a pause."""
+        under_way, self.pause = self.pause, None
+        if under_way is not None:
+            under_way.end()
+
+    def stop(self) -> None:
+        """The server stops: what waits for a pause to end is done now, and there is no other."""
+        self.is_stopping = True
+        self.end_pause()
 
     def tally(self, command: Command) -> Tally:
         """The command's counts. Of those that can't take long, a look at the clock is spared in most calls."""

@@ -46,7 +46,7 @@ class Space(Protocol):
         ...
 
     def clear(self) -> int:
-        """Delete every key; how many there were. It is the first thing that a command writes."""
+        """Delete every key; how many there were. It is the only thing that a command writes."""
         ...
 
 
@@ -94,34 +94,45 @@ class Reading:
 class Writing:
     """The newest state; what is put and deleted is applied at once, by `commit`."""
 
-    __slots__ = ("_store", "writes")
+    __slots__ = ("_clears", "_store", "_writes")
 
     def __init__(self, store: ServedStore) -> None:
         self._store = store
-        self.writes: dict[bytes, bytes | None] = {}
+        self._writes: dict[bytes, bytes | None] = {}
+        self._clears = False
+
+    @property
+    def has_written(self) -> bool:
+        """Whether there is something to commit."""
+        return self._clears or bool(self._writes)
 
     @property
     def now_us(self) -> int:
         return self._store.now_us()
 
     def get(self, key: bytes) -> bytes | None:
-        return self.writes[key] if key in self.writes else self._store.newest(key)
+        return self._writes[key] if key in self._writes else self._store.newest(key)
 
     def put(self, key: bytes, value: bytes) -> None:
         _must_be_text(key)
-        self.writes[key] = value
+        self._writes[key] = value
 
     def delete(self, key: bytes) -> bool:
-        if self.get(key) is None:
+        is_stored = self._store.newest(key) is not None
+        if key not in self._writes:
+            if is_stored:
+                self._writes[key] = None
+            return is_stored
+        if self._writes[key] is None:
             return False
-        if self._store.newest(key) is None:
-            del self.writes[key]
+        if is_stored:
+            self._writes[key] = None
         else:
-            self.writes[key] = None
+            del self._writes[key]
         return True
 
     def page(self, keys: KeyRange, limit: int, *, reverse: bool = False) -> Page:
-        assert not self.writes, "a command looks for keys before it writes any"
+        assert not self._writes, "a command looks for keys before it writes any"
         return self._store.scan(keys, limit=limit, reverse=reverse, seen_ts=self._store.commit_ts)
 
     def count(self) -> int:
@@ -131,12 +142,16 @@ class Writing:
         return _there(self, self._store.key_in(int(share * self._store.places)))
 
     def clear(self) -> int:
-        self.writes = dict.fromkeys(_keys(self))
-        return len(self.writes)
+        count = self._store.keys_total
+        self._clears = count > 0
+        return count
 
     def commit(self) -> None:
-        if self.writes:
-            self._store.write(self.writes)
+        if self._clears:
+            assert not self._writes, "nothing else is written"
+            self._store.clear()
+        elif self._writes:
+            self._store.write(self._writes)
 
 
 class Within:

@@ -45,8 +45,10 @@ def _may_write(session: RedisSession, name: bytes) -> bool:
 
 
 def pause(session: RedisSession, for_s: float, *, is_for_all: bool) -> None:
-    """Begin a pause, or make the one that there is longer and stricter."""
+    """Begin a pause, or make the one that there is longer and stricter; but a server that stops waits for nothing."""
     house, services = session.house, session.services
+    if house.is_stopping:
+        return
     ends_at = services.clock() + for_s
     if house.pause is None:
         house.pause = Pause(ends_at, is_for_all=is_for_all)
@@ -64,6 +66,4 @@ def pause(session: RedisSession, for_s: float, *, is_for_all: bool) -> None:
 
 def unpause(session: RedisSession) -> None:
     """Go on, if there is a pause."""
-    under_way, session.house.pause = session.house.pause, None
-    if under_way is not None:
-        under_way.end()
+    session.house.end_pause()

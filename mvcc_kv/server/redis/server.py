@@ -96,12 +96,16 @@ def shut_down(_: RedisSession, __: list[bytes]) -> bytes:
 # For those who look inside
 
 
-@command("debug", -2, "admin noscript loading stale no_multi", group=_GROUP, summary="For tests: SLEEP")
+@command("debug", -2, "admin noscript loading stale", group=_GROUP, summary="For tests: SLEEP")
 def debug(session: RedisSession, arguments: list[bytes]) -> bytes | None:
     what = arguments[1].lower()
     if what == b"sleep" and len(arguments) == 3:
-        _sleep(session, arguments[2])
-        return None
+        for_s = _seconds(arguments[2])
+        if session.is_in_batch:
+            return resp.OK  # EXEC is for nobody to wait in, since everybody would
+        services = session.services
+        services.deadlines.add(services.clock() + for_s, lambda _: session.say_later(resp.OK))
+        return None  # this client waits, and nobody else
     if what == b"set-active-expire" and len(arguments) == 3:
         return resp.OK  # a key is gone when its time is up, whatever anybody sets
     if what == b"jmap":
@@ -109,16 +113,15 @@ def debug(session: RedisSession, arguments: list[bytes]) -> bytes | None:
     raise Failure(f"ERR DEBUG {shown(what[:128]).upper()} is not supported here; only SLEEP and SET-ACTIVE-EXPIRE are")
 
 
-def _sleep(session: RedisSession, text: bytes) -> None:
-    """Have this client, and nobody else, wait."""
+def _seconds(text: bytes) -> float:
+    """How long DEBUG SLEEP is to take."""
     try:
         for_s = float(text)
     except ValueError:
         raise NOT_A_FLOAT from None
     if not 0 <= for_s <= _SLEEP_S_MAX:
         raise Failure(f"ERR DEBUG SLEEP is from 0 to {_SLEEP_S_MAX:.0f} seconds")
-    services = session.services
-    services.deadlines.add(services.clock() + for_s, lambda _: session.say_later(resp.OK))
+    return for_s
 
 
 # Scripts: there are none, and to have none is what clients and test suites ask for

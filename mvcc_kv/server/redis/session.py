@@ -53,11 +53,11 @@ class RedisSession:
     to end the connection at once, whatever is under way.
 
     The rest is for its handlers. `space`: what the command at hand reads and writes. `proto`: 2 or 3. `queue`: the
-    commands since MULTI; `is_dirty`: one of them can't be. `watch`: what it watches. `opened`: its transaction of ours.
-    `last_conflict`: for CONFLICT LAST. `seen_ts`, `hold_ts`: as in `Session`. `silence`: which replies it wants.
-    `told`: messages that stand before the reply at hand, inside EXEC's; None where they need no place.
-    `subscriptions`: its channels. `last`: the command before. `active_at`: when it last sent something, of
-    `received_bytes`. `library`: what CLIENT SETINFO said. `flags`: letters, as CLIENT LIST shows them.
+    commands since MULTI; `is_dirty`: one of them can't be; `is_in_batch`: EXEC runs them. `watch`: what it watches.
+    `opened`: its transaction of ours. `last_conflict`: for CONFLICT LAST. `seen_ts`, `hold_ts`: as in `Session`.
+    `silence`: which replies it wants. `told`: messages that stand before the reply at hand, inside EXEC's; None where
+    they need no place. `subscriptions`: its channels. `last`: the command before. `active_at`: when it last sent
+    something, of `received_bytes`. `library`: what CLIENT SETINFO said. `flags`: letters, as CLIENT LIST shows them.
     """
 
     __slots__ = (
@@ -72,6 +72,7 @@ class RedisSession:
         "house",
         "id",
         "is_dirty",
+        "is_in_batch",
         "is_locked",
         "last",
         "last_conflict",
@@ -115,6 +116,7 @@ class RedisSession:
         self.space: Space = Reading(services.store, 0, self.house.lookups)
         self.queue: list[tuple[Command, list[bytes]]] | None = None
         self.is_dirty = False
+        self.is_in_batch = False
         self.watch: Watch | None = None
         self.opened: Opened | None = None
         self.last_conflict: ConflictError | None = None
@@ -355,7 +357,7 @@ class RedisSession:
             reply = self.called(command, arguments)
             space.commit()
         finally:
-            self.wait_for(store.commit_ts if space.writes else rests_on_ts)
+            self.wait_for(store.commit_ts if space.has_written else rests_on_ts)
         return reply
 
     def called(self, command: Command, arguments: list[bytes]) -> bytes | None:

@@ -10,7 +10,7 @@ from mvcc_kv.server.redis.session import RedisSession
 from mvcc_kv.server.redis.texts import text_of, value_of
 from mvcc_kv.values import Expiring
 
-__all__ = ["bulk_or_null", "must_fit", "put_kept", "text_at"]
+__all__ = ["bulk_or_null", "lengthened", "must_fit", "put_kept", "text_at"]
 
 _GROUP = "string"
 _ONE = (1, 1, 1)
@@ -34,6 +34,15 @@ def bulk_or_null(session: RedisSession, value: bytes | None) -> bytes:
 def put_kept(session: RedisSession, key: bytes, text: bytes, old: bytes | None) -> None:
     """Write JSON text in place of `old`, to be there for as long as that was."""
     session.space.put(key, Expiring(text, old.expires_us) if type(old) is Expiring else text)
+
+
+def lengthened(text: bytes, length: int) -> bytearray:
+    """A copy, with zeros behind it if it isn't so long. The only copy: it may be half a gigabyte."""
+    if len(text) >= length:
+        return bytearray(text)
+    copy = bytearray(length)
+    memoryview(copy)[: len(text)] = text
+    return copy
 
 
 def must_fit(session: RedisSession, length: int) -> None:
@@ -177,6 +186,8 @@ def setrange(session: RedisSession, arguments: list[bytes]) -> bytes:
     if not part:
         return resp.integer(len(text))
     must_fit(session, at + len(part))
-    text = text[:at].ljust(at, b"\0") + part + text[at + len(part) :]
-    put_kept(session, arguments[1], value_of(text), old)
-    return resp.integer(len(text))
+    changed = lengthened(text, at + len(part))
+    changed[at : at + len(part)] = part
+    del text
+    put_kept(session, arguments[1], value_of(changed), old)
+    return resp.integer(len(changed))

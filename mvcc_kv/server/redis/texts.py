@@ -16,6 +16,7 @@ import msgspec
 __all__ = ["text_of", "value_of"]
 
 _LONG_BYTES = 1024
+_LOOK_BYTES = 64 * 1024
 _encode_string = msgspec.json.Encoder().encode
 _decode_string = msgspec.json.Decoder(str).decode
 
@@ -43,15 +44,25 @@ def text_of(value: bytes) -> bytes:
     return bytes(value)
 
 
-def value_of(text: bytes) -> bytes:
+def value_of(text: bytes | bytearray) -> bytes:
     """The JSON text that a raw string is kept as.
 
     >>> value_of(b'say "hi"'), value_of(b"\\xff\\xfe")
     (b'"say \\\\"hi\\\\""', b'{"$bytes": "//4="}')
     """
     try:
-        if len(text) < _LONG_BYTES or text.count(0) * 8 < len(text):
+        if len(text) < _LONG_BYTES or not _is_mostly_zeros(text):
             return _encode_string(text.decode())
     except UnicodeDecodeError:
         pass
-    return b'{"$bytes": "%b"}' % b64encode(text)
+    return b"".join((b'{"$bytes": "', b64encode(text), b'"}'))
+
+
+def _is_mostly_zeros(text: bytes | bytearray) -> bool:
+    """Whether an eighth of it are, told as soon as that is sure."""
+    zeros, enough = 0, (len(text) + 7) // 8
+    for at in range(0, len(text), _LOOK_BYTES):
+        zeros += text.count(0, at, at + _LOOK_BYTES)
+        if zeros >= enough:
+            return True
+    return False

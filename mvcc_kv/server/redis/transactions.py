@@ -95,7 +95,11 @@ def execute(session: RedisSession, _: list[bytes]) -> bytes:
         raise Failure("EXECABORT Transaction discarded because of previous errors.")
     if is_lost:
         return resp.null_array(session.proto)
-    return _run(session, queue)
+    session.is_in_batch = True
+    try:
+        return _run(session, queue)
+    finally:
+        session.is_in_batch = False
 
 
 def _run(session: RedisSession, queue: list[tuple[Command, list[bytes]]]) -> bytes:

@@ -181,3 +181,15 @@ def test_a_flush_takes_keys_that_expire(client: Client, place: Place) -> None:
     place.pass_s(11)
     assert client("GET", "a") == b"y"
     place.store.check()
+
+
+def test_dbsize_counts_overdue_keys_whose_turn_has_not_come_and_nothing_else_sees_them() -> None:
+    """As docs/redis.md says: one commit takes 2,000 keys away."""
+    place = Place()
+    client = place.client()
+    client("MSET", *(word for n in range(5_000) for word in (f"k{n:04}", n)))
+    for n in range(5_000):
+        client("PEXPIREAT", f"k{n:04}", (place.now_us + 1_000_000) // 1000)
+    place.pass_s(2)
+    assert client("DBSIZE") == 3_000
+    assert [client("EXISTS", "k4999"), client("GET", "k4999"), client("DBSIZE")] == [0, None, 0]

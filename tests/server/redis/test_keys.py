@@ -175,3 +175,15 @@ def test_keys_are_flushed_and_written_in_one_exec(client: Client, place: Place) 
         client(*command.split())
     assert client("EXEC") == [b"OK", b"OK", b"OK", 1, b"c", 1, 0, None]
     place.store.check()
+
+
+def test_flushall_beside_a_transaction_leaves_its_snapshot_and_beats_its_writes() -> None:
+    place = Place()
+    client, other = place.client(), place.client()
+    client("MSET", "a", 1, "b", 2)
+    client("START")
+    client("SET", "b", 3)
+    assert other("FLUSHALL") == b"OK"
+    assert [client("GET", "a"), other("GET", "a"), other("DBSIZE")] == [b"1", None, 0]
+    assert client.fails("COMMIT").startswith("CONFLICT key 'b' was committed at 2")
+    place.store.check()

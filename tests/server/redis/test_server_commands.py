@@ -112,3 +112,16 @@ def test_every_command_tells_what_it_is_for() -> None:
         for one in (entry, *entry.subcommands.values()):
             assert one.summary, one.name
             assert not one.writes or "readonly" not in one.flags, one.name
+
+
+def test_in_a_batch_nobody_sleeps() -> None:
+    place = Place()
+    client = place.client()
+    client("MULTI")
+    assert client("DEBUG", "SLEEP", "0.1") == b"QUEUED"
+    client("DEBUG", "SLEEP", "x")
+    client("SET", "a", 1)
+    ok, error, then = client("EXEC")
+    assert (ok, str(error), then) == (b"OK", "ERR value is not a valid float", b"OK")
+    assert not len(place.services.deadlines)
+    assert client.raw("DEBUG", "SLEEP", "1.5") is None

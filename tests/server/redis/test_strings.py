@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import tracemalloc
+
 import pytest
 
 from mvcc_kv.values import Expiring
@@ -215,3 +217,17 @@ def test_a_string_is_read_and_written_in_a_snapshot(client: Client, place: Place
     assert client("GETRANGE", "a", 0, -1) == b"x!"
     assert client.fails("COMMIT").startswith("CONFLICT")
     assert client("GET", "a") == b"y"
+
+
+@pytest.mark.parametrize("command", [("SETBIT", "k", 8 * 2**22 - 1, 1), ("SETRANGE", "k", 2**22 - 1, "x")])
+def test_a_long_string_of_zeros_is_copied_no_more_than_it_must_be(command: tuple[str | int, ...]) -> None:
+    """Once SETBIT took six times the string's length, half a gigabyte of which is allowed."""
+    client = Place().client()
+    tracemalloc.start()
+    try:
+        client(*command)
+        peak_bytes = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert client("STRLEN", "k") == 2**22
+    assert peak_bytes < 4 * 2**22  # the string, its base64, and that as JSON
