@@ -88,7 +88,7 @@ def test_the_limits_are_those_of_the_parser() -> None:
 
     text = DOCUMENT.read_text()
     assert (requests.BULK_BYTES_MAX, requests.LINE_BYTES_MAX) == (512 * 1024**2, 64 * 1024)
-    assert f"{requests.MEMBERS_MAX:,} arguments" in text
+    assert f"{requests.MEMBERS_MAX:,}\narguments (`--max-array-members`)" in text
     assert f"last {cursors.CURSORS_MAX:,} cursors" in text
     assert f"has {scanning.COUNT_MAX:,} keys at most" in text
 
