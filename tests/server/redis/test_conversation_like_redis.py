@@ -121,7 +121,7 @@ def test_a_command_is_described_as_by_redis(redis_server: RealRedis, name: str) 
 
 
 def description(client: Client | RealRedis, name: str) -> list[Any] | None:
-    """Arity, flags, keys and categories; tips and subcommands are fewer here, and key specifications coarser."""
+    """Arity, flags, keys and categories; tips and subcommands are fewer here."""
     (told,) = client("COMMAND", "INFO", name)
     if told is None:
         return None
