@@ -178,8 +178,8 @@ _given("requirepass", lambda house: house.settings.password or "", _OPTION + "--
 _given("appendonly", lambda house: "yes" if house.keeps else "no", _OPTION + "--data-dir or --in-memory", _yes_or_no)
 _given(
     "appendfsync",
-    lambda house: _FSYNC[house.settings.fsync],
-    _OPTION + "--fsync",
+    lambda house: _FSYNC[house.settings.fsync] if house.keeps else "no",
+    _OPTION + "--fsync and --data-dir or --in-memory",
     _one_of("everysec", "always", "no"),
 )
 _given("save", _always(""), "checkpoints are written as --checkpoint-interval-s and --checkpoint-log-bytes say")
