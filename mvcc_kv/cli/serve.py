@@ -100,6 +100,12 @@ def serve(
     strict_lines: Annotated[
         bool, _option("--strict-lines", "Only a newline ends a command.", _ASK)
     ] = _DEFAULTS.strict_lines,
+    max_bulk_bytes: Annotated[
+        int, _option("--max-bulk-bytes", "One argument of a command in Redis's protocol, in bytes.", _ASK, min=1)
+    ] = _DEFAULTS.max_bulk_bytes,
+    max_array_members: Annotated[
+        int, _option("--max-array-members", "Arguments of a command in Redis's protocol, its name too.", _ASK, min=1)
+    ] = _DEFAULTS.max_array_members,
     password: Annotated[
         str | None,
         _option(
@@ -202,6 +208,8 @@ def serve(
         max_transaction_bytes=max_transaction_bytes,
         line_quiet_ms=line_quiet_ms,
         strict_lines=strict_lines,
+        max_bulk_bytes=max_bulk_bytes,
+        max_array_members=max_array_members,
         max_connections=max_connections,
         idle_timeout_s=idle_timeout_s,
         transaction_timeout_s=transaction_timeout_s,

@@ -152,7 +152,7 @@ class RespDialect:
         self.session = RedisSession(services, answer_later, push, client, hang_up)
         self._house = services.redis
         self._clock = services.clock
-        self._parser = request_parser()
+        self._parser = request_parser(members_max=self._house.settings.max_array_members)
         self._has_failed = False
 
     is_unfinished = False  # silence ends nothing here

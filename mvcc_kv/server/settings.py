@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
 from mvcc_kv.engine.changes import CHANGES_BUFFER_BYTES
+from mvcc_kv.protocol.resp.requests import BULK_BYTES_MAX, MEMBERS_MAX
 
 __all__ = ["Fsync", "Settings"]
 
@@ -25,6 +26,8 @@ class Settings:
     max_transaction_bytes: int = 1024
     line_quiet_ms: int = 50
     strict_lines: bool = False
+    max_bulk_bytes: int = BULK_BYTES_MAX
+    max_array_members: int = MEMBERS_MAX
 
     # How much a client may hold
     max_connections: int = 10_000

@@ -79,6 +79,29 @@ def test_every_option_can_come_from_the_environment(tmp_path: Path) -> None:
     assert (tmp_path / "elsewhere" / "checkpoint.json").exists()
 
 
+@pytest.mark.parametrize(
+    ("options", "environment"),
+    [
+        (("--max-bulk-bytes", "5", "--max-array-members", "2"), {}),
+        ((), {"MVCC_KV_MAX_BULK_BYTES": "5", "MVCC_KV_MAX_ARRAY_MEMBERS": "2"}),
+    ],
+)
+def test_arguments_in_redis_protocol_are_as_long_and_as_many_as_options_say(
+    tmp_path: Path, options: tuple[str, ...], environment: dict[str, str]
+) -> None:
+    with starting("--port", "0", "--in-memory", *options, cwd=tmp_path, environment=environment) as server:
+        address = server.listening()
+
+        def said(request: bytes) -> bytes:
+            with socket.create_connection(address, timeout=30) as wire, wire.makefile("rb") as replies:
+                wire.sendall(request)
+                return replies.readline()
+
+        assert said(b"*2\r\n$4\r\nECHO\r\n$5\r\nhello\r\n") == b"$5\r\n"
+        assert said(b"*2\r\n$4\r\nECHO\r\n$6\r\n") == b"-ERR Protocol error: invalid bulk length\r\n"
+        assert said(b"*3\r\n") == b"-ERR Protocol error: invalid multibulk length\r\n"
+
+
 def refused(cwd: Path, *options: str) -> str:
     """The one line that a start which can't succeed says, and that it changed nothing."""
     before = content(cwd)

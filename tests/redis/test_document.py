@@ -16,6 +16,8 @@ from typing import Any
 import pytest
 import redis
 
+from mvcc_kv.protocol.resp.sniffing import is_redis_inline
+from mvcc_kv.protocol.usage import USAGE
 from mvcc_kv.server.redis import handlers
 from mvcc_kv.server.redis.commands import COMMANDS, Command
 
@@ -88,14 +90,27 @@ def test_the_limits_are_those_of_the_parser() -> None:
 
     text = DOCUMENT.read_text()
     assert (requests.BULK_BYTES_MAX, requests.LINE_BYTES_MAX) == (512 * 1024**2, 64 * 1024)
-    assert f"{requests.MEMBERS_MAX:,} arguments" in text
+    assert f"{requests.MEMBERS_MAX:,}\narguments (`--max-array-members`)" in text
     assert f"last {cursors.CURSORS_MAX:,} cursors" in text
     assert f"has {scanning.COUNT_MAX:,} keys at most" in text
 
 
 def test_the_readme_tells_how_many_of_redis_tests_pass() -> None:
-    first_nine = sum(list(PASSED.values())[:-1])
-    assert f"{first_nine} tests of Redis's own suite" in (DOCUMENT.parents[1] / "README.md").read_text()
+    *nine, other = PASSED.values()
+    said = " ".join((DOCUMENT.parents[1] / "README.md").read_text().split())
+    assert f"{sum(nine) + other} tests of Redis's own suite pass: {sum(nine)} on strings" in said
+    assert f"and {other} of its unit `other`" in said
+
+
+@pytest.mark.parametrize("name", ["redis.md", "protocol.md"])
+def test_the_commands_of_both_protocols_are_named_in_both_documents(name: str) -> None:
+    both = sorted(verb for verb in USAGE if verb.encode() in COMMANDS)
+    found = re.findall(r"<!-- both -->(.*?)<!-- end -->", (DOCUMENT.parent / name).read_text(), re.S)
+    assert [re.findall(r"`(.*?)`", listed) for listed in found] == [both]
+    for verb in both:
+        assert not is_redis_inline(verb.encode()), "it is the line protocol's"
+    for other in (b"SET a 1", b"hello 3"):
+        assert is_redis_inline(other), "the documents' examples"
 
 
 def example(name: str) -> Any:

@@ -6,14 +6,17 @@ import pytest
 
 from mvcc_kv.engine import VersionedStore
 from mvcc_kv.server.connection import Connection
+from mvcc_kv.server.redis.house import House
 from mvcc_kv.server.served import Services
 from mvcc_kv.server.settings import Settings
 
 
-def connection() -> Connection:
+def connection(settings: Settings | None = None) -> Connection:
     store = VersionedStore()
-    services = Services(store=store, stats=store.stats, checkpoint=lambda _: None, clock=lambda: 0.0)
-    return Connection(services, Settings())
+    services = Services(
+        store=store, stats=store.stats, checkpoint=lambda _: None, clock=lambda: 0.0, redis=House(settings)
+    )
+    return Connection(services, settings or Settings())
 
 
 def said(to: Connection, *parts: bytes) -> bytes:
@@ -73,3 +76,18 @@ def test_an_http_request_is_nobodys() -> None:
     said(tricked, b"SET a 1\r\nHost: localhost\r\nSET b 1\r\n")
     assert tricked.session.speaks_http
     assert said(connection(), b"SET a 1\r\nGET a\r\nHost: x\r\n") == b""
+
+
+ECHO_OF_FIVE = b"*2\r\n$4\r\nECHO\r\n$5\r\nhello\r\n"
+
+
+@pytest.mark.parametrize(
+    ("settings", "answer"),
+    [
+        (Settings(max_bulk_bytes=5, max_array_members=2), b"$5\r\nhello\r\n"),
+        (Settings(max_bulk_bytes=4), b"-ERR Protocol error: invalid bulk length\r\n"),
+        (Settings(max_array_members=1), b"-ERR Protocol error: invalid multibulk length\r\n"),
+    ],
+)
+def test_how_long_and_how_many_arguments_are_is_a_setting(settings: Settings, answer: bytes) -> None:
+    assert said(connection(settings), ECHO_OF_FIVE) == answer

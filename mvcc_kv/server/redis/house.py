@@ -6,7 +6,6 @@ from secrets import token_hex
 from time import time
 from typing import TYPE_CHECKING
 
-from mvcc_kv.protocol.resp.requests import BULK_BYTES_MAX
 from mvcc_kv.server.redis.commands import COMMANDS
 from mvcc_kv.server.redis.counting import Lookups, Rate, Tally
 from mvcc_kv.server.redis.cursors import Cursors
@@ -44,7 +43,7 @@ class House:
         self.sessions: dict[int, RedisSession] = {}
         self.cursors = Cursors()
         self.exchange = Exchange()
-        self.bulk_bytes_max = BULK_BYTES_MAX
+        self.bulk_bytes_max = self.settings.max_bulk_bytes
         self.slowlog = SlowLog()
         self.slow_s = 0.01
         self.pause: Pause | None = None

@@ -9,9 +9,10 @@ from mvcc_kv.server.redis.commands import COMMANDS, Command, command, subcommand
 from mvcc_kv.server.redis.failures import SYNTAX, Failure
 from mvcc_kv.server.redis.globbing import matcher
 from mvcc_kv.server.redis.helping import enter_help
+from mvcc_kv.server.redis.key_specs import KeySpec, key_specs, keys_of, keys_with_accesses
 from mvcc_kv.server.redis.session import RedisSession
 
-__all__ = ["keys_of"]
+__all__: list[str] = []
 
 _FLAGS = "loading stale"
 _SHOWN_FLAGS = """
@@ -19,6 +20,7 @@ _SHOWN_FLAGS = """
     no_auth no_mandatory_keys no_async_loading no_multi movablekeys allow_busy
 """.split()  # noqa: SIM905 (in Redis's order, as one reads it)
 _ABOUT_KEYS = frozenset(("flushall", "flushdb", "dbsize", "swapdb"))
+_ABOUT_NO_KEYS = frozenset(("object", "wait"))
 _ADMIN = frozenset(("lastsave", "role"))
 _DANGEROUS = frozenset(("info", "keys", "flushall", "flushdb", "restore", "sort", "swapdb"))
 
@@ -75,7 +77,7 @@ def count(_: RedisSession, __: list[bytes]) -> bytes:
 def info(session: RedisSession, arguments: list[bytes]) -> bytes:
     entries: Iterable[Command | None] = map(_found, arguments[2:]) if len(arguments) > 2 else _all()
     proto = session.proto
-    return resp.array([resp.null_array(proto) if entry is None else _told(entry, proto) for entry in entries])
+    return resp.array([resp.null(proto) if entry is None else _told(entry, proto) for entry in entries])
 
 
 def _told(entry: Command, proto: int) -> bytes:
@@ -89,7 +91,7 @@ def _told(entry: Command, proto: int) -> bytes:
         resp.integer(step),
         _words(["@" + category for category in _categories(entry)], proto),
         resp.set_of([], proto),
-        resp.set_of([_key_spec(entry, proto)] if first else [], proto),
+        resp.set_of([_described(spec, proto) for spec in key_specs(entry)], proto),
         resp.array([_told(one, proto) for one in entry.subcommands.values()])
         if entry.subcommands
         else resp.set_of([], proto),
@@ -104,10 +106,11 @@ def _words(words: Iterable[str], proto: int) -> bytes:
 def _categories(entry: Command) -> list[str]:
     """Redis's, from the flags and the group, in its order."""
     is_of = {
-        "keyspace": (entry.group == "generic" and entry.name != "wait") or entry.name in _ABOUT_KEYS,
+        "keyspace": (entry.group == "generic" and entry.name not in _ABOUT_NO_KEYS) or entry.name in _ABOUT_KEYS,
         "read": "readonly" in entry.flags,
         "write": "write" in entry.flags,
         "string": entry.group == "string",
+        "bitmap": entry.group == "bitmap",
         "pubsub": "pubsub" in entry.flags,
         "admin": "admin" in entry.flags or entry.name in _ADMIN,
         "fast": "fast" in entry.flags,
@@ -126,28 +129,24 @@ def _is_about_connection(entry: Command) -> bool:
     return entry.name != "client" and (entry.group == "connection" or container == "command" or entry.name == "wait")
 
 
-def _key_spec(entry: Command, proto: int) -> bytes:
-    first, last, step = entry.keys
-    index = _map({"index": resp.integer(first)}, proto)
-    spec = {
-        "lastkey": resp.integer(last - first if last >= 0 else last),
-        "keystep": resp.integer(step),
+def _described(spec: KeySpec, proto: int) -> bytes:
+    index = _map({"index": resp.integer(spec.first)}, proto)
+    found = {
+        "lastkey": resp.integer(spec.last - spec.first if spec.last >= 0 else spec.last),
+        "keystep": resp.integer(spec.step),
         "limit": resp.ZERO,
     }
-    told = {
-        "flags": _words(_access(entry), proto),
+    told = {"notes": resp.bulk(spec.notes.encode())} if spec.notes else {}
+    told |= {
+        "flags": _words(spec.accesses, proto),
         "begin_search": _map({"type": resp.bulk(b"index"), "spec": index}, proto),
-        "find_keys": _map({"type": resp.bulk(b"range"), "spec": _map(spec, proto)}, proto),
+        "find_keys": _map({"type": resp.bulk(b"range"), "spec": _map(found, proto)}, proto),
     }
     return _map(told, proto)
 
 
 def _map(pairs: dict[str, bytes], proto: int) -> bytes:
     return resp.mapping([(resp.bulk(name.encode()), value) for name, value in pairs.items()], proto)
-
-
-def _access(entry: Command) -> list[str]:
-    return ["RW", "access", "update"] if entry.writes else ["RO", "access"]
 
 
 @subcommand("command|docs", -2, _FLAGS, since="7.0.0", summary="Get array of specific Redis command documentation")
@@ -197,9 +196,8 @@ def keys_asked(_: RedisSession, arguments: list[bytes]) -> bytes:
 
 @subcommand("command|getkeysandflags", -4, _FLAGS, since="7.0.0", summary="Extract keys and access flags of a command")
 def keys_and_flags(session: RedisSession, arguments: list[bytes]) -> bytes:
-    entry, whole = _whole(arguments[2:])
-    flags = _words(_access(entry), session.proto)
-    return resp.array([resp.array([resp.bulk(key), flags]) for key in keys_of(entry, whole)])
+    found = keys_with_accesses(*_whole(arguments[2:]))
+    return resp.array([resp.array([resp.bulk(key), _words(accesses, session.proto)]) for key, accesses in found])
 
 
 def _whole(arguments: list[bytes]) -> tuple[Command, list[bytes]]:
@@ -214,10 +212,3 @@ def _whole(arguments: list[bytes]) -> tuple[Command, list[bytes]]:
     if not entry.takes(len(arguments)):
         raise Failure("ERR Invalid number of arguments specified for command")
     return entry, arguments
-
-
-def keys_of(entry: Command, arguments: list[bytes]) -> list[bytes]:
-    """Which of a command's arguments are keys."""
-    first, last, step = entry.keys
-    end = last if last >= 0 else len(arguments) + last
-    return arguments[first : end + 1 : step]

@@ -12,7 +12,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from mvcc_kv.protocol.resp.requests import BULK_BYTES_MAX
 from mvcc_kv.server.redis.arguments import INT64_MAX, integer_of
 from mvcc_kv.server.redis.slowlog import ENTRIES_MAX
 
@@ -148,8 +147,10 @@ def _inert(parsed: Callable[[bytes], str], listed: str) -> None:
         PARAMETERS.update(dict.fromkeys(names.split(","), parameter))
 
 
-def _live(name: str, initial: str, parsed: Callable[[bytes], str], obey: Callable[[House, str], None]) -> None:
-    PARAMETERS[name] = Parameter(name, _always(initial), parsed, obey)
+def _live(
+    name: str, initial: Callable[[House], str], parsed: Callable[[bytes], str], obey: Callable[[House, str], None]
+) -> None:
+    PARAMETERS[name] = Parameter(name, initial, parsed, obey)
 
 
 def _obey_bulk_len(house: House, value: str) -> None:
@@ -177,8 +178,8 @@ _given("requirepass", lambda house: house.settings.password or "", _OPTION + "--
 _given("appendonly", lambda house: "yes" if house.keeps else "no", _OPTION + "--data-dir or --in-memory", _yes_or_no)
 _given(
     "appendfsync",
-    lambda house: _FSYNC[house.settings.fsync],
-    _OPTION + "--fsync",
+    lambda house: _FSYNC[house.settings.fsync] if house.keeps else "no",
+    _OPTION + "--fsync and --data-dir or --in-memory",
     _one_of("everysec", "always", "no"),
 )
 _given("save", _always(""), "checkpoints are written as --checkpoint-interval-s and --checkpoint-log-bytes say")
@@ -233,9 +234,9 @@ for _name, _value in {
 }.items():
     _given(_name, _always(_value), "", is_immutable=True)
 
-_live("proto-max-bulk-len", str(BULK_BYTES_MAX), _memory(1024 * 1024), _obey_bulk_len)
-_live("slowlog-log-slower-than", "10000", _number(-1, INT64_MAX), _obey_slower_than)
-_live("slowlog-max-len", str(ENTRIES_MAX), _number(0, INT64_MAX), _obey_slowlog_len)
+_live("proto-max-bulk-len", lambda house: str(house.settings.max_bulk_bytes), _memory(1024 * 1024), _obey_bulk_len)
+_live("slowlog-log-slower-than", _always("10000"), _number(-1, INT64_MAX), _obey_slower_than)
+_live("slowlog-max-len", _always(str(ENTRIES_MAX)), _number(0, INT64_MAX), _obey_slowlog_len)
 
 _inert(
     _yes_or_no,

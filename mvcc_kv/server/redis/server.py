@@ -6,9 +6,19 @@ from collections.abc import Callable
 
 from mvcc_kv.errors import Error
 from mvcc_kv.protocol.resp import replies as resp
+from mvcc_kv.server.redis.arguments import integer_of
 from mvcc_kv.server.redis.commands import command, subcommand
-from mvcc_kv.server.redis.failures import NOT_A_FLOAT, SYNTAX, Failure, shown, wrong_arity, wrong_subcommand
+from mvcc_kv.server.redis.failures import (
+    NOT_A_FLOAT,
+    NOT_AN_INTEGER,
+    SYNTAX,
+    Failure,
+    shown,
+    wrong_arity,
+    wrong_subcommand,
+)
 from mvcc_kv.server.redis.greeting import REDIS_VERSION
+from mvcc_kv.server.redis.helping import enter_help
 from mvcc_kv.server.redis.session import RedisSession
 from mvcc_kv.version import __version__
 
@@ -16,6 +26,7 @@ __all__: list[str] = []
 
 _GROUP = "server"
 _SLEEP_S_MAX = 3600.0
+_LOLWUT_NUMBERS: dict[int | None, int] = {5: 3, 6: 2}  # of a version's picture: columns, rows and the like
 
 
 @command("time", 1, "loading stale fast", group=_GROUP, since="2.6.0", summary="Return the current server time")
@@ -31,7 +42,12 @@ def role(session: RedisSession, _: list[bytes]) -> bytes:
 
 
 @command("lolwut", -1, "readonly fast", group=_GROUP, since="5.0.0", summary="Display the version")
-def lolwut(session: RedisSession, _: list[bytes]) -> bytes:
+def lolwut(session: RedisSession, arguments: list[bytes]) -> bytes:
+    if len(arguments) > 2 and arguments[1].lower() == b"version":
+        version = integer_of(arguments[2])
+        numbers = arguments[3 : 3 + _LOLWUT_NUMBERS.get(version, 0)]
+        if version is None or any(integer_of(number) is None for number in numbers):
+            raise NOT_AN_INTEGER
     text = f"Redis ver. {REDIS_VERSION}, spoken by mvcc-kv {__version__}\n"
     return resp.verbatim(text.encode(), session.proto)
 
@@ -135,6 +151,42 @@ def function(_: RedisSession, __: list[bytes]) -> bytes:
 @command("script", -2, "", group="scripting", since="2.6.0", summary="A container for Lua scripts commands")
 def script(_: RedisSession, __: list[bytes]) -> bytes:
     raise wrong_arity("script")
+
+
+enter_help(
+    "function",
+    """
+    LIST [LIBRARYNAME PATTERN] [WITHCODE]
+        Return general information on all the libraries:
+        * Library name
+        * The engine used to run the Library
+        * Library description
+        * Functions list
+        * Library code (if WITHCODE is given)
+        It also possible to get only function that matches a pattern using LIBRARYNAME argument.
+    FLUSH [ASYNC|SYNC]
+        Delete all the libraries.
+        When called without the optional mode argument, the behavior is determined by the
+        lazyfree-lazy-user-flush configuration directive. Valid modes are:
+        * ASYNC: Asynchronously flush the libraries.
+        * SYNC: Synchronously flush the libraries.
+    """,
+    since="7.0.0",
+)
+enter_help(
+    "script",
+    """
+    EXISTS <sha1> [<sha1> ...]
+        Return information about the existence of the scripts in the script cache.
+    FLUSH [ASYNC|SYNC]
+        Flush the Lua scripts cache. Very dangerous on replicas.
+        When called without the optional mode argument, the behavior is determined by the
+        lazyfree-lazy-user-flush configuration directive. Valid modes are:
+        * ASYNC: Asynchronously flush the scripts cache.
+        * SYNC: Synchronously flush the scripts cache.
+    """,
+    since="5.0.0",
+)
 
 
 @subcommand("function|flush", -2, "noscript write", since="7.0.0", summary="Deleting all functions")

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
+from mvcc_kv.server.redis.house import House
 from mvcc_kv.server.redis.parameters import PARAMETERS
+from mvcc_kv.server.settings import Fsync, Settings
 from tests.server.redis.clients import Client, Place
 
 
@@ -70,6 +74,26 @@ def test_the_longest_argument_is_set_at_once() -> None:
     client = place.client()
     client("CONFIG", "SET", "proto-max-bulk-len", "2mb")
     assert place.services.redis.bulk_bytes_max == 2 * 1024 * 1024
+
+
+def test_the_longest_argument_is_at_first_what_the_server_was_started_with() -> None:
+    place = Place()
+    place.services = replace(place.services, redis=House(Settings(max_bulk_bytes=5_000_000)))
+    client = place.client()
+    assert configured(client, "proto-max-bulk-len") == {b"proto-max-bulk-len": b"5000000"}
+    assert "maximum allowed size" in client.fails("SETRANGE", "a", 5_000_000, "x")
+    client("CONFIG", "SET", "proto-max-bulk-len", "6mb")
+    assert client("SETRANGE", "a", 5_000_000, "x") == 5_000_001
+
+
+@pytest.mark.parametrize(
+    ("keeps", "fsync", "told"),
+    [(True, "always", b"always"), (True, "interval", b"everysec"), (True, "never", b"no"), (False, "always", b"no")],
+)
+def test_what_is_not_kept_is_not_forced_to_disk(keeps: bool, fsync: Fsync, told: bytes) -> None:
+    place = Place()
+    place.services = replace(place.services, redis=House(Settings(fsync=fsync), keeps=keeps))
+    assert configured(place.client(), "appendfsync") == {b"appendfsync": told}
 
 
 def test_help_is_redis_own() -> None:

@@ -60,8 +60,10 @@ CONVERSATIONS = {
         TIME x | LASTSAVE x | ROLE x | MEMORY | MEMORY FOO | MEMORY USAGE | MEMORY USAGE nosuch
         MEMORY USAGE k SAMPLES | MEMORY USAGE k SAMPLES x | MEMORY USAGE k FOO 1 | MEMORY HELP | MEMORY PURGE
         FUNCTION | FUNCTION FLUSH | FUNCTION FLUSH ASYNC | FUNCTION FLUSH x | FUNCTION FLUSH a b | FUNCTION LIST
-        FUNCTION FOO | SCRIPT | SCRIPT FLUSH | SCRIPT FLUSH x | SCRIPT EXISTS | SCRIPT EXISTS a b | SCRIPT FOO
-        BGSAVE x | BGSAVE SCHEDULE x | DEBUG
+        FUNCTION FOO | FUNCTION HELP x | SCRIPT HELP x | SCRIPT | SCRIPT FLUSH | SCRIPT FLUSH x | SCRIPT EXISTS
+        SCRIPT EXISTS a b | SCRIPT FOO | BGSAVE x | BGSAVE SCHEDULE x | DEBUG | LOLWUT VERSION x
+        LOLWUT version 99999999999999999999
+        LOLWUT VERSION 5 1 x | LOLWUT VERSION 5 1 1 1.5 y | LOLWUT VERSION 6 1 x 1
     """,
     "slowness": """
         SLOWLOG | SLOWLOG FOO | SLOWLOG HELP | SLOWLOG GET x | SLOWLOG GET -2 | SLOWLOG GET 1 2 | SLOWLOG LEN x
@@ -121,7 +123,7 @@ def test_a_command_is_described_as_by_redis(redis_server: RealRedis, name: str) 
 
 
 def description(client: Client | RealRedis, name: str) -> list[Any] | None:
-    """Arity, flags, keys and categories; tips and subcommands are fewer here, and key specifications coarser."""
+    """Arity, flags, keys and categories; tips and subcommands are fewer here."""
     (told,) = client("COMMAND", "INFO", name)
     if told is None:
         return None

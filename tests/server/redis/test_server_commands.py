@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
+import pytest
+
 from mvcc_kv.errors import Error, UnavailableError
 from mvcc_kv.server.redis.commands import COMMANDS
 from tests.server.redis.clients import Place
+from tests.server.redis.real import RealRedis
 from tests.server.redis.test_clients import run_due
 
 
@@ -125,3 +128,26 @@ def test_in_a_batch_nobody_sleeps() -> None:
     assert (ok, str(error), then) == (b"OK", "ERR value is not a valid float", b"OK")
     assert not len(place.services.deadlines)
     assert client.raw("DEBUG", "SLEEP", "1.5") is None
+
+
+@pytest.mark.parametrize(
+    "words", ["", "x", "5", "VERSION", "VERSION 7", "VERSION 9 x", "VERSION -1 x", "VERSION 5 1 1 1 x"]
+)
+def test_lolwut_tells_the_version_unless_a_number_is_none(words: str) -> None:
+    assert Place().client()("LOLWUT", *words.split()).startswith(b"Redis ver. 7.0.15")
+
+
+@pytest.mark.parametrize(
+    ("container", "absent"), [("SCRIPT", "DEBUG KILL LOAD"), ("FUNCTION", "LOAD DELETE STATS KILL DUMP RESTORE")]
+)
+def test_the_help_on_scripts_is_redis_own_but_for_what_is_not_here(
+    redis_server: RealRedis, container: str, absent: str
+) -> None:
+    expected, is_here = [], True
+    for line in redis_server(container, "HELP"):
+        if not line.startswith(b" "):
+            is_here = line.split()[0].decode() not in absent.split()
+        if is_here:
+            expected.append(line)
+    assert Place().client()(container, "HELP") == expected
+    assert container.encode() + b" <subcommand> [<arg> [value] [opt] ...]. Subcommands are:" == expected[0]
