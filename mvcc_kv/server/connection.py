@@ -82,12 +82,10 @@ class Connection:
         if self._sniffer is not None:
             data = self._sniff(self._sniffer, data)
         if not self._requests and not self._is_answer_awaited:
-            said, used_bytes = self._dialect.run_lane(data)
-            if used_bytes:
-                self._say(said)
-                if used_bytes == len(data):
-                    return not self._held
-                data = data[used_bytes:]
+            used_bytes = self._dialect.run_lane(data, self._say)
+            if used_bytes == len(data):
+                return not self._held
+            data = data[used_bytes:]
         self._take(self._dialect.receive(data, is_burst_end=is_burst_end))
         return False
 

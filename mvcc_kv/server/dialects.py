@@ -84,10 +84,10 @@ class Dialect(Protocol):
         """Take bytes in; the requests they complete. `is_burst_end` as in `LineFramer.receive`."""
         ...
 
-    def run_lane(self, data: bytes) -> tuple[bytes, int]:
-        """Execute at once what stands at the beginning of the data, if it is for a quick lane and nothing else waits.
+    def run_lane(self, data: bytes, say: Callable[[bytes], None]) -> int:
+        """Execute at once what stands at the beginning of the data and is for a quick lane, and say the replies.
 
-        The replies, and how many bytes of the data they are to: 0 where there is no such lane.
+        How many bytes of the data that is: 0 where there is no such lane. Only for when nothing else waits.
         """
         ...
 
@@ -113,8 +113,8 @@ class LineDialect:
     def is_unfinished(self) -> bool:
         return self._framer.is_unfinished
 
-    def run_lane(self, data: bytes) -> tuple[bytes, int]:
-        return b"", 0
+    def run_lane(self, data: bytes, say: Callable[[bytes], None]) -> int:
+        return 0
 
     def receive(self, data: bytes, *, is_burst_end: bool) -> list[Line]:
         return self._guarded(self._framer.receive(data, is_burst_end=is_burst_end), data)
@@ -157,12 +157,12 @@ class RespDialect:
 
     is_unfinished = False  # silence ends nothing here
 
-    def run_lane(self, data: bytes) -> tuple[bytes, int]:
+    def run_lane(self, data: bytes, say: Callable[[bytes], None]) -> int:
         session = self.session
         session.active_at, session.received_bytes = self._clock(), len(data)
         if data[:1] != b"*" or self._parser.is_unfinished or not session.is_plain:
-            return b"", 0
-        return session.run_lane(data)
+            return 0
+        return session.run_lane(data, say)
 
     def receive(self, data: bytes, *, is_burst_end: bool) -> list[Any]:
         """Commands; behind them, where the bytes made no sense any more, what is wrong with them."""

@@ -17,6 +17,7 @@ typedef struct {
     PyObject *writes;     /* list of (key, value), one a commit, for the log; or NULL */
     long long read_ts, commit_ts;
     int may_write, proto;
+    Py_ssize_t free_bytes; /* of the replies: those before the first commit */
     Py_ssize_t gets, sets, incrs, pings, hits, new_keys;
 } Lane;
 
@@ -238,6 +239,8 @@ static int commit(Lane *lane, PyObject *key, PyObject *value, PyObject *head)
         truncate_to(lane->superseded, superseded);
         return FAILED;
     }
+    if (lane->free_bytes < 0)
+        lane->free_bytes = lane->out_len;
     lane->commit_ts++;
     lane->read_ts = lane->commit_ts;
     lane->new_keys += head == NULL;
@@ -349,7 +352,7 @@ static int execute(Lane *lane)
 static PyObject *run(PyObject *module, PyObject *arguments)
 {
     Py_buffer data;
-    Lane lane = {0};
+    Lane lane = {.free_bytes = -1};
     PyObject *superseded, *writes, *result = NULL;
     const char *begun;
     int outcome = DONE;
@@ -372,8 +375,8 @@ static PyObject *run(PyObject *module, PyObject *arguments)
     }
     PyErr_Clear(); /* no memory: what was done stands, and Python finds out at the next command */
     if (lane.out != NULL)
-        result = Py_BuildValue("ny#Lnnnnnn", (Py_ssize_t)(lane.at - begun), lane.out, lane.out_len, lane.commit_ts,
-                               lane.gets, lane.sets, lane.incrs, lane.pings, lane.hits, lane.new_keys);
+        result = Py_BuildValue("ny#nLnnnnnn", (Py_ssize_t)(lane.at - begun), lane.out, lane.out_len,
+                               lane.free_bytes < 0 ? lane.out_len : lane.free_bytes, lane.commit_ts, lane.gets, lane.sets, lane.incrs, lane.pings, lane.hits, lane.new_keys);
     else
         PyErr_NoMemory();
     PyMem_Free(lane.out);

@@ -96,7 +96,7 @@ class House:
 
     def count_lane(self, outcome: Outcome, took_s: float) -> None:
         """What the quick lane has done; its time is shared out evenly."""
-        _, _, _, gets, sets, incrs, pings, hits, _ = outcome
+        *_, gets, sets, incrs, pings, hits, _ = outcome
         each_s = took_s / (gets + sets + incrs + pings)
         if gets:
             self._count(_GET, gets, each_s)

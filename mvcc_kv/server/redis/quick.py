@@ -35,11 +35,13 @@ _PLAIN = bytes(set(range(0x100)) - _ESCAPED)
 class Outcome(NamedTuple):
     """How far the lane came, and what it did.
 
-    `used_bytes`: of the data. `commit_ts`: of the newest commit. The rest are counts, `hits` among the `gets`.
+    `used_bytes`: of the data. `free_bytes`: of the replies, those before the first commit's. `commit_ts`: of the newest
+    commit. The rest are counts, `hits` among the `gets`.
     """
 
     used_bytes: int
     replies: bytes
+    free_bytes: int
     commit_ts: int
     gets: int
     sets: int
@@ -72,7 +74,7 @@ def run_in_python(
     """
     lane = _Lane(heads, read_ts, commit_ts, may_write, superseded, writes, proto)
     said: list[bytes] = []
-    used_bytes = said_bytes = 0
+    used_bytes = said_bytes = free_bytes = 0
     for arguments in scan(data)[0]:
         if said_bytes >= out_max:
             break
@@ -83,7 +85,9 @@ def run_in_python(
         said.append(reply)
         said_bytes += len(reply)
         used_bytes += _length(arguments)
-    return Outcome(used_bytes, b"".join(said), lane.commit_ts, *lane.counts)
+        if lane.commit_ts == commit_ts:
+            free_bytes = said_bytes
+    return Outcome(used_bytes, b"".join(said), free_bytes, lane.commit_ts, *lane.counts)
 
 
 def _length(arguments: list[bytes]) -> int:

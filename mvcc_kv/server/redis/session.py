@@ -226,15 +226,24 @@ class RedisSession:
             and self.house.wants_no_times
         )
 
-    def run_lane(self, data: bytes) -> tuple[bytes, int]:
-        """Execute the commands at the beginning of the data that are for the quick lane: replies, and bytes used."""
+    def run_lane(self, data: bytes, say: Callable[[bytes], None]) -> int:
+        """Execute the commands at the beginning of the data that are for the quick lane, and say the replies.
+
+        How many bytes of the data they are.
+        """
         began_s = perf_counter()
         outcome = self.services.store.run_lane(partial(quick.run, data, self.proto, _LANE_OUT_BYTES), self.seen_ts)
-        if outcome.used_bytes:
-            self.house.count_lane(outcome, perf_counter() - began_s)
-        if outcome.sets or outcome.incrs:
+        if not outcome.used_bytes:
+            return 0
+        self.house.count_lane(outcome, perf_counter() - began_s)
+        replies, free_bytes = outcome.replies, outcome.free_bytes
+        if free_bytes < len(replies):  # the rest tells of a commit
+            if free_bytes:
+                say(replies[:free_bytes])
+                replies = replies[free_bytes:]
             self.wait_for(outcome.commit_ts)
-        return outcome.replies, outcome.used_bytes
+        say(replies)
+        return outcome.used_bytes
 
     def execute(self, arguments: list[bytes] | ProtocolError, *, is_special: bool | None = None) -> bytes | None:
         """The reply to a command, or None if it comes later. To what is none, it's the last one."""
