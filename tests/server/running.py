@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from threading import Event, Thread
 from typing import Any
 
@@ -162,9 +163,12 @@ class Running:
         """Move the clock; when this returns, what became due has been done."""
         self.clock.now_s += seconds
         for _ in range(2):  # a turn may be under way that looked at the clock before
-            calls = self.clock.calls
-            self.server.wake()
-            until(lambda calls=calls: self.clock.calls >= calls + 2 or not self.thread.is_alive())  # type: ignore[misc]
+            until(partial(self._has_turned, self.clock.calls))
+
+    def _has_turned(self, since_calls: int) -> bool:
+        """Whether the loop has looked at its clock twice since; woken each time, as one turn may hear two calls."""
+        self.server.wake()
+        return self.clock.calls >= since_calls + 2 or not self.thread.is_alive()
 
     @property
     def peers(self) -> list[Any]:
