@@ -243,6 +243,7 @@ class Loop:
     def _answered(self, peer: Peer) -> None:
         """A reply came that this connection was waiting for: it goes on in the next turn."""
         if peer.is_open:
+            peer.active_at = self.now  # until now it waited for us
             self._runnable[peer] = None
             if peer.connection.is_held:
                 self._holding[peer] = None
