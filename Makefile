@@ -14,7 +14,7 @@ run: $(READY)
 	$(BIN)/mvcc-kv serve
 
 test: $(READY)
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 check: $(READY)
 	$(BIN)/ruff format --check .
