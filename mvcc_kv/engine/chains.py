@@ -20,7 +20,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TypeAlias
 
-__all__ = ["Version", "versions", "visible", "without"]
+__all__ = ["Version", "versions", "visible", "without", "without_all"]
 
 # A value of None is a tombstone: the key was deleted at that commit_ts.
 Version: TypeAlias = "tuple[int, bytes | None, Version | None]"
@@ -56,3 +56,21 @@ def without(head: Version, commit_ts: int) -> Version | None:
     for ts, value, _ in reversed(newer):
         rest = (ts, value, rest)
     return rest
+
+
+def without_all(head: Version, timestamps: set[int]) -> Version:
+    """The chain less the versions of these commits, of which the head is none; cost: as far as the oldest of them."""
+    kept, missing = [], len(timestamps)
+    node: Version | None = head
+    while missing:
+        if node is None:
+            raise LookupError(f"{missing} of {len(timestamps)} versions are not in this chain")
+        if node[0] in timestamps:
+            missing -= 1
+        else:
+            kept.append(node)
+        node = node[2]
+    for ts, value, _ in reversed(kept):
+        node = (ts, value, node)
+    assert node is not None, "a superseded version has a newer one above it"
+    return node

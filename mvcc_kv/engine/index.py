@@ -13,7 +13,7 @@ from typing import TypeAlias, cast
 from sortedcontainers import SortedDict
 
 from mvcc_kv.api import KeyRange, Page
-from mvcc_kv.engine.chains import Version, versions, visible, without
+from mvcc_kv.engine.chains import Version, versions, visible, without, without_all
 from mvcc_kv.values import is_overdue
 
 __all__ = ["LOOKS_MAX", "ScanBounds", "Seen", "VersionIndex"]
@@ -109,6 +109,13 @@ class VersionIndex:
         rest = without(self.heads[key], commit_ts)
         assert rest is not None, "a superseded version has a newer one above it"
         self.versions -= 1
+        _overwrite(self.heads, key, rest)
+        return rest
+
+    def take_out_all(self, timestamps: set[int], key: bytes) -> Version:
+        """Take several superseded versions out of the key's chain, walking it once; what the head is then."""
+        rest = without_all(self.heads[key], timestamps)
+        self.versions -= len(timestamps)
         _overwrite(self.heads, key, rest)
         return rest
 

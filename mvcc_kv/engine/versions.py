@@ -219,10 +219,17 @@ class Versions:
         superseded = self._superseded
         if (self._cleared or len(superseded) > self._collect_steps) and self._is_cleared:
             self._clear()
+        unseen: dict[bytes, set[int]] = {}
         while superseded and superseded[0][0] <= ts:
             superseded_ts, commit_ts, key, value_bytes = superseded.popleft()
-            if not self._live.hold(commit_ts, superseded_ts, key, value_bytes):
+            if self._live.hold(commit_ts, superseded_ts, key, value_bytes):
+                continue
+            if not unseen and not (superseded and superseded[0][0] <= ts):  # the only one, as without a log
                 self._free(commit_ts, key)
+                return
+            unseen.setdefault(key, set()).add(commit_ts)
+        for key, timestamps in unseen.items():
+            self._free_all(timestamps, key)
 
     @property
     def _is_cleared(self) -> bool:
@@ -371,8 +378,14 @@ class Versions:
 
     def _free(self, commit_ts: int, key: bytes) -> None:
         """Take a superseded version out of its chain; a tombstone that is left alone goes when it may."""
-        rest = self.index.take_out(commit_ts, key)
-        if rest[1] is None and rest[2] is None and rest[0] <= self._horizon():
+        self._drop_if_alone(key, self.index.take_out(commit_ts, key))
+
+    def _free_all(self, timestamps: set[int], key: bytes) -> None:
+        """The same with several of one key, which a flush of the log leaves where all write it."""
+        self._drop_if_alone(key, self.index.take_out_all(timestamps, key))
+
+    def _drop_if_alone(self, key: bytes, head: Version) -> None:
+        if head[1] is None and head[2] is None and head[0] <= self._horizon():
             self._drop(key)
 
     def _drop(self, key: bytes) -> None:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mvcc_kv.engine.chains import Version, versions, visible, without
+from mvcc_kv.engine.chains import Version, versions, visible, without, without_all
 
 CHAINS = st.sets(st.integers(1, 30)).map(sorted)
 
@@ -42,6 +42,17 @@ def test_a_version_is_taken_out_of_any_place(at: list[int], data: st.DataObject)
     assert head is not None
     assert timestamps(without(head, gone)) == [ts for ts in reversed(at) if ts != gone]
     assert timestamps(head) == at[::-1], "who walks the old nodes is not disturbed"
+
+
+@given(CHAINS, st.data())
+def test_several_are_taken_out_as_if_one_by_one(at: list[int], data: st.DataObject) -> None:
+    head = chain(at)
+    if head is None:
+        return
+    gone = data.draw(st.sets(st.sampled_from(at[:-1]))) if at[:-1] else set()
+    assert timestamps(without_all(head, gone)) == [ts for ts in reversed(at) if ts not in gone]
+    with pytest.raises(LookupError):
+        without_all(head, gone | {99})
 
 
 @pytest.mark.parametrize("absent", [0, 2, 4])

@@ -16,6 +16,7 @@ import pytest
 from mvcc_kv.api import KeyRange, TransactionOptions
 from mvcc_kv.engine import Transaction, VersionedStore
 from mvcc_kv.errors import ConflictError
+from tests.engine.logs import DeferringLog
 from tests.engine.model import Chain, Model, ModelTransaction
 
 READ_ONLY = TransactionOptions(read_only=True)
@@ -384,3 +385,18 @@ def test_a_store_that_is_emptied_keeps_nothing_unless_somebody_still_sees_it(is_
     store.put(b"a", b"1")
     store.check()
     assert store.stats()["versions"] == 1
+
+
+def test_a_flush_of_many_versions_of_one_key_costs_by_their_number() -> None:
+    """Each was taken out by walking to it once, from the newest: the square of what had gathered."""
+
+    def calls_to_publish(count: int) -> int:
+        store = VersionedStore(DeferringLog())
+        for n in range(2 * count):  # the second half is still on its way
+            store.put(b"k", b"%d" % n)
+        calls = calls_of(lambda: store.publish(count))
+        store.check()
+        assert versions_of(store) == count + 1
+        return calls
+
+    assert calls_to_publish(1_000) < 3 * calls_to_publish(500)
