@@ -16,11 +16,12 @@ import mvcc_kv
 ROOT = Path(mvcc_kv.__file__).parent
 SOURCES = sorted(path.relative_to(ROOT).as_posix() for path in ROOT.rglob("*.py"))
 
-BASICS = {"api", "errors", "values"}
+BASICS = {"api", "compiled", "errors", "values"}
 MAY_IMPORT: dict[str, set[str]] = {
     "version": set(),
     "errors": set(),
     "api": set(),
+    "compiled": set(),
     "values": {"errors"},
     "hunch": set(),
     "retry": {"api", "errors", "hunch"},

@@ -14,11 +14,10 @@ MVCC_KV_PURE=1 in the environment it is not.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, MutableMapping
-from importlib import import_module
 from typing import Any, NamedTuple
 
+from mvcc_kv.compiled import compiled_twin
 from mvcc_kv.engine.chains import Version, visible
 from mvcc_kv.protocol.resp import replies as resp
 from mvcc_kv.protocol.resp.scanning import scan
@@ -195,18 +194,8 @@ def _raw(value: bytes) -> bytes:
     return value
 
 
-def _compiled() -> Callable[..., Any] | None:
-    if os.environ.get("MVCC_KV_PURE", "") not in ("", "0"):
-        return None
-    try:
-        module = import_module("mvcc_kv.server.redis._quick")
-    except ImportError:
-        return None
-    run: Callable[..., Any] = module.run
-    return run
-
-
-_RUN = _compiled()
+_TWIN = compiled_twin("mvcc_kv.server.redis._quick")
+_RUN: Callable[..., Any] | None = None if _TWIN is None else _TWIN.run
 IS_COMPILED = _RUN is not None
 
 
