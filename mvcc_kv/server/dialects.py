@@ -54,6 +54,10 @@ class Speaker(Protocol):
         ...
 
     def execute(self, request: Any, /) -> bytes | None: ...
+    def wait_for(self, commit_ts: int) -> None:
+        """The reply tells of this commit: it leaves when that is visible."""
+        ...
+
     def more(self, bytes_max: int) -> bytes: ...
     def refusal(self, error: Error) -> bytes:
         """The reply that tells of an error."""
@@ -76,6 +80,11 @@ class Dialect(Protocol):
         ...
 
     @property
+    def is_plain(self) -> bool:
+        """Whether the next commands are nothing but commands, and may be executed in a round."""
+        ...
+
+    @property
     def is_held(self) -> bool:
         """Whether there are more requests in what was received, which `receive(b"")` gives when these are executed."""
         ...
@@ -84,11 +93,8 @@ class Dialect(Protocol):
         """Take bytes in; the requests they complete. `is_burst_end` as in `LineFramer.receive`."""
         ...
 
-    def run_lane(self, data: bytes, say: Callable[[bytes], None]) -> int:
-        """Execute at once what stands at the beginning of the data and is for a quick lane, and say the replies.
-
-        How many bytes of the data that is: 0 where there is no such lane. Only for when nothing else waits.
-        """
+    def burst(self, data: bytes) -> tuple[bytes, int]:
+        """What comes next of a plain connection, as a round wants it."""
         ...
 
     def quiet(self) -> list[Any]: ...
@@ -107,14 +113,14 @@ class LineDialect:
         self._framer = LineFramer(line_bytes_max=settings.max_transaction_bytes, strict=settings.strict_lines)
         self._is_fresh = True  # nothing of its first line has come yet
 
-    is_held = False
+    is_held = is_plain = False
 
     @property
     def is_unfinished(self) -> bool:
         return self._framer.is_unfinished
 
-    def run_lane(self, data: bytes, say: Callable[[bytes], None]) -> int:
-        return 0
+    def burst(self, data: bytes) -> tuple[bytes, int]:
+        raise AssertionError("lines are never plain")
 
     def receive(self, data: bytes, *, is_burst_end: bool) -> list[Line]:
         return self._guarded(self._framer.receive(data, is_burst_end=is_burst_end), data)
@@ -157,12 +163,14 @@ class RespDialect:
 
     is_unfinished = False  # silence ends nothing here
 
-    def run_lane(self, data: bytes, say: Callable[[bytes], None]) -> int:
+    @property
+    def is_plain(self) -> bool:
+        return not self._parser.is_unfinished and self.session.is_plain
+
+    def burst(self, data: bytes) -> tuple[bytes, int]:
         session = self.session
         session.active_at, session.received_bytes = self._clock(), len(data)
-        if data[:1] != b"*" or self._parser.is_unfinished or not session.is_plain:
-            return 0
-        return session.run_lane(data, say)
+        return data, session.proto
 
     def receive(self, data: bytes, *, is_burst_end: bool) -> list[Any]:
         """Commands; behind them, where the bytes made no sense any more, what is wrong with them."""

@@ -1,4 +1,4 @@
-/* The quick lane, compiled: see quick.py, whose `run` this is to the letter. It knows PING, GET, SET and INCR in the one
+/* The quick lane, compiled: see quick.py, whose `run_in_python` this is to the letter. It knows PING, GET, SET and INCR in the one
  * form in which clients write them, and stops before everything else: what isn't whole, isn't canonical, expires, wants
  * escapes, overflows. Rule: a command is executed altogether or not touched; when this stops, Python goes on there. */
 
@@ -17,7 +17,7 @@ typedef struct {
     PyObject *writes;     /* list of (key, value), one a commit, for the log; or NULL */
     long long read_ts, commit_ts;
     int may_write, proto;
-    Py_ssize_t free_bytes; /* of the replies: those before the first commit */
+    Py_ssize_t free_bytes; /* of the burst's replies: those before its first commit; negative: all */
     Py_ssize_t gets, sets, incrs, pings, hits, new_keys;
 } Lane;
 
@@ -349,43 +349,86 @@ static int execute(Lane *lane)
     return STOP;
 }
 
+/* Bursts */
+
+static void run_burst(Lane *lane, const char *begun, Py_ssize_t len)
+{
+    int outcome = DONE;
+    lane->at = begun;
+    lane->end = begun + len;
+    lane->out_len = 0;
+    lane->free_bytes = -1;
+    while (outcome == DONE && lane->at < lane->end && lane->out_len < lane->out_max) {
+        const char *command = lane->at;
+        /* Room for the reply to a write comes first: what was done can be told. */
+        outcome = reserve(lane, 64) ? execute(lane) : FAILED;
+        if (outcome != DONE)
+            lane->at = command;
+    }
+    PyErr_Clear(); /* no memory: what was done stands, and Python finds out at the next command */
+}
+
+/* Run one burst, and say of it what quick.py says; `seen_ts` is the newest commit that everybody sees. */
+static int take_burst(Lane *lane, PyObject *burst, Py_ssize_t number, long long seen_ts, PyObject *replies, PyObject *rest)
+{
+    PyObject *data;
+    Py_ssize_t len;
+    int is_over, is_free;
+    if (!PyArg_ParseTuple(burst, "Si", &data, &lane->proto))
+        return FAILED;
+    len = PyBytes_GET_SIZE(data);
+    lane->read_ts = lane->writes == NULL ? lane->commit_ts : seen_ts;
+    run_burst(lane, PyBytes_AS_STRING(data), len);
+    is_over = lane->at == lane->end;
+    is_free = lane->free_bytes < 0 || lane->writes == NULL;
+    if (append(replies, PyBytes_FromStringAndSize(lane->out, lane->out_len)) == FAILED)
+        return FAILED;
+    if (is_over && is_free)
+        return DONE;
+    return append(rest, Py_BuildValue("nnnL", number, (Py_ssize_t)(len - (lane->end - lane->at)),
+                                      is_free ? lane->out_len : lane->free_bytes, is_free ? 0LL : lane->commit_ts));
+}
+
+static PyObject *run_bursts(Lane *lane, PyObject *bursts, long long seen_ts)
+{
+    PyObject *replies = PyList_New(0), *rest = PyList_New(0), *result = NULL;
+    Py_ssize_t i;
+    int outcome = replies != NULL && rest != NULL ? DONE : FAILED;
+    for (i = 0; outcome == DONE && i < PyList_GET_SIZE(bursts); i++)
+        outcome = take_burst(lane, PyList_GET_ITEM(bursts, i), i, seen_ts, replies, rest);
+    if (outcome == DONE)
+        result = Py_BuildValue("OOLnnnnnn", replies, rest, lane->commit_ts, lane->gets, lane->sets, lane->incrs,
+                               lane->pings, lane->hits, lane->new_keys);
+    Py_XDECREF(replies);
+    Py_XDECREF(rest);
+    return result;
+}
+
 static PyObject *run(PyObject *module, PyObject *arguments)
 {
-    Py_buffer data;
-    Lane lane = {.free_bytes = -1};
-    PyObject *superseded, *writes, *result = NULL;
-    const char *begun;
-    int outcome = DONE;
+    Lane lane = {0};
+    PyObject *bursts, *superseded, *writes, *result;
+    long long seen_ts, begun_ts;
     (void)module;
-    if (!PyArg_ParseTuple(arguments, "y*inO!LLpOO", &data, &lane.proto, &lane.out_max, &PyDict_Type, &lane.heads,
-                          &lane.read_ts, &lane.commit_ts, &lane.may_write, &superseded, &writes))
+    if (!PyArg_ParseTuple(arguments, "O!nO!LLpOO", &PyList_Type, &bursts, &lane.out_max, &PyDict_Type, &lane.heads,
+                          &seen_ts, &lane.commit_ts, &lane.may_write, &superseded, &writes))
         return NULL;
     lane.superseded = superseded == Py_None ? NULL : superseded;
     lane.writes = writes == Py_None ? NULL : writes;
-    begun = lane.at = data.buf;
-    lane.end = begun + data.len;
-    lane.out_size = 1024 + data.len;
+    lane.out_size = 4096;
     lane.out = PyMem_Malloc(lane.out_size);
-    while (lane.out != NULL && outcome == DONE && lane.at < lane.end && lane.out_len < lane.out_max) {
-        const char *command = lane.at;
-        /* Room for the reply to a write comes first: what was done can be told. */
-        outcome = reserve(&lane, 64) ? execute(&lane) : FAILED;
-        if (outcome != DONE)
-            lane.at = command;
-    }
-    PyErr_Clear(); /* no memory: what was done stands, and Python finds out at the next command */
-    if (lane.out != NULL)
-        result = Py_BuildValue("ny#nLnnnnnn", (Py_ssize_t)(lane.at - begun), lane.out, lane.out_len,
-                               lane.free_bytes < 0 ? lane.out_len : lane.free_bytes, lane.commit_ts, lane.gets, lane.sets, lane.incrs, lane.pings, lane.hits, lane.new_keys);
-    else
-        PyErr_NoMemory();
+    if (lane.out == NULL)
+        return PyErr_NoMemory();
+    begun_ts = lane.commit_ts;
+    result = run_bursts(&lane, bursts, seen_ts);
+    if (result == NULL && lane.commit_ts != begun_ts) /* a store that doesn't know of its commits must not go on */
+        Py_FatalError("no memory to tell what was committed");
     PyMem_Free(lane.out);
-    PyBuffer_Release(&data);
     return result;
 }
 
 static PyMethodDef methods[] = {
-    {"run", run, METH_VARARGS, "Execute the commands at the beginning of the data; see quick.py."},
+    {"run", run, METH_VARARGS, "Execute what stands at the beginning of each burst; see quick.py."},
     {NULL, NULL, 0, NULL},
 };
 
