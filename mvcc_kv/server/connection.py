@@ -94,10 +94,6 @@ class Connection:
         is_open = not self._is_over and not self._is_cut and self.session.feed is None
         return is_through and is_open and len(self._output) == 1
 
-    def burst(self, data: bytes) -> tuple[bytes, int]:
-        """What the client sent, and the version of Redis's protocol that it speaks; of a plain connection."""
-        return self._dialect.burst(data)
-
     def hold(self, replies: bytes, commit_ts: int) -> None:
         """A round has executed commands of this client, and what it answers tells of that commit."""
         self.session.wait_for(commit_ts)

@@ -31,13 +31,19 @@ _FIRST_LINE_BYTES_MAX = 64 * 1024
 
 
 class Speaker(Protocol):
-    """What a connection needs of a session, whatever it speaks; see `Session`."""
+    """What a connection needs of a session, whatever it speaks; see `Session`.
+
+    `proto`: the version of Redis's protocol, 0 for lines. `active_at`: when the client last sent something.
+    """
 
     hold_ts: int
     effort: int
+    active_at: float
     speaks_http: bool
     wants_to_close: bool
 
+    @property
+    def proto(self) -> int: ...
     @property
     def begun_at(self) -> float | None: ...
     @property
@@ -93,10 +99,6 @@ class Dialect(Protocol):
         """Take bytes in; the requests they complete. `is_burst_end` as in `LineFramer.receive`."""
         ...
 
-    def burst(self, data: bytes) -> tuple[bytes, int]:
-        """What comes next of a plain connection, as a round wants it."""
-        ...
-
     def quiet(self) -> list[Any]: ...
     def end(self) -> list[Any]: ...
 
@@ -104,12 +106,13 @@ class Dialect(Protocol):
 class LineDialect:
     """The line protocol, with its guard against browsers."""
 
-    __slots__ = ("_framer", "_is_fresh", "session")
+    __slots__ = ("_clock", "_framer", "_is_fresh", "session")
 
     def __init__(
         self, services: Services, settings: Settings, answer_later: Callable[[bytes], None], client: str | None
     ) -> None:
         self.session = Session(services, answer_later, client)
+        self._clock = services.clock
         self._framer = LineFramer(line_bytes_max=settings.max_transaction_bytes, strict=settings.strict_lines)
         self._is_fresh = True  # nothing of its first line has come yet
 
@@ -119,10 +122,8 @@ class LineDialect:
     def is_unfinished(self) -> bool:
         return self._framer.is_unfinished
 
-    def burst(self, data: bytes) -> tuple[bytes, int]:
-        raise AssertionError("lines are never plain")
-
     def receive(self, data: bytes, *, is_burst_end: bool) -> list[Line]:
+        self.session.active_at = self._clock()
         return self._guarded(self._framer.receive(data, is_burst_end=is_burst_end), data)
 
     def quiet(self) -> list[Line]:
@@ -166,11 +167,6 @@ class RespDialect:
     @property
     def is_plain(self) -> bool:
         return not self._parser.is_unfinished and self.session.is_plain
-
-    def burst(self, data: bytes) -> tuple[bytes, int]:
-        session = self.session
-        session.active_at, session.received_bytes = self._clock(), len(data)
-        return data, session.proto
 
     def receive(self, data: bytes, *, is_burst_end: bool) -> list[Any]:
         """Commands; behind them, where the bytes made no sense any more, what is wrong with them."""

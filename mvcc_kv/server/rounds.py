@@ -42,6 +42,7 @@ class Rounds:
     def __init__(self, services: Services) -> None:
         self._store = services.store
         self._house = services.redis
+        self._clock = services.clock
 
     @property
     def are_held(self) -> bool:
@@ -51,7 +52,12 @@ class Rounds:
     def run(self, connections: Sequence[Connection], received: Sequence[bytes]) -> Round:
         """Execute what each has sent; the connection has what remains to be done."""
         began_s = perf_counter()
-        bursts = [it.burst(data) for it, data in zip(connections, received, strict=True)]
+        now = self._clock()
+        bursts = []
+        for connection, data in zip(connections, received, strict=True):
+            session = connection.session
+            session.active_at = now
+            bursts.append((data, session.proto))
         outcome = self._store.run_lane(partial(quick.run, bursts, _OUT_BYTES_MAX))
         done = Round(outcome.replies, [], [])
         for at, used_bytes, free_bytes, commit_ts in outcome.rest:

@@ -95,15 +95,32 @@ static int say(Lane *lane, const char *text, Py_ssize_t len)
     return DONE;
 }
 
+/* The number's digits; how many there are. sprintf takes a third of the time of a GET. */
+static Py_ssize_t write_number(char *text, long long number)
+{
+    char digits[24], *p = digits + sizeof digits;
+    unsigned long long left = number < 0 ? 0ULL - (unsigned long long)number : (unsigned long long)number;
+    do
+        *--p = '0' + left % 10;
+    while (left /= 10);
+    if (number < 0)
+        *--p = '-';
+    memcpy(text, p, digits + sizeof digits - p);
+    return digits + sizeof digits - p;
+}
+
 static int say_bulk(Lane *lane, const char *text, Py_ssize_t len)
 {
+    char *out;
     if (!reserve(lane, len + 32))
         return FAILED;
-    lane->out_len += sprintf(lane->out + lane->out_len, "$%zd\r\n", len);
-    memcpy(lane->out + lane->out_len, text, len);
-    lane->out_len += len;
-    memcpy(lane->out + lane->out_len, "\r\n", 2);
-    lane->out_len += 2;
+    out = lane->out + lane->out_len;
+    *out++ = '$';
+    out += write_number(out, len);
+    memcpy(out, "\r\n", 2);
+    memcpy(out + 2, text, len);
+    memcpy(out + 2 + len, "\r\n", 2);
+    lane->out_len = out + len + 4 - lane->out;
     return DONE;
 }
 
@@ -225,11 +242,30 @@ static int link_version(Lane *lane, PyObject *key, PyObject *value, PyObject *he
     return PyDict_SetItem(lane->heads, key, node) ? FAILED : DONE;
 }
 
+/* (commit_ts, value, older), all its own references. The collector need not look at it: nodes refer to older ones only,
+ * so there is no cycle for it to find, and to take a node out of its lists again would cost two cache misses. */
+static PyObject *new_node(long long commit_ts, PyObject *value, PyObject *older)
+{
+    PyObject *node = PyTuple_New(3), *ts = PyLong_FromLongLong(commit_ts);
+    if (node == NULL || ts == NULL) {
+        Py_XDECREF(node);
+        Py_XDECREF(ts);
+        return NULL;
+    }
+    Py_INCREF(value);
+    Py_INCREF(older);
+    PyTuple_SET_ITEM(node, 0, ts);
+    PyTuple_SET_ITEM(node, 1, value);
+    PyTuple_SET_ITEM(node, 2, older);
+    PyObject_GC_UnTrack(node);
+    return node;
+}
+
 /* One commit of one key. If it fails nothing has happened. */
 static int commit(Lane *lane, PyObject *key, PyObject *value, PyObject *head)
 {
     PyObject *older = head != NULL && lane->superseded != NULL ? head : Py_None;
-    PyObject *node = Py_BuildValue("LOO", lane->commit_ts + 1, value, older);
+    PyObject *node = new_node(lane->commit_ts + 1, value, older);
     Py_ssize_t writes = lane->writes == NULL ? 0 : PyList_GET_SIZE(lane->writes);
     Py_ssize_t superseded = lane->superseded == NULL ? 0 : PyList_GET_SIZE(lane->superseded);
     int outcome = node == NULL ? FAILED : link_version(lane, key, value, head, node);
@@ -310,12 +346,14 @@ static int incr(Lane *lane, Slice name)
     long long number = 0;
     char text[32];
     Slice raw;
-    int len, outcome = find_for_writing(lane, name, &key, &head);
+    Py_ssize_t len;
+    int outcome = find_for_writing(lane, name, &key, &head);
     if (outcome == DONE && head != NULL && !(raw_text(PyTuple_GET_ITEM(head, 1), &raw) && integer_of(raw, &number)))
         outcome = STOP;
-    len = sprintf(text, "%lld", number + 1);
+    text[0] = ':';
+    len = write_number(text + 1, number + 1);
     if (outcome == DONE) {
-        value = PyBytes_FromStringAndSize(text, len);
+        value = PyBytes_FromStringAndSize(text + 1, len);
         outcome = value == NULL ? FAILED : commit(lane, key, value, head);
         Py_XDECREF(value);
     }
@@ -323,8 +361,8 @@ static int incr(Lane *lane, Slice name)
     if (outcome != DONE)
         return outcome;
     lane->incrs++;
-    len = sprintf(text, ":%lld\r\n", number + 1);
-    return say(lane, text, len);
+    memcpy(text + 1 + len, "\r\n", 2);
+    return say(lane, text, len + 3);
 }
 
 static int execute(Lane *lane)
