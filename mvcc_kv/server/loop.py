@@ -101,17 +101,20 @@ class Loop:
         events = self._selector.select(0 if busy else self._deadlines.wait_s(now))
         self.now = self._clock()
         self._serve(events)
-        self._expiry.sweep(self.now)
+        if self._expiry.has_more or self._store.next_expiry_us is not None:
+            self._expiry.sweep(self.now)
         self._disk.flush()
-        self._wake_feeds()
+        if self._feeds:
+            self._wake_feeds()
         self._disk.checkpoints.step()
         if self._store.unpinned_total != self._unpinned:
             self._tell_of_the_unpinned()
         self._has_garbage = self._store.has_garbage
         if self._has_garbage:
             self._store.collect()
-        for action in self._deadlines.due(self.now):
-            action(self.now)
+        if self._deadlines.next_at <= self.now:
+            for action in self._deadlines.due(self.now):
+                action(self.now)
 
     def _tell_of_the_unpinned(self) -> None:
         ended, self._unpinned = self._store.unpinned_total - self._unpinned, self._store.unpinned_total
