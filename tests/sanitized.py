@@ -45,15 +45,19 @@ def compile_twins(folder: Path) -> list[Path]:
 
 
 def environment(folder: Path) -> dict[str, str]:
-    """With the sanitizer's library loaded first, as it must be in a program that wasn't made for it."""
+    """With the sanitizer's library loaded first, as it must be in a program that wasn't made for it.
+
+    Leaks are not looked for: CPython itself leaves much behind when it ends.
+    """
+    log = f"log_path={folder / REPORT}"
     library = subprocess.run(["cc", "-print-file-name=libasan.so"], capture_output=True, text=True, check=True).stdout
     return {
         **os.environ,
         "PYTHONPATH": str(folder),
         "LD_PRELOAD": library.strip(),
         "PYTHONMALLOC": "malloc",
-        "ASAN_OPTIONS": f"detect_leaks=0:abort_on_error=1:log_path={folder / REPORT}",  # CPython leaves much behind itself
-        "UBSAN_OPTIONS": f"print_stacktrace=1:log_path={folder / REPORT}",
+        "ASAN_OPTIONS": f"detect_leaks=0:abort_on_error=1:{log}",
+        "UBSAN_OPTIONS": f"print_stacktrace=1:{log}",
     }
 
 
