@@ -27,8 +27,9 @@ _OUT_BYTES_MAX = 256 * 1024  # of one connection; where it is more, its session 
 
 
 class Round(NamedTuple):
-    """What was done, in `took_s`. The lists have places: of who has replies that are held, and of who has sent something
-    that its session has to execute.
+    """What was done, in `took_s`.
+
+    The lists have places: of who has replies that are held, and of who has sent something that its session executes.
     """
 
     outcome: quick.Outcome
