@@ -29,6 +29,7 @@ from mvcc_kv.durability.checkpoint import (
     decode_checkpoint,
     encode_checkpoint,
     ends_checkpoint,
+    in_order,
 )
 from mvcc_kv.durability.files import FileSystem, OsFileSystem
 from mvcc_kv.durability.log import Log
@@ -49,7 +50,7 @@ class Recovered(NamedTuple):
     """A directory's newest state: everything up to `commit_ts`, in the order of the keys."""
 
     commit_ts: int
-    items: list[tuple[bytes, bytes]]
+    items: dict[bytes, bytes]
     recovery: Recovery
     history: CommitHistory | None = None
 
@@ -104,7 +105,7 @@ class DataDirectory:
         try:
             text = self.files.read(self.checkpoint_path)
         except FileNotFoundError:
-            return Checkpoint(0, [])
+            return Checkpoint(0, {})
         except OSError as error:
             raise DataDirectoryError(
                 f"{self.checkpoint_path!r} can't be read: {_reason(error)}; check its permissions and the disk"
@@ -135,7 +136,7 @@ class DataDirectory:
         all of the past that the log still has, as far as it holds that. Raises `DataDirectoryError`.
         """
         checkpoint = self.load()
-        items = dict(checkpoint.items)
+        items = checkpoint.items
 
         def replay(commit_ts: int, commit: Commit) -> None:
             for key, value in commit.writes:
@@ -148,7 +149,7 @@ class DataDirectory:
 
         reader = None if history is None else HistoryReader(history, checkpoint.commit_ts, items)
         recovery = read_log(self.path, checkpoint.commit_ts, replay, files=self.files, history=reader)
-        return Recovered(recovery.end.ts, sorted(items.items()), recovery, history)
+        return Recovered(recovery.end.ts, in_order(items), recovery, history)
 
     def begin_log(self, recovered: Recovered) -> Log:
         """The log, ready to go on where `recovered` ends, in a new segment; it keeps what `recovered.history` does.

@@ -19,7 +19,7 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
-from mvcc_kv.durability.checkpoint import CHECKPOINT_NAME, PUT_BACK, Checkpoint, decode_checkpoint
+from mvcc_kv.durability.checkpoint import CHECKPOINT_NAME, PUT_BACK, Checkpoint, decode_checkpoint, in_order
 from mvcc_kv.durability.directory import DataDirectory
 from mvcc_kv.durability.files import FileSystem, OsFileSystem
 from mvcc_kv.durability.findings import CheckpointReport, Damage, Inspection
@@ -52,7 +52,7 @@ def inspect(path: str | os.PathLike[str], files: FileSystem | None = None) -> In
 def inspected(path: str, files: FileSystem) -> Inspection:
     """What the files of a directory are worth, that the caller holds."""
     checkpoint, report = _checkpoint(path, CHECKPOINT_NAME, files)
-    reached = Reached(checkpoint or Checkpoint(0, []))
+    reached = Reached(checkpoint or Checkpoint(0, {}))
     history = HistoryReader(CommitHistory(retain_bytes=0), reached.commit_ts, {})
     damage = None
     torn: str | None = None
@@ -95,11 +95,11 @@ class Reached:
 
     def __init__(self, checkpoint: Checkpoint) -> None:
         self.commit_ts = checkpoint.commit_ts
-        self._items = dict(checkpoint.items)
+        self._items = checkpoint.items
 
     @property
-    def items(self) -> list[tuple[bytes, bytes]]:
-        return sorted(self._items.items())
+    def items(self) -> dict[bytes, bytes]:
+        return in_order(self._items)
 
     def replay(self, commit_ts: int, commit: Commit) -> None:
         for key, value in commit.writes:
@@ -115,7 +115,7 @@ def best_of(path: str, files: FileSystem) -> Reached | None:
     best: Reached | None = None
     starts = [_checkpoint(path, name, files)[0] for name in (CHECKPOINT_NAME, UNFINISHED_NAME)]
     if starts == [None, None] and any(segment_ts(name) == 1 for name in files.list(path)):
-        starts.append(Checkpoint(0, []))
+        starts.append(Checkpoint(0, {}))
     for start in starts:
         if start is None:
             continue

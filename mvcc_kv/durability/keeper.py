@@ -56,9 +56,7 @@ class KeptStore(Store, Protocol):
         """Open a transaction; `is_ours`: it is never ended for what it keeps alive."""
         ...
 
-    def restore(
-        self, commit_ts: int, items: Iterable[tuple[bytes, bytes]], tokens: Mapping[str, int] | None = None
-    ) -> None:
+    def restore(self, commit_ts: int, items: Mapping[bytes, bytes], tokens: Mapping[str, int] | None = None) -> None:
         """Fill an empty store with `items`, ascending by key, as of `commit_ts`."""
         ...
 
