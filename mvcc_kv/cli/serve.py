@@ -14,6 +14,7 @@ from typing import Annotated, Any, Literal
 import typer
 
 from mvcc_kv.api import TransactionOptions
+from mvcc_kv.collector import paused, settled
 from mvcc_kv.durability import DataDirectory
 from mvcc_kv.engine import VersionedStore
 from mvcc_kv.engine.history import CommitHistory, retained_history
@@ -255,11 +256,13 @@ def run(settings: Settings, data_dir: str | None) -> int:
                 pinned_bytes_max=settings.max_pinned_bytes,
             )
             kept: dict[str, Any] = {}
-            if data_dir is not None:
-                directory = DataDirectory.open(data_dir)
-                resources.callback(directory.close)
-                kept = _load(directory, store, history)
-                resources.callback(kept["log"].close)
+            with paused():
+                if data_dir is not None:
+                    directory = DataDirectory.open(data_dir)
+                    resources.callback(directory.close)
+                    kept = _load(directory, store, history)
+                    resources.callback(kept["log"].close)
+                resources.enter_context(settled())
             listeners.listen()
         except Error as error:
             print(f"mvcc-kv: {error}", file=sys.stderr)

@@ -79,7 +79,7 @@ def test_what_is_cut_in_bulk_ends_between_two_entries_and_is_plain(text: bytes) 
 
 
 def test_nearly_everything_is_cut_in_bulk() -> None:
-    """Each cutter takes all plain entries but what the last stretch holds, so loading is as fast as it is said to be."""
+    """So loading is as fast as it is said to be."""
     text = b"".join(b'\n"key:%06d": "%032d",' % (number, number) for number in range(10_000))
     for cut in cutters():
         items: dict[bytes, bytes] = {}
