@@ -10,7 +10,8 @@ client is served.
 
 So a load is paused, and what is there when a server begins to serve is frozen. The index itself is among it, so keys
 that come later are mostly out of sight too: their nodes are tuples of atoms, which a young collection lets go of, and
-lists of a thousand keys remain. The thresholds stay as they are: with others SETs were no faster that could be measured.
+lists of a thousand keys remain. The thresholds stay as they are: with others SETs were no faster, as far as could be
+measured.
 """
 
 from __future__ import annotations
