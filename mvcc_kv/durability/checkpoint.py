@@ -39,7 +39,7 @@ from __future__ import annotations
 import codecs
 import re
 import zlib
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -106,14 +106,15 @@ class CheckpointSource(Protocol):
 class CheckpointChunks:
     """The bytes of a checkpoint of what `snapshot` reads, in chunks; its commit_ts is the snapshot's start_ts.
 
-    Each step reads at most `KEYS_PER_CHUNK` keys and waits for nothing. The snapshot is rolled back after the last
-    step, at `close()`, or when a step raises. Not by a finalizer, as a generator's `finally`
+    Each step reads at most `keys_max` keys, which may be changed between steps, and waits for nothing. The snapshot is
+    rolled back after the last step, at `close()`, or when a step raises. Not by a finalizer, as a generator's `finally`
     would be: that could run anywhere, inside the store's own lock too.
     """
 
     def __init__(self, snapshot: CheckpointSource) -> None:
+        self.keys_max = KEYS_PER_CHUNK
         self._snapshot = snapshot
-        self._chunks = _chunks(snapshot)
+        self._chunks = _chunks(snapshot, lambda: self.keys_max)
 
     def __iter__(self) -> CheckpointChunks:
         return self
@@ -136,20 +137,20 @@ def encode_checkpoint(snapshot: CheckpointSource) -> CheckpointChunks:
     return CheckpointChunks(snapshot)
 
 
-def _chunks(snapshot: CheckpointSource) -> Generator[bytes, None, None]:
+def _chunks(snapshot: CheckpointSource, keys_max: Callable[[], int]) -> Generator[bytes, None, None]:
     crc = 0
-    for chunk in _body(snapshot):
+    for chunk in _body(snapshot, keys_max):
         crc = zlib.crc32(chunk, crc)
         yield chunk
     yield _END_OF_DATA + _FOOTER % zlib.crc32(_END_OF_DATA, crc)
 
 
-def _body(snapshot: CheckpointSource) -> Iterator[bytes]:
+def _body(snapshot: CheckpointSource, keys_max: Callable[[], int]) -> Iterator[bytes]:
     expiring: list[tuple[bytes, int]] | None = [] if snapshot.may_expire else None
     yield _HEADER % (FORMAT_VERSION if expiring is None else EXPIRING_VERSION, snapshot.start_ts)
     rest, before = KeyRange(), b"\n"
     while True:
-        page = snapshot.scan(rest, limit=KEYS_PER_CHUNK)
+        page = snapshot.scan(rest, limit=keys_max())
         if page.items:
             yield before + b",\n".join([_entry(key, value) for key, value in page.items])
             before = b",\n"
@@ -175,9 +176,13 @@ def _entry(key: bytes, value: bytes) -> bytes:
     return b"%b: %b" % (json_string(key), value.replace(b"\n", b" "))
 
 
-def ends_checkpoint(chunk: bytes) -> bool:
-    """Is this the last chunk of a checkpoint?"""
-    return _FOOTER_FORM.match(chunk) is not None
+def ends_checkpoint(text: bytes) -> bool:
+    """Whether a checkpoint that is cut somewhere, of which this is a part, ends with it."""
+    return _footer(text) is not None
+
+
+def _footer(text: bytes) -> re.Match[bytes] | None:
+    return _FOOTER_FORM.search(text, max(0, len(text) - _FOOTER_BYTES_MAX))
 
 
 def decode_checkpoint(text: bytes, name: str = "checkpoint.json") -> Checkpoint:
@@ -187,7 +192,7 @@ def decode_checkpoint(text: bytes, name: str = "checkpoint.json") -> Checkpoint:
     version's, or not what was written. Takes some 200 MB for a million keys, and 0.5 s, or 1 s in Python alone.
     """
     header = _HEADER_FORM.match(text)
-    footer = _FOOTER_FORM.search(text, max(0, len(text) - _FOOTER_BYTES_MAX))
+    footer = _footer(text)
     if header is None or footer is None:
         raise _refusal(text, name)
     if int(footer[1], 16) != zlib.crc32(memoryview(text)[: footer.start() + len(_END_OF_DATA)]):
