@@ -89,7 +89,8 @@ from mvcc_kv.server import Settings
 def look():
     while signal.getsignal(signal.SIGTERM) == signal.SIG_DFL:
         time.sleep(0.01)
-    print(gc.isenabled(), bool(gc.get_freeze_count()), max(len(it) for it in gc.get_objects() if isinstance(it, dict)), file=sys.stderr)
+    largest = max(len(it) for it in gc.get_objects() if isinstance(it, dict))
+    print(gc.isenabled(), bool(gc.get_freeze_count()), largest, file=sys.stderr)
     os.kill(os.getpid(), signal.SIGTERM)
 
 threading.Thread(target=look, daemon=True).start()
