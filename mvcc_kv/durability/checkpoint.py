@@ -46,7 +46,7 @@ from typing import Any, Protocol
 import msgspec
 
 from mvcc_kv.api import KeyRange, Page
-from mvcc_kv.durability.entries import read_entries
+from mvcc_kv.durability.entries import join_entries, read_entries
 from mvcc_kv.errors import DataDirectoryError
 from mvcc_kv.values import Expiring, json_string
 
@@ -152,7 +152,7 @@ def _body(snapshot: CheckpointSource, keys_max: Callable[[], int]) -> Iterator[b
     while True:
         page = snapshot.scan(rest, limit=keys_max())
         if page.items:
-            yield before + b",\n".join([_entry(key, value) for key, value in page.items])
+            yield before + join_entries(page.items)
             before = b",\n"
         if expiring is not None:
             expiring += ((key, value.expires_us) for key, value in page.items if isinstance(value, Expiring))
@@ -170,10 +170,6 @@ def _expiries(expiring: list[tuple[bytes, int]]) -> Iterator[bytes]:
         lines = (b"%b: %d" % (json_string(key), expires_us) for key, expires_us in expiring[at : at + KEYS_PER_CHUNK])
         yield before + b",\n".join(lines)
         before = b",\n"
-
-
-def _entry(key: bytes, value: bytes) -> bytes:
-    return b"%b: %b" % (json_string(key), value.replace(b"\n", b" "))
 
 
 def ends_checkpoint(text: bytes) -> bool:

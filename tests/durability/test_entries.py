@@ -3,15 +3,25 @@
 from __future__ import annotations
 
 import os
+import re
 from importlib import import_module
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mvcc_kv.durability import entries
-from mvcc_kv.durability.entries import CutPlain, cut_plain_in_python, read_entries
+from mvcc_kv.durability.entries import (
+    CutPlain,
+    cut_plain_in_python,
+    join_entries,
+    join_entries_in_python,
+    read_entries,
+)
+from mvcc_kv.values import Expiring, encode_key
 
+KEYS = st.text(max_size=5).map(encode_key)
 WHOLE = st.sampled_from(
     [
         b'\n"a": 1,',
@@ -48,6 +58,11 @@ def compiled() -> CutPlain:
             raise
         pytest.skip("it was not compiled")
     return found
+
+
+def join_compiled() -> Any:
+    compiled()
+    return import_module("mvcc_kv.durability._entries").join_plain
 
 
 def cutters() -> list[CutPlain]:
@@ -93,3 +108,28 @@ def test_the_compiled_one_stays_within_the_text() -> None:
         with pytest.raises(ValueError, match="not within"):
             compiled()(b"abc", at, end, {})
     assert compiled()(b"abc", 3, 0, {}) == 3
+
+
+ITEMS = st.lists(
+    st.tuples(
+        st.sampled_from([b"a", b"key:1", b"", b'say "hi"', b"back\\", b"tab\t", b"\x7f", "é".encode()]) | KEYS,
+        st.sampled_from([b"1", b'"x"', b'{\n"a": 1}', b"", '"é"'.encode(), Expiring(b"2", 7)]) | st.binary(max_size=6),
+    ),
+    max_size=5,
+)
+
+
+@given(ITEMS)
+def test_entries_joined_in_one_go_are_those_that_are_joined_one_by_one(items: list[tuple[bytes, bytes]]) -> None:
+    joined, expected = join_compiled()(items), join_entries_in_python(items)
+    assert joined in (None, expected)
+    is_plain = all(re.fullmatch(rb"[ !#-\[\]-~]*", key) and b"\n" not in value for key, value in items)
+    assert (joined is not None) == is_plain, "only what takes more than copying is left"
+    assert join_entries(items) == expected
+
+
+def test_the_compiled_one_takes_nothing_but_items() -> None:
+    for items in ([1], [()], [(b"a",)], [("a", b"1")], [(b"a", "1")], [(b"a", None)]):
+        assert join_compiled()(items) is None
+    with pytest.raises(TypeError, match="list"):
+        join_compiled()(())
