@@ -29,7 +29,8 @@ class Replay:
     @property
     def checkpoint(self) -> Checkpoint:
         """The state as a checkpoint."""
-        return Checkpoint(self.commit_ts, in_order(self.items))
+        has_moved = self.commit_ts > self._began_ts
+        return Checkpoint(self.commit_ts, in_order(self.items) if has_moved else self.items)
 
     def take(self, commit_ts: int, commit: Commit) -> None:
         """The next commit was this."""
