@@ -78,16 +78,20 @@ class GrowthTrigger:
 
 
 class Pace:
-    """How many keys the next slice may have: about as many as take half as long as what came since the last one."""
+    """How many keys the next slice may have: about as many as take half as long as what came since the last one.
+
+    But no fewer than `keys_min`.
+    """
 
     def __init__(self) -> None:
+        self.keys_min = SLICE_KEYS_MIN
         self._key_s = 1e-6  # a guess; each slice tells
         self._ended_at = float("-inf")
 
     def keys_max(self, now: float) -> int:
         """The bound for a slice that begins now."""
         share = _SLICE_SHARE * (now - self._ended_at) / self._key_s
-        return int(min(max(share, SLICE_KEYS_MIN), SLICE_KEYS_MAX))
+        return int(min(max(share, self.keys_min), SLICE_KEYS_MAX))
 
     def took(self, keys: int, began_at: float, ended_at: float) -> None:
         """A slice of so many keys at most is made."""
@@ -176,6 +180,10 @@ class Checkpoints:
     def _submit(self, work: Callable[[], object], done: Callable[[BaseException | None], None]) -> None:
         self._in_flight += 1
         self._worker.submit(work, done)
+
+    def hurry(self) -> None:
+        """Nobody is served any more: from now on slices are as large as may be."""
+        self._pace.keys_min = SLICE_KEYS_MAX
 
     def close(self) -> None:
         """Let go of the snapshot of a checkpoint that nobody will finish."""

@@ -288,15 +288,22 @@ def test_slices_are_small_and_parts_for_the_disk_are_large(kept: Kept) -> None:
     worker, outcomes, times = Worker("test", lambda: None), list[Any](), count()
     checkpoints = Checkpoints(kept.options["begin_checkpoint"], worker, None, clock=lambda: next(times) * 1e-4)
     checkpoints.request(outcomes.append)
-    slices = 0
-    while checkpoints.is_busy:
-        slices += checkpoints.has_slice
-        checkpoints.step()
-        worker.deliver()
-    worker.close()
+
+    def slices() -> int:
+        made = 0
+        while checkpoints.is_busy:
+            made += checkpoints.has_slice
+            checkpoints.step()
+            worker.deliver()
+        return made
+
+    assert slices() > 2 * 20_000 / SLICE_KEYS_MAX
     assert outcomes == [1] and len(kept.on_disk()[1]) == 20_000
-    assert slices > 20_000 / SLICE_KEYS_MAX
     assert 2 <= kept.files.operations.count("write") <= 20_000 * 120 / 500_000 + 1
+    checkpoints.hurry()
+    checkpoints.request(outcomes.append)
+    assert slices() <= 20_000 / SLICE_KEYS_MAX + 3, "when the server stops, nobody waits for a slice"
+    worker.close()
 
 
 def test_a_slice_takes_about_half_as_long_as_the_rest_of_the_turn() -> None:
@@ -307,6 +314,9 @@ def test_a_slice_takes_about_half_as_long_as_the_rest_of_the_turn() -> None:
     assert pace.keys_max(now=1.0001 + 0.0003) == pytest.approx(150, abs=1)
     assert pace.keys_max(now=1.0001) == SLICE_KEYS_MIN, "when there is nothing else to do, somebody may come"
     assert pace.keys_max(now=9.0) == SLICE_KEYS_MAX
+    pace.keys_min = SLICE_KEYS_MAX
+    assert pace.keys_max(now=1.0001) == SLICE_KEYS_MAX, "when nobody will come"
+    pace.keys_min = SLICE_KEYS_MIN
     pace.took(100, 9.0, 9.0)  # a clock that doesn't tell
     assert pace.keys_max(now=9.0) == SLICE_KEYS_MIN and pace.keys_max(now=9.1) == SLICE_KEYS_MAX
 
