@@ -293,15 +293,6 @@ MUTANTS = (
         seconds=4.0,
     ),
     Mutant(
-        name="replay reads commits that only put a key and drops them",
-        file="durability/recovery.py",
-        old="*self._end, self._puts.items, _PUTS_AT_ONCE)",
-        new="*self._end, {}, _PUTS_AT_ONCE)",
-        workload="queue",
-        options=KILLED,
-        seconds=4.0,
-    ),
-    Mutant(
         name="the server forgets what it committed",
         file="engine/outcomes.py",
         old="        commit_ts = self._commit_ts.get(token)\n        if commit_ts is None and after_ts is not None and",
