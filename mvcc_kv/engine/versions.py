@@ -257,7 +257,7 @@ class Versions:
 
     # Filling
 
-    def restore(self, commit_ts: int, items: Iterable[tuple[bytes, bytes]], now_us: int) -> None:
+    def restore(self, commit_ts: int, items: Mapping[bytes, bytes], now_us: int) -> None:
         """The state at `commit_ts`. What history knows may be of the commits up to there; else it begins there."""
         assert not self.heads, "restore is for a new store"
         self.visible_ts = commit_ts
@@ -265,10 +265,10 @@ class Versions:
         if history is not None and history.newest_ts != commit_ts:
             history.begin(commit_ts)
         known_ts = commit_ts if history is None else history.base_ts  # what history hasn't, was there before it
-        self.index.fill((key, (known_ts, value, None)) for key, value in items)
+        self.index.fill(known_ts, items)
         if history is not None:
             self._restore_newest(history, now_us)
-        self.expiries.fill(self.heads.items())
+        self.expiries.fill(items)
 
     def _restore_newest(self, history: CommitHistory, now_us: int) -> None:
         """Take the newest versions that history knows of as they were, tombstones too: the past needs those."""

@@ -338,8 +338,8 @@ MUTANTS = (
     Mutant(
         name="a checkpoint leaves out a key",
         file="durability/checkpoint.py",
-        old="[_entry(key, value) for key, value in page.items]",
-        new="[_entry(key, value) for key, value in page.items[1:]]",
+        old="join_entries(page.items)",
+        new="join_entries(page.items[1:])",
         workload="list-append",
         options=(*KILLED, "--serve-option=--checkpoint-log-bytes=20000"),
         seconds=6.0,
