@@ -159,9 +159,10 @@ class CommitSection:
                 self.end(transaction, cause)
         versions.collect()
         if self.gates:
-            self._open_gates()
+            self.open_gates()
 
-    def _open_gates(self) -> None:
+    def open_gates(self) -> None:
+        """Let those go on who wait for a commit."""
         gates, self.gates = self.gates, []
         for gate in gates:
             gate.release()
