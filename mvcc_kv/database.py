@@ -163,7 +163,9 @@ class StoreDatabase:
 
     def begin(self, options: TransactionOptions) -> StoreDatabaseTransaction:
         """What `transaction` does, and what retries use: they know of turns."""
-        return StoreDatabaseTransaction(self._cells().begin(options), self)
+        if self.is_closed:
+            raise _closed()
+        return StoreDatabaseTransaction(self._store.begin(options), self)
 
     def run(self, fn: Callable[Concatenate[Transaction, P], R], /, *args: P.args, **kwargs: P.kwargs) -> R:
         """What `fn(tx, *args, **kwargs)` returned in the transaction that committed; see `mvcc_kv.retry.run`."""
