@@ -161,6 +161,12 @@ class CommitSection:
         if self.gates:
             self.open_gates()
 
+    def show(self, ts: int) -> None:
+        """As `publish`, where nothing was superseded that anybody could see, and nothing waits to be collected."""
+        self.versions.show(ts, self.newest_us)
+        if self.gates:
+            self.open_gates()
+
     def open_gates(self) -> None:
         """Let those go on who wait for a commit."""
         gates, self.gates = self.gates, []

@@ -210,11 +210,11 @@ class VersionedStore:
         """
         return self._home.begin(options, seen_ts, client, is_ours, newest)
 
-    def run_lane(self, run: Lane[T], seen_ts: int = 0) -> T:
-        """Let `run(heads, read_ts, commit_ts, may_write, superseded, writes)` work on the index itself; see `Lane`."""
+    def run_lane(self, run: Lane[T]) -> T:
+        """Let `run(heads, seen_ts, commit_ts, may_write, superseded, writes)` work on the index itself; see `Lane`."""
         if self._section.may_expire:
             self._sweep.first()
-        return run_lane(self._section, run, seen_ts)
+        return run_lane(self._section, run)
 
     def outcome(self, token: str, after_ts: int | None = None) -> int | None:
         """The commit_ts of the commit with this token; None if it was not applied, and then it never will be.

@@ -212,7 +212,7 @@ class Versions:
         and then, when nobody can clash with them any more, the tombstones; so these need no marks.
         """
         self.expiries.clear(commit_ts)
-        if is_seen_at_once and self._is_seen_by_none:
+        if is_seen_at_once and self.is_seen_by_none:
             self._clear()
             return
         below = self.index.link_deletions(commit_ts, keys)
@@ -221,14 +221,20 @@ class Versions:
         self._cleared_bytes += self._cleared[-1].used_bytes
 
     @property
-    def _is_seen_by_none(self) -> bool:
+    def is_seen_by_none(self) -> bool:
         """Whether nobody can see, or clash with, any version but the newest visible ones."""
-        return not (self._superseded or self._live.has_garbage or len(self._opened) or self.history is not None)
+        if self._superseded or self._cleared or self._live.has_garbage:
+            return False  # what waits to be taken out of its chain must be there
+        return not len(self._opened) and self.history is None
 
     def retain(self, commit: CommittedWrites, superseded: Mapping[bytes, Superseded] | None) -> None:
         """Take a commit into history, if there is one."""
         if self.history is not None and superseded is not None:
             self.history.append(commit, superseded)
+
+    def show(self, ts: int, now_us: int) -> None:
+        """As `publish`, where there is nothing to look at: no version was superseded that anybody could see."""
+        self.visible_ts, self._now_us = ts, now_us
 
     def publish(self, ts: int, now_us: int) -> None:
         """Let snapshots see every commit up to `ts`; look at the versions that they superseded."""
@@ -301,7 +307,9 @@ class Versions:
     @property
     def has_garbage(self) -> bool:
         """Whether `collect` has work to do."""
-        if self._live.has_garbage or self._has_cleared or self.marks.has_expired(self._horizon()):
+        if self._live.has_garbage or self._has_cleared:
+            return True
+        if not self.marks.is_empty and self.marks.has_expired(self._horizon()):
             return True
         return self.history is not None and self.history.has_expired(self._now_us, self.visible_ts)
 
@@ -356,6 +364,8 @@ class Versions:
     @property
     def _has_cleared(self) -> bool:
         """Whether there is something left of what was deleted as a whole, which may be taken away by now."""
+        if not self._cleared and not self._emptied:
+            return False
         if self._cleared and self._cleared[0].commit_ts <= self.visible_ts:
             return True
         return bool(self._emptied) and self._emptied[0].commit_ts <= self._horizon()
