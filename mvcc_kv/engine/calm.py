@@ -13,6 +13,8 @@ That is what most commits of a program with a database of its own are, and it ta
 as plain as that goes the long way, which is the rule: `commit_calmly` then says None, and has done nothing. So
 conflicts are found here, and told there.
 
+Since it is alone, nobody can lose to it, so nobody will ask what it was called: a label changes nothing.
+
 A thread that gets a key outside of transactions takes no lock, and looks at the head first, at `visible_ts` after. So
 what was visible before stays below each new head until all of them are visible.
 """
@@ -34,9 +36,9 @@ def commit_calmly(section: CommitSection, transaction: Transaction) -> int | Non
     Under the section's lock.
     """
     opened, versions = section.opened, section.versions
-    is_nameless = transaction.label is None and transaction.token is None and transaction.ticket is None
-    is_calm = section.log is None and not section.may_expire and versions.is_calm
-    if transaction.added or not (is_nameless and is_calm and opened.has_only(transaction)):
+    if transaction.added or transaction.token is not None or transaction.ticket is not None:
+        return None
+    if section.log is not None or section.may_expire or not versions.is_calm or not opened.has_only(transaction):
         return None
     replaced = _replaced(versions, transaction)
     if not replaced:
