@@ -10,7 +10,7 @@
     collect, open gates                           open gates
 
 That is what most commits of a program with a database of its own are, and it takes a third of the time. Whatever is not
-as plain as that goes the long way, which is the rule: `commit_calmly` then says None, and has done nothing. So
+as plain as that goes the long way, which is the rule: the functions here then say None, and have done nothing. So
 conflicts are found here, and told there.
 
 Since it is alone, nobody can lose to it, so nobody will ask what it was called: a label changes nothing.
@@ -27,7 +27,7 @@ from mvcc_kv.engine.transaction import Transaction
 from mvcc_kv.engine.versions import Versions
 from mvcc_kv.values import Expiring
 
-__all__ = ["commit_calmly"]
+__all__ = ["commit_calmly", "put_calmly"]
 
 
 def commit_calmly(section: CommitSection, transaction: Transaction) -> int | None:
@@ -44,8 +44,23 @@ def commit_calmly(section: CommitSection, transaction: Transaction) -> int | Non
     if not replaced:
         return None
     opened.end(transaction)
+    return _applied(section, replaced)
+
+
+def put_calmly(section: CommitSection, key: bytes, value: bytes) -> int | None:
+    """The commit_ts of a put outside of transactions, while none is open; None if it must go the long way."""
+    versions = section.versions
+    if section.log is not None or section.may_expire or not versions.is_calm or len(section.opened):
+        return None
+    head = versions.heads.get(key)
+    if type(value) is Expiring or (head is not None and (head[1] is None or head[2] is not None)):
+        return None
+    return _applied(section, [(key, value, head)])
+
+
+def _applied(section: CommitSection, replaced: list[Replaced]) -> int:
     section.commit_ts = commit_ts = section.commit_ts + 1
-    versions.replace(commit_ts, replaced)
+    section.versions.replace(commit_ts, replaced)
     section.commits_total += 1
     if section.gates:
         section.open_gates()
