@@ -9,7 +9,7 @@
     publish: who holds the old one? take it out   visible_ts moves on; nobody does: it goes
     collect, open gates                           open gates
 
-That is what most commits of a program with a database of its own are, and it takes a third of the time. Whatever is not
+That is what most commits of a program with a database of its own are, and it takes half of the time. Whatever is not
 as plain as that goes the long way, which is the rule: the functions here then say None, and have done nothing. So
 conflicts are found here, and told there.
 

@@ -183,7 +183,7 @@ class Versions:
     @property
     def is_calm(self) -> bool:
         """Whether there is nothing but what is newest and visible, as far as one can tell without looking at chains."""
-        waits = self._superseded or self._cleared or self._emptied or self._live.has_garbage
+        waits = self._superseded or self._cleared or self._emptied or self._live.ending
         return not waits and self.history is None and not self.marks.used_bytes
 
     def replace(self, commit_ts: int, replaced: list[Replaced]) -> None:
