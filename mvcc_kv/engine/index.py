@@ -16,7 +16,7 @@ from mvcc_kv.api import KeyRange, Page
 from mvcc_kv.engine.chains import Version, versions, visible, without, without_all
 from mvcc_kv.values import is_overdue
 
-__all__ = ["LOOKS_MAX", "ScanBounds", "Seen", "VersionIndex"]
+__all__ = ["LOOKS_MAX", "ScanBounds", "Seen", "VersionIndex", "overwrite"]
 
 Seen: TypeAlias = "Callable[[bytes, Version], bytes | None]"
 """The value that a snapshot sees of the key with that head, which is newer than the snapshot."""
@@ -55,7 +55,7 @@ class ScanBounds:
 
 
 # Overwriting is dict's own business; only a new key costs SortedDict's ordered insert.
-_overwrite = cast("Callable[[SortedDict[bytes, Version], bytes, Version], None]", dict.__setitem__)
+overwrite = cast("Callable[[SortedDict[bytes, Version], bytes, Version], None]", dict.__setitem__)
 
 _items = cast("Callable[[SortedDict[bytes, Version]], ItemsView[bytes, Version]]", dict.items)  # in no order
 
@@ -87,9 +87,9 @@ class VersionIndex:
             return None
         self.keys += (value is not None) - (head[1] is not None)
         if head[1] is None and head[2] is None:  # a lone tombstone tells readers no more than nothing does
-            _overwrite(self.heads, key, (commit_ts, value, None))
+            overwrite(self.heads, key, (commit_ts, value, None))
             return None
-        _overwrite(self.heads, key, (commit_ts, value, head))
+        overwrite(self.heads, key, (commit_ts, value, head))
         self.versions += 1
         return head
 
@@ -111,14 +111,14 @@ class VersionIndex:
         rest = without(self.heads[key], commit_ts)
         assert rest is not None, "a superseded version has a newer one above it"
         self.versions -= 1
-        _overwrite(self.heads, key, rest)
+        overwrite(self.heads, key, rest)
         return rest
 
     def take_out_all(self, timestamps: set[int], key: bytes) -> Version:
         """Take several superseded versions out of the key's chain, walking it once; what the head is then."""
         rest = without_all(self.heads[key], timestamps)
         self.versions -= len(timestamps)
-        _overwrite(self.heads, key, rest)
+        overwrite(self.heads, key, rest)
         return rest
 
     def clear(self) -> None:

@@ -208,7 +208,7 @@ class VersionedStore:
         the newest commit, visible or not.
         Raises `SnapshotGoneError` for a timestamp that is kept no more, `BadRequestError` for one of the future.
         """
-        return self._home.begin(options, seen_ts, client=client, is_ours=is_ours, newest=newest)
+        return self._home.begin(options, seen_ts, client, is_ours, newest)
 
     def run_lane(self, run: Lane[T]) -> T:
         """Let `run(heads, seen_ts, commit_ts, may_write, superseded, writes)` work on the index itself; see `Lane`."""

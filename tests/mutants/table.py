@@ -128,6 +128,14 @@ MUTANTS = (
         workload="bank",
     ),
     Mutant(
+        name="a commit is taken for one that meets nobody",
+        file="engine/opened.py",
+        old="        return transaction.id in self._newcomers and len(self._by_id) == 1 and",
+        new="        return transaction.id in self._newcomers and",
+        workload="bank",
+        options=(*IN_MEMORY, "--no-feed"),  # a feed has to be told of commits
+    ),
+    Mutant(
         name="a deletion is no change to who has read the key",
         file="engine/validation.py",
         old="        if head is not None and head[0] > start_ts:\n            yield key, head[0]\n",
