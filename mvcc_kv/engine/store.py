@@ -454,7 +454,7 @@ class VersionedStore:
             self._expire_first()
         return self._newest(key)
 
-    def write(self, writes: Mapping[bytes, bytes | None]) -> int:
+    def write(self, writes: Mapping[bytes, bytes | None], label: str | None = None) -> int:
         """Put, and delete where the value is None, all at once; the commit_ts. Never conflicts.
 
         What is deleted must be there, or have been there until its time was up. What was read for it with `newest`
@@ -464,7 +464,7 @@ class VersionedStore:
             if None in writes.values():
                 newest = self._versions.newest
                 writes = {key: value for key, value in writes.items() if value is not None or newest(key) is not None}
-            commit_ts = self._apply(writes) if writes else self._commit_ts
+            commit_ts = self._apply(writes, label) if writes else self._commit_ts
         return self._settled(commit_ts)
 
     def run_lane(self, run: Lane[T], seen_ts: int = 0) -> T:

@@ -42,12 +42,19 @@ class Opened:
     transaction: ServedTransaction
     begun_at: float
     spent_bytes: int
-    notice: EarlyNotice
     ticket: Ticket | None = None
     cause: Error | None = None
     untold: bool = False
     ended_by_server: bool = False
     is_lost: bool = False
+    _notice: EarlyNotice | None = None
+
+    @property
+    def notice(self) -> EarlyNotice:
+        """What to say to the client as soon as it has lost."""
+        if self._notice is None:
+            self._notice = EarlyNotice(self.transaction)
+        return self._notice
 
     @property
     def is_running(self) -> bool:

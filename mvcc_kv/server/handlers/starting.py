@@ -15,7 +15,6 @@ from mvcc_kv.engine.turns import Ticket
 from mvcc_kv.errors import Error, TransactionOpenError
 from mvcc_kv.protocol import replies
 from mvcc_kv.protocol.commands import Start
-from mvcc_kv.server.notice import EarlyNotice
 from mvcc_kv.server.opened import Opened
 from mvcc_kv.server.waiting import Wait
 
@@ -38,8 +37,7 @@ def start(session: Session, command: Start) -> bytes | None:
 def _begin(session: Session, options: TransactionOptions, ticket: Ticket | None = None) -> int:
     transaction = session.services.store.begin(options, session.seen_ts, client=session.client)
     spent_bytes = session.spent_bytes if ticket is None else 0  # so that what fitted once fits in turn, too
-    notice = EarlyNotice(transaction)
-    session.opened = Opened(transaction, session.services.clock(), spent_bytes, notice, ticket=ticket)
+    session.opened = Opened(transaction, session.services.clock(), spent_bytes, ticket)
     return transaction.start_ts
 
 
