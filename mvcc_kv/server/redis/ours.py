@@ -31,6 +31,7 @@ def start(session: RedisSession, arguments: list[bytes]) -> bytes:
             "TRANSACTION_OPEN a transaction is open already, and they don't nest; COMMIT or ROLLBACK it first"
         )
     options = _options(arguments[1:]) if len(arguments) > 1 else _PLAINLY
+    session.wait_for(session.lost_to_ts)  # who begins before what he has lost to would lose again
     transaction = session.services.store.begin(options, session.seen_ts, client=session.address)
     session.unwatch()
     session.open(transaction)
@@ -66,6 +67,7 @@ def commit(session: RedisSession, _: list[bytes]) -> bytes:
         commit_ts = opened.commit(None)
     except ConflictError as conflict:
         session.last_conflict = conflict
+        session.lost_to_ts = max(winner.commit_ts for winner in conflict.winners.values())
         raise
     session.wait_for(commit_ts)
     return resp.integer(commit_ts)

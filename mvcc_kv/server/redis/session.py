@@ -53,11 +53,11 @@ class RedisSession:
 
     The rest is for its handlers. `space`: what the command at hand reads and writes. `proto`: 2 or 3. `queue`: the
     commands since MULTI; `is_dirty`: one of them can't be; `is_in_batch`: EXEC runs them. `watch`: what it watches.
-    `opened`: its transaction of ours; `inside`: what is read and written in it. `last_conflict`: for CONFLICT LAST.
-    `seen_ts`, `hold_ts`: as in `Session`. `silence`: which replies it wants. `told`: messages that stand before the
-    reply at hand, inside EXEC's; None where they need no place. `subscriptions`: its channels. `last`: the command
-    before. `active_at`: when it last sent something, of `received_bytes`. `library`: what CLIENT SETINFO said.
-    `flags`: letters, as CLIENT LIST shows them.
+    `opened`: its transaction of ours; `inside`: what is read and written in it. `last_conflict`: for CONFLICT LAST;
+    `lost_to_ts`: who won it. `seen_ts`, `hold_ts`: as in `Session`. `silence`: which replies it wants. `told`:
+    messages that stand before the reply at hand, inside EXEC's; None where they need no place. `subscriptions`: its
+    channels. `last`: the command before. `active_at`: when it last sent something, of `received_bytes`. `library`:
+    what CLIENT SETINFO said. `flags`: letters, as CLIENT LIST shows them.
     """
 
     __slots__ = (
@@ -80,6 +80,7 @@ class RedisSession:
         "last",
         "last_conflict",
         "library",
+        "lost_to_ts",
         "name",
         "opened",
         "proto",
@@ -126,6 +127,7 @@ class RedisSession:
         self.opened: Opened | None = None
         self.inside: Space = self._reading
         self.last_conflict: ConflictError | None = None
+        self.lost_to_ts = 0
         self.last: Command | None = None
         self.library: dict[str, bytes] = {}
         self.flags: set[str] = set()
@@ -170,7 +172,7 @@ class RedisSession:
 
     def lose(self, cause: Error) -> None:
         """What this client saw beyond `visible_ts` will never be visible: forget it, and what was begun there."""
-        self.seen_ts = self.hold_ts = 0
+        self.seen_ts = self.hold_ts = self.lost_to_ts = 0
         if self.opened is not None and self.opened.transaction.start_ts > self.services.store.visible_ts:
             self.opened.lose(cause)
 
@@ -280,12 +282,9 @@ class RedisSession:
         try:
             return self._run(command, arguments)
         except Failure as failure:
-            self._doom(failure)
-            return self.failed(command, failure)
+            return self._broken_off(command, failure)
         except Error as error:
-            failure = failure_of(error)
-            self._doom(failure)
-            return self.failed(command, failure)
+            return self._broken_off(command, failure_of(error))
 
     def _execute_specially(self, arguments: list[bytes]) -> bytes | None:
         """The same, where the reply may not be wanted, or everybody has to wait."""
@@ -352,6 +351,11 @@ class RedisSession:
                 failure = Failure(f"EXECABORT Transaction discarded because of: {why}")
         self.house.count_error(failure.text)
         return resp.error(failure.text)
+
+    def _broken_off(self, command: Command, failure: Failure) -> bytes:
+        """The same, and with it the open transaction, if there is one, is lost."""
+        self._doom(failure)
+        return self.failed(command, failure)
 
     def failed(self, command: Command, failure: Failure) -> bytes:
         """The reply of a command that failed."""

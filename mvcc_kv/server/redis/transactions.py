@@ -61,7 +61,9 @@ def watch(session: RedisSession, arguments: list[bytes]) -> bytes:
         raise Failure("ERR WATCH inside a transaction that START began is not needed: its snapshot doesn't change")
     if session.watch is None:
         session.watch = Watch(session.services.store, session.address)
-    session.watch.add(arguments[1:], session.seen_ts)
+    keys = arguments[1:]
+    session.wait_for(max(map(session.services.store.newest_ts, keys)))  # who reads behind that has lost already
+    session.watch.add(keys, session.seen_ts)
     return resp.OK
 
 
