@@ -214,9 +214,12 @@ class Session:
 
         Nothing waits for what can't arrive: an answer that tells of such a commit is an error anyway.
         """
-        commit_ts = min(commit_ts, self.services.store.reachable_ts)
-        self.seen_ts = max(self.seen_ts, commit_ts)
-        self.hold_ts = max(self.hold_ts, commit_ts)
+        if commit_ts > self.services.store.visible_ts:
+            commit_ts = min(commit_ts, self.services.store.reachable_ts)
+        if commit_ts > self.seen_ts:
+            self.seen_ts = commit_ts
+        if commit_ts > self.hold_ts:
+            self.hold_ts = commit_ts
 
     def _spend(self, line: Line) -> bytes:
         """Count the command against the limit; returns its text. Raises `LimitExceededError`."""

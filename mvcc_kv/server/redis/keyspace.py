@@ -121,7 +121,8 @@ class Writing:
         return self._writes[key] if key in self._writes else self._store.newest(key)
 
     def put(self, key: bytes, value: bytes) -> None:
-        _must_be_text(key)
+        if not key.isascii():
+            _must_be_text(key)
         self._writes[key] = value
 
     def delete(self, key: bytes) -> bool:
@@ -179,7 +180,8 @@ class Within:
         return self._transaction.get(key)
 
     def put(self, key: bytes, value: bytes) -> None:
-        _must_be_text(key)
+        if not key.isascii():
+            _must_be_text(key)
         self._transaction.put(key, value)
 
     def delete(self, key: bytes) -> bool:
@@ -224,8 +226,6 @@ def _there(space: Space, key: bytes | None) -> bytes | None:
 
 
 def _must_be_text(key: bytes) -> None:
-    if key.isascii():
-        return
     try:
         key.decode()
     except UnicodeDecodeError:

@@ -62,8 +62,9 @@ def watch(session: RedisSession, arguments: list[bytes]) -> bytes:
     if session.watch is None:
         session.watch = Watch(session.services.store, session.address)
     keys = arguments[1:]
-    session.wait_for(max(map(session.services.store.newest_ts, keys)))  # who reads behind that has lost already
-    session.watch.add(keys, session.seen_ts)
+    newest = list(map(session.services.store.newest_ts, keys))
+    session.wait_for(max(newest))  # who reads behind that has lost already
+    session.watch.add(zip(keys, newest, strict=True), session.seen_ts)
     return resp.OK
 
 

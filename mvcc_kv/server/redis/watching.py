@@ -36,29 +36,30 @@ class Watch:
         self._absent: dict[bytes, int] = {}  # the newest commit that it may have seen
         self._transaction: ServedTransaction | None = None
 
-    def add(self, keys: Iterable[bytes], seen_ts: int) -> None:
-        """Watch these too, from now on. A key that is watched already is watched from then on still."""
-        store = self._store
-        now_ts = max(store.visible_ts, seen_ts)
-        for key in keys:
+    def add(self, newest: Iterable[tuple[bytes, int]], seen_ts: int) -> None:
+        """Watch these keys too, from now on; each comes with its newest commit, which may be on its way still.
+
+        A key that is watched already is watched from then on still.
+        """
+        get = self._store.get
+        now_ts = max(self._store.visible_ts, seen_ts)
+        for key, newest_ts in newest:
             if key in self._there or key in self._absent:
                 continue
-            if store.get(key, seen_ts) is None:
-                self._add_absent(key, now_ts, seen_ts)
+            if get(key, seen_ts) is None:
+                self._add_absent(key, now_ts)
             else:
-                self._there[key] = min(store.newest_ts(key), now_ts)  # if it is on its way, the watch is lost already
+                self._there[key] = min(newest_ts, now_ts)  # if that is older, the watch is lost already
 
-    def _add_absent(self, key: bytes, now_ts: int, seen_ts: int) -> None:
-        if self._transaction is None:
-            self._transaction = self._store.begin(_OPTIONS, seen_ts, client=self._client)
-        self._absent[key] = max(now_ts, self._gone_ts(key))
-
-    def _gone_ts(self, key: bytes) -> int:
-        """When the key that this client doesn't see went, if it is gone for all, whether or not that is visible yet.
+    def _add_absent(self, key: bytes, now_ts: int) -> None:
+        """A key that this client doesn't see. If it went, it is gone for all, whether or not that is visible yet.
 
         So it is with one that has expired: its time is past for everybody.
         """
-        return self._store.newest_ts(key) if self._store.newest(key) is None else 0
+        if self._transaction is None:
+            self._transaction = self._store.begin(_OPTIONS, now_ts, client=self._client)
+        is_gone = self._store.newest(key) is None
+        self._absent[key] = max(now_ts, self._store.newest_ts(key)) if is_gone else now_ts
 
     @property
     def is_lost(self) -> bool:

@@ -114,7 +114,7 @@ def test_a_watch_is_lost_when_a_transaction_that_blindly_writes_its_keys_would_b
     for store in stores:
         happen(store, before)
     watch = Watch(stores[0], None)
-    watch.add(watched, seen_ts=stores[0].commit_ts)
+    watch.add([(key, stores[0].newest_ts(key)) for key in watched], seen_ts=stores[0].commit_ts)
     rival = stores[1].begin(TransactionOptions(), seen_ts=stores[1].commit_ts)
     for key in watched:
         rival.put(key, b"2")
