@@ -378,13 +378,13 @@ class RedisSession:
         elif command.writes:
             return self._run_writing(command, arguments)
         else:
-            self.space = self.reading
+            self.space = self.begin_reading()
         return self.called(command, arguments)
 
     def _run_writing(self, command: Command, arguments: list[bytes]) -> bytes | None:
         store = self.services.store
         rests_on_ts = store.commit_ts
-        space = self.space = self.writing
+        space = self.space = self.begin_writing()
         try:
             reply = self.called(command, arguments)
             space.commit()
@@ -392,15 +392,13 @@ class RedisSession:
             self.wait_for(store.commit_ts if space.has_written else rests_on_ts)
         return reply
 
-    @property
-    def reading(self) -> Reading:
+    def begin_reading(self) -> Reading:
         """What a reading command looks at, now."""
         reading = self._reading
         reading.seen_ts = self.seen_ts
         return reading
 
-    @property
-    def writing(self) -> Writing:
+    def begin_writing(self) -> Writing:
         """What a writing command reads and writes, with nothing written yet."""
         self._writing.begin()
         return self._writing

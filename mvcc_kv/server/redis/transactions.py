@@ -113,7 +113,7 @@ def _run(session: RedisSession, queue: list[tuple[Command, list[bytes]]]) -> byt
         writes |= entry.writes
         names_its_keys &= entry.names_its_keys
     if not writes:
-        session.space = session.reading
+        session.space = session.begin_reading()
         return resp.array(_replies(session, queue))
     if names_its_keys and session.services.store.next_expiry_us is None:
         return _run_plainly(session, queue)
@@ -125,7 +125,7 @@ def _run_plainly(session: RedisSession, queue: list[tuple[Command, list[bytes]]]
 
     So no snapshot is needed: the newest state, with what was written so far laid over it key by key, is what all see.
     """
-    space = session.space = session.writing
+    space = session.space = session.begin_writing()
     replies = _replies(session, queue)
     space.commit(_LABEL)
     session.wait_for(session.services.store.commit_ts)
