@@ -35,7 +35,7 @@ def is_ending(verb: str) -> bool:
 class Opened:
     """The open transaction. `cause` is set when it is doomed, ended or lost.
 
-    `spent_bytes`: by the commands so far. `ticket`: its turn, which is over with it.
+    `spent_bytes`: by the commands so far. `ticket`: its turn, which is over with it. `notice`: for who is given one.
     `untold`: the client's next command is answered with the cause. `is_lost`: with that it is over.
     """
 
@@ -43,18 +43,11 @@ class Opened:
     begun_at: float
     spent_bytes: int
     ticket: Ticket | None = None
+    notice: EarlyNotice | None = None
     cause: Error | None = None
     untold: bool = False
     ended_by_server: bool = False
     is_lost: bool = False
-    _notice: EarlyNotice | None = None
-
-    @property
-    def notice(self) -> EarlyNotice:
-        """What to say to the client as soon as it has lost."""
-        if self._notice is None:
-            self._notice = EarlyNotice(self.transaction)
-        return self._notice
 
     @property
     def is_running(self) -> bool:

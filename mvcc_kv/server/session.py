@@ -49,7 +49,7 @@ class Session:
     """Executes a client's commands one after the other.
 
     `execute` returns a command's reply, or None if it comes later, through `answer_later`; until then
-    no other command may be executed. Nor while `has_more`: the reply has more lines, and `more` makes the next ones.
+    no other command may be executed. Nor while it `has_more`: the reply has more lines, and `more` makes the next ones.
     But if it `gives_way`, a command may be executed, and ends it.
     `client` is what others are told of who this is. `effort`: how many keys the last command looked at, beyond one.
     `hold_ts`: replies wait until this commit is visible: they tell of it.
@@ -64,6 +64,7 @@ class Session:
         "answer_later",
         "client",
         "effort",
+        "has_more",
         "hold_ts",
         "is_locked",
         "opened",
@@ -88,6 +89,7 @@ class Session:
         self.hold_ts = 0
         self.wants_to_close = False
         self.speaks_http = False
+        self.has_more = False
         self._stream: Stream | None = None
 
     @property
@@ -131,11 +133,6 @@ class Session:
             return replies.error_reply(error)
 
     @property
-    def has_more(self) -> bool:
-        """Whether the last command's reply has more lines."""
-        return self._stream is not None
-
-    @property
     def is_ready(self) -> bool:
         """Whether `more` would say something now."""
         return self._stream is not None and self._stream.is_ready
@@ -159,6 +156,7 @@ class Session:
     def begin_stream(self, stream: Stream) -> bytes:
         """The first lines of a reply in many."""
         self._stream = stream
+        self.has_more = True
         return self.more(0)
 
     def more(self, bytes_max: int) -> bytes:
@@ -223,10 +221,11 @@ class Session:
 
     def _spend(self, line: Line) -> bytes:
         """Count the command against the limit; returns its text. Raises `LimitExceededError`."""
-        limit = self.services.max_transaction_bytes
-        length = len(line) if isinstance(line, bytes) else line.actual_bytes
-        opened = self.opened
-        actual = self.spent_bytes = length if opened is None else opened.spent_bytes + length
+        opened, limit = self.opened, self.services.max_transaction_bytes
+        actual = len(line) if isinstance(line, bytes) else line.actual_bytes
+        if opened is not None:
+            actual += opened.spent_bytes
+        self.spent_bytes = actual
         if actual > limit and not (isinstance(line, bytes) and verb_of(line) == "ROLLBACK"):
             raise _overspent("a command" if opened is None else "a transaction's commands", limit, actual)
         if opened is not None:
@@ -243,6 +242,7 @@ class Session:
     def _noticed(self, opened: Opened, kind: type[Command], reply: bytes) -> bytes:
         """The reply, with the early notice in it if the transaction is known to have lost."""
         notice = opened.notice
+        assert notice is not None, "clients of this protocol are given them"
         exactly = kind is Ping or (kind is Delete and notice.is_given)
         said = notice.after(1 + self.effort, self.services.store.visible_ts, exactly=exactly)
         if exactly:
@@ -263,6 +263,7 @@ class Session:
 
     def _end_stream(self) -> None:
         stream, self._stream = self._stream, None
+        self.has_more = False
         if stream is not None:
             stream.close()
 

@@ -15,6 +15,7 @@ from mvcc_kv.engine.turns import Ticket
 from mvcc_kv.errors import Error, TransactionOpenError
 from mvcc_kv.protocol import replies
 from mvcc_kv.protocol.commands import Start
+from mvcc_kv.server.notice import EarlyNotice
 from mvcc_kv.server.opened import Opened
 from mvcc_kv.server.waiting import Wait
 
@@ -37,7 +38,7 @@ def start(session: Session, command: Start) -> bytes | None:
 def _begin(session: Session, options: TransactionOptions, ticket: Ticket | None = None) -> int:
     transaction = session.services.store.begin(options, session.seen_ts, client=session.client)
     spent_bytes = session.spent_bytes if ticket is None else 0  # so that what fitted once fits in turn, too
-    session.opened = Opened(transaction, session.services.clock(), spent_bytes, ticket)
+    session.opened = Opened(transaction, session.services.clock(), spent_bytes, ticket, EarlyNotice(transaction))
     return transaction.start_ts
 
 
