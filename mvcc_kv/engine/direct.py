@@ -40,7 +40,7 @@ class DirectWrites:
             commit_ts = section.apply({key: value}, token=token) if known_ts is None else known_ts
         section.settled(commit_ts)
 
-    def write(self, writes: Mapping[bytes, bytes | None]) -> int:
+    def write(self, writes: Mapping[bytes, bytes | None], label: str | None = None) -> int:
         """Put, and delete where the value is None, all at once; the commit_ts. Never conflicts.
 
         What is deleted must be there, or have been there until its time was up. What was read for it with `newest`
@@ -51,7 +51,7 @@ class DirectWrites:
             if None in writes.values():
                 newest = section.versions.newest
                 writes = {key: value for key, value in writes.items() if value is not None or newest(key) is not None}
-            commit_ts = section.apply(writes) if writes else section.commit_ts
+            commit_ts = section.apply(writes, label) if writes else section.commit_ts
         return section.settled(commit_ts)
 
     def clear(self) -> int:

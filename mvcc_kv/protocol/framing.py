@@ -68,8 +68,10 @@ class LineFramer:
         `is_burst_end` says that nothing more was waiting behind `data`: only then does a newline at its
         end show that the client means to end its commands so.
         """
-        if is_burst_end and data.endswith(b"\n"):
-            self._strict = True
+        if data.endswith(b"\n"):
+            self._strict = self._strict or is_burst_end
+            if not self._tail and (lines := self._split(data)) is not None:
+                return lines
         first, newline, rest = data.partition(b"\n")
         self._extend(first)
         if not newline:
@@ -83,6 +85,16 @@ class LineFramer:
                 lines += self._complete(line)
         self._extend(last)
         return lines
+
+    def _split(self, data: bytes) -> list[Line] | None:
+        """What `receive` returns for nothing but whole lines that are not too long and end with LF; None for others."""
+        if 0x0D in data:
+            return None
+        lines = data.split(b"\n")
+        lines.pop()
+        if len(data) > self._line_bytes_max and max(map(len, lines)) > self._line_bytes_max:
+            return None
+        return [line for line in lines if line and not line.isspace()]
 
     def quiet(self) -> list[Line]:
         """The connection has been quiet: returns the last line, if it counts as complete now."""

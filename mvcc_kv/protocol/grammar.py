@@ -55,6 +55,8 @@ from mvcc_kv.values import check_nesting, check_ttl, json_string
 
 __all__ = ["parse", "verb_of"]
 
+_START = Start(TransactionOptions(), wants_object=False)
+_COMMIT = Commit(wants_object=False)
 _ID = re.compile(r"[\x21-\x7e]{1,128}")  # a token of the client's own making
 
 
@@ -194,7 +196,7 @@ def _parse_history(argument: bytes) -> History:
 
 def _parse_start(argument: bytes) -> Start:
     if not argument.strip():
-        return Start(TransactionOptions(), wants_object=False)
+        return _START
     wanted = decoded("START", StartArgument, argument)
     if wanted.turn is None and wanted.lost is not None:
         raise misuse("START", '"lost" goes with "turn": it says how many attempts were lost on that key')
@@ -207,7 +209,7 @@ def _parse_start(argument: bytes) -> Start:
 
 def _parse_commit(argument: bytes) -> Commit:
     if not argument.strip():
-        return Commit(wants_object=False)
+        return _COMMIT
     wanted = decoded("COMMIT", CommitArgument, argument)
     token = _checked_id("COMMIT", wanted.id)
     return Commit(wants_object=True, id=token, after=wanted.after, waits=wanted.durability == "default")

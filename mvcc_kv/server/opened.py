@@ -35,15 +35,15 @@ def is_ending(verb: str) -> bool:
 class Opened:
     """The open transaction. `cause` is set when it is doomed, ended or lost.
 
-    `spent_bytes`: by the commands so far. `ticket`: its turn, which is over with it.
+    `spent_bytes`: by the commands so far. `ticket`: its turn, which is over with it. `notice`: for who is given one.
     `untold`: the client's next command is answered with the cause. `is_lost`: with that it is over.
     """
 
     transaction: ServedTransaction
     begun_at: float
     spent_bytes: int
-    notice: EarlyNotice
     ticket: Ticket | None = None
+    notice: EarlyNotice | None = None
     cause: Error | None = None
     untold: bool = False
     ended_by_server: bool = False

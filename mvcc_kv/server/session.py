@@ -49,7 +49,7 @@ class Session:
     """Executes a client's commands one after the other.
 
     `execute` returns a command's reply, or None if it comes later, through `answer_later`; until then
-    no other command may be executed. Nor while `has_more`: the reply has more lines, and `more` makes the next ones.
+    no other command may be executed. Nor while it `has_more`: the reply has more lines, and `more` makes the next ones.
     But if it `gives_way`, a command may be executed, and ends it.
     `client` is what others are told of who this is. `effort`: how many keys the last command looked at, beyond one.
     `hold_ts`: replies wait until this commit is visible: they tell of it.
@@ -67,6 +67,7 @@ class Session:
         "answer_later",
         "client",
         "effort",
+        "has_more",
         "hold_ts",
         "is_locked",
         "opened",
@@ -92,6 +93,7 @@ class Session:
         self.hold_ts = 0
         self.wants_to_close = False
         self.speaks_http = False
+        self.has_more = False
         self._stream: Stream | None = None
 
     @property
@@ -135,11 +137,6 @@ class Session:
             return replies.error_reply(error)
 
     @property
-    def has_more(self) -> bool:
-        """Whether the last command's reply has more lines."""
-        return self._stream is not None
-
-    @property
     def is_ready(self) -> bool:
         """Whether `more` would say something now."""
         return self._stream is not None and self._stream.is_ready
@@ -163,6 +160,7 @@ class Session:
     def begin_stream(self, stream: Stream) -> bytes:
         """The first lines of a reply in many."""
         self._stream = stream
+        self.has_more = True
         return self.more(0)
 
     def more(self, bytes_max: int) -> bytes:
@@ -218,16 +216,20 @@ class Session:
 
         Nothing waits for what can't arrive: an answer that tells of such a commit is an error anyway.
         """
-        commit_ts = min(commit_ts, self.services.store.reachable_ts)
-        self.seen_ts = max(self.seen_ts, commit_ts)
-        self.hold_ts = max(self.hold_ts, commit_ts)
+        if commit_ts > self.services.store.visible_ts:
+            commit_ts = min(commit_ts, self.services.store.reachable_ts)
+        if commit_ts > self.seen_ts:
+            self.seen_ts = commit_ts
+        if commit_ts > self.hold_ts:
+            self.hold_ts = commit_ts
 
     def _spend(self, line: Line) -> bytes:
         """Count the command against the limit; returns its text. Raises `LimitExceededError`."""
-        limit = self.services.max_transaction_bytes
-        length = len(line) if isinstance(line, bytes) else line.actual_bytes
-        opened = self.opened
-        actual = self.spent_bytes = length if opened is None else opened.spent_bytes + length
+        opened, limit = self.opened, self.services.max_transaction_bytes
+        actual = len(line) if isinstance(line, bytes) else line.actual_bytes
+        if opened is not None:
+            actual += opened.spent_bytes
+        self.spent_bytes = actual
         if actual > limit and not (isinstance(line, bytes) and verb_of(line) == "ROLLBACK"):
             raise _overspent("a command" if opened is None else "a transaction's commands", limit, actual)
         if opened is not None:
@@ -244,6 +246,7 @@ class Session:
     def _noticed(self, opened: Opened, kind: type[Command], reply: bytes) -> bytes:
         """The reply, with the early notice in it if the transaction is known to have lost."""
         notice = opened.notice
+        assert notice is not None, "clients of this protocol are given them"
         exactly = kind is Ping or (kind is Delete and notice.is_given)
         said = notice.after(1 + self.effort, self.services.store.visible_ts, exactly=exactly)
         if exactly:
@@ -264,6 +267,7 @@ class Session:
 
     def _end_stream(self) -> None:
         stream, self._stream = self._stream, None
+        self.has_more = False
         if stream is not None:
             stream.close()
 

@@ -77,6 +77,14 @@ def test_the_cuts_make_no_difference(stream: bytes, places: list[int]) -> None:
     assert lines_of(framer, cut(stream, places)) == as_specified(stream)[0]
 
 
+@given(st.lists(streams, max_size=4))
+def test_whole_lines_at_once_are_what_they_are_in_parts(parts: list[bytes]) -> None:
+    framer = LineFramer(line_bytes_max=LIMIT)
+    stream = [part + b"\n" for part in parts]
+    assert lines_of(framer, stream) == as_specified(b"".join(stream))[0]
+    assert not framer.is_unfinished
+
+
 @given(streams)
 def test_byte_by_byte_gives_the_same_lines(stream: bytes) -> None:
     framer = LineFramer(line_bytes_max=LIMIT)

@@ -14,7 +14,7 @@ import re
 from itertools import chain
 
 from mvcc_kv.protocol.resp.requests import BULK_BYTES_MAX, MEMBERS_MAX, RequestParser
-from mvcc_kv.protocol.resp.scanning import BY_HEART_BYTES, BY_HEART_MEMBERS, Command, scan
+from mvcc_kv.protocol.resp.scanning import BY_HEART_BYTES, BY_HEART_MEMBERS, Command, Scan, compiled_scan, scan
 
 try:
     import hiredis
@@ -60,13 +60,14 @@ def request_parser(
     members_max: int = MEMBERS_MAX,
     is_authenticated: bool = True,
     with_hiredis: bool = HAS_HIREDIS,
+    compiled: Scan | None = compiled_scan,
 ) -> RequestParser:
-    """A parser of requests, on hiredis if it is installed: both read the same."""
+    """A parser of requests, on what was compiled, or else on hiredis if it is installed: all read the same."""
     return RequestParser(
         bulk_bytes_max=bulk_bytes_max,
         members_max=members_max,
         is_authenticated=is_authenticated,
-        scan=_scan_by_size if with_hiredis else scan,
+        scan=compiled or (_scan_by_size if with_hiredis else scan),
     )
 
 

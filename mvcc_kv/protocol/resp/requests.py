@@ -94,14 +94,20 @@ class RequestParser:
         if self.error is not None:
             return commands
         self.is_held = False
+        is_scanned = not self._pending and not self._missing and self._may_scan(len(data))
+        if is_scanned:
+            commands, data = self._scan(data)
+            if not data:
+                return commands
         try:
-            self._read(data, commands)
+            self._read(data, commands, is_scanned=is_scanned)
         except ProtocolError as error:
             self.error = error
             self._forget()
         return commands
 
-    def _read(self, data: bytes, commands: list[Command]) -> None:
+    def _read(self, data: bytes, commands: list[Command], *, is_scanned: bool) -> None:
+        """Take in what comes behind what was scanned, or what is not for scanning as it is."""
         if self._pending:
             self._pending += data
             if len(self._pending) < self._bulk_bytes + 2:
@@ -110,7 +116,7 @@ class RequestParser:
         at = 0
         if self._missing and data:
             at = self._read_carefully(data, 0, commands, one=True)
-        if not self._missing and self._may_scan(len(data) - at):
+        if not is_scanned and not self._missing and self._may_scan(len(data) - at):
             found, data = self._scan(data[at:] if at else data)
             commands += found
             at = 0

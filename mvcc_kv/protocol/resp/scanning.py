@@ -5,6 +5,8 @@ r"""Scanning: the commands that are whole and written as every client writes the
 
 What a length should read as is looked up, not computed. Whatever isn't as it should be ends the scan and is left to
 the careful reader in `requests.py`: what a scan takes, that one would take too.
+
+`scan` here is the rule. `_scanning.c` is the same, compiled: `compiled_scan`, None where there was no compiler.
 """
 
 from __future__ import annotations
@@ -12,7 +14,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TypeAlias
 
-__all__ = ["BY_HEART_BYTES", "BY_HEART_MEMBERS", "SCAN_BYTES_MAX", "Command", "Scan", "scan"]
+from mvcc_kv.compiled import compiled_twin
+
+__all__ = ["BY_HEART_BYTES", "BY_HEART_MEMBERS", "SCAN_BYTES_MAX", "Command", "Scan", "compiled_scan", "scan"]
 
 Command: TypeAlias = list[bytes]
 # Takes whole commands off the beginning: returns them, and the rest.
@@ -80,3 +84,7 @@ def _scan_arguments(tokens: list[bytes], at: int, members: int) -> tuple[Command
         arguments.append(argument)
     tokens[at]  # its \r\n has come
     return arguments, at
+
+
+_TWIN = compiled_twin("mvcc_kv.protocol.resp._scanning")
+compiled_scan: Scan | None = None if _TWIN is None else _TWIN.scan

@@ -38,8 +38,7 @@ def start(session: Session, command: Start) -> bytes | None:
 def _begin(session: Session, options: TransactionOptions, ticket: Ticket | None = None) -> int:
     transaction = session.services.store.begin(options, session.seen_ts, client=session.client)
     spent_bytes = session.spent_bytes if ticket is None else 0  # so that what fitted once fits in turn, too
-    notice = EarlyNotice(transaction)
-    session.opened = Opened(transaction, session.services.clock(), spent_bytes, notice, ticket=ticket)
+    session.opened = Opened(transaction, session.services.clock(), spent_bytes, ticket, EarlyNotice(transaction))
     return transaction.start_ts
 
 

@@ -19,6 +19,8 @@ Handler: TypeAlias = "Callable[[RedisSession, list[bytes]], bytes | None]"
 Keys: TypeAlias = "tuple[int, int, int]"
 
 NO_KEYS: Keys = (0, 0, 0)
+_DONE_AT_ONCE = frozenset(("exec", "discard", "multi", "watch", "quit", "reset"))
+_SAID_AT_ANY_TIME = frozenset(("quit", "reset"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +29,10 @@ class Command:
 
     `arity`: how many arguments it takes, its name among them; -n: at least n. `keys`: the first, the last (negative:
     from the end) and the step. `flags`: as COMMAND tells them. `group`, `since`, `summary`: for COMMAND DOCS.
+
+    What sessions ask of each command that they execute is known beforehand. `writes`: it may change keys. `is_queued`:
+    after MULTI it waits for EXEC. `may_be_queued`: it may come after MULTI. `heeds_transaction`: it has no meaning of
+    its own when a transaction has come to an end before it. `names_its_keys`: it looks at no others.
     """
 
     name: str
@@ -38,11 +44,22 @@ class Command:
     since: str = "1.0.0"
     summary: str = ""
     subcommands: dict[bytes, Command] = field(default_factory=dict)
+    writes: bool = field(init=False)
+    is_queued: bool = field(init=False)
+    may_be_queued: bool = field(init=False)
+    heeds_transaction: bool = field(init=False)
+    names_its_keys: bool = field(init=False)
 
-    @property
-    def writes(self) -> bool:
-        """Whether it may change keys."""
-        return "write" in self.flags
+    def __post_init__(self) -> None:
+        known = {
+            "writes": "write" in self.flags,
+            "is_queued": self.name not in _DONE_AT_ONCE,
+            "may_be_queued": "no_multi" not in self.flags,
+            "heeds_transaction": self.name not in _SAID_AT_ANY_TIME,
+            "names_its_keys": self.keys != NO_KEYS,
+        }
+        for name, value in known.items():
+            object.__setattr__(self, name, value)
 
     def takes(self, count: int) -> bool:
         """Whether so many arguments will do."""

@@ -2,7 +2,8 @@
 
     GET a                     Reading   the newest visible state; waits for nobody
     INCR a                    Writing   the newest state, visible or not; what it puts is one commit, at its end
-    MULTI ... EXEC            Within    a transaction begun at the newest state, which nobody can come in between
+    MULTI ... EXEC            Writing   where only keys that are named are looked at; or else
+                              Within    a transaction begun at the newest state, which nobody can come in between
     START ... INCR a ...      Within    the client's own transaction: its snapshot and its own writes
 
 A writing command that read what is not on disk yet tells of it: its reply waits for that, as it does for its own write.
@@ -51,13 +52,13 @@ class Space(Protocol):
 
 
 class Reading:
-    """The newest visible state, or what this client has seen of what comes after it."""
+    """The newest visible state, or what this client, who knows of `seen_ts`, has seen of what comes after it."""
 
-    __slots__ = ("_lookups", "_seen_ts", "_store")
+    __slots__ = ("_lookups", "_store", "seen_ts")
 
     def __init__(self, store: ServedStore, seen_ts: int, lookups: Lookups) -> None:
         self._store = store
-        self._seen_ts = seen_ts
+        self.seen_ts = seen_ts
         self._lookups = lookups
 
     @property
@@ -65,7 +66,7 @@ class Reading:
         return self._store.now_us()
 
     def get(self, key: bytes) -> bytes | None:
-        value = self._store.get(key, self._seen_ts)
+        value = self._store.get(key, self.seen_ts)
         if value is None:
             self._lookups.misses += 1
         else:
@@ -79,7 +80,7 @@ class Reading:
         raise AssertionError("a command that writes is marked as one")
 
     def page(self, keys: KeyRange, limit: int, *, reverse: bool = False) -> Page:
-        return self._store.scan(keys, limit=limit, reverse=reverse, seen_ts=self._seen_ts)
+        return self._store.scan(keys, limit=limit, reverse=reverse, seen_ts=self.seen_ts)
 
     def count(self) -> int:
         return self._store.keys_total
@@ -92,7 +93,7 @@ class Reading:
 
 
 class Writing:
-    """The newest state; what is put and deleted is applied at once, by `commit`."""
+    """The newest state; what is put and deleted is applied at once, by `commit`. `begin` has it written nothing yet."""
 
     __slots__ = ("_clears", "_store", "_writes")
 
@@ -100,6 +101,12 @@ class Writing:
         self._store = store
         self._writes: dict[bytes, bytes | None] = {}
         self._clears = False
+
+    def begin(self) -> None:
+        """Forget what was written."""
+        self._clears = False
+        if self._writes:
+            self._writes = {}
 
     @property
     def has_written(self) -> bool:
@@ -114,7 +121,8 @@ class Writing:
         return self._writes[key] if key in self._writes else self._store.newest(key)
 
     def put(self, key: bytes, value: bytes) -> None:
-        _must_be_text(key)
+        if not key.isascii():
+            _must_be_text(key)
         self._writes[key] = value
 
     def delete(self, key: bytes) -> bool:
@@ -146,12 +154,13 @@ class Writing:
         self._clears = count > 0
         return count
 
-    def commit(self) -> None:
+    def commit(self, label: str | None = None) -> None:
+        """Apply it. `label`: what the commit is called."""
         if self._clears:
             assert not self._writes, "nothing else is written"
             self._store.clear()
         elif self._writes:
-            self._store.write(self._writes)
+            self._store.write(self._writes, label)
 
 
 class Within:
@@ -171,7 +180,8 @@ class Within:
         return self._transaction.get(key)
 
     def put(self, key: bytes, value: bytes) -> None:
-        _must_be_text(key)
+        if not key.isascii():
+            _must_be_text(key)
         self._transaction.put(key, value)
 
     def delete(self, key: bytes) -> bool:
@@ -216,8 +226,6 @@ def _there(space: Space, key: bytes | None) -> bytes | None:
 
 
 def _must_be_text(key: bytes) -> None:
-    if key.isascii():
-        return
     try:
         key.decode()
     except UnicodeDecodeError:

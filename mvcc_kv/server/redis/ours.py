@@ -12,8 +12,6 @@ from __future__ import annotations
 from mvcc_kv.api import Isolation, TransactionOptions
 from mvcc_kv.errors import ConflictError
 from mvcc_kv.protocol.resp import replies as resp
-from mvcc_kv.server.notice import EarlyNotice
-from mvcc_kv.server.opened import Opened
 from mvcc_kv.server.redis.arguments import integer
 from mvcc_kv.server.redis.commands import command
 from mvcc_kv.server.redis.failures import SYNTAX, Failure
@@ -23,6 +21,7 @@ __all__: list[str] = []
 
 _GROUP = "transactions"
 _FLAGS = "noscript no_multi fast"
+_PLAINLY = TransactionOptions()
 
 
 @command("start", -1, _FLAGS, group=_GROUP, summary="Begins a transaction that reads one snapshot (mvcc-kv).")
@@ -31,10 +30,11 @@ def start(session: RedisSession, arguments: list[bytes]) -> bytes:
         raise Failure(
             "TRANSACTION_OPEN a transaction is open already, and they don't nest; COMMIT or ROLLBACK it first"
         )
-    options = _options(arguments[1:])
+    options = _options(arguments[1:]) if len(arguments) > 1 else _PLAINLY
+    session.wait_for(session.lost_to_ts)  # who begins before what he has lost to would lose again
     transaction = session.services.store.begin(options, session.seen_ts, client=session.address)
     session.unwatch()
-    session.opened = Opened(transaction, session.services.clock(), 0, EarlyNotice(transaction))
+    session.open(transaction)
     return resp.integer(transaction.start_ts)
 
 
@@ -60,14 +60,14 @@ def _options(words: list[bytes]) -> TransactionOptions:
 
 @command("commit", 1, _FLAGS, group=_GROUP, summary="Applies the transaction that START began (mvcc-kv).")
 def commit(session: RedisSession, _: list[bytes]) -> bytes:
-    opened = session.opened
+    opened = session.take_opened()
     if opened is None:
         raise Failure("NO_TRANSACTION no transaction is open; START begins one")
-    session.opened = None
     try:
         commit_ts = opened.commit(None)
     except ConflictError as conflict:
         session.last_conflict = conflict
+        session.lost_to_ts = max(winner.commit_ts for winner in conflict.winners.values())
         raise
     session.wait_for(commit_ts)
     return resp.integer(commit_ts)
@@ -75,10 +75,9 @@ def commit(session: RedisSession, _: list[bytes]) -> bytes:
 
 @command("rollback", 1, _FLAGS, group=_GROUP, summary="Forgets the transaction that START began (mvcc-kv).")
 def rollback(session: RedisSession, _: list[bytes]) -> bytes:
-    opened = session.opened
+    opened = session.take_opened()
     if opened is None:
         raise Failure("NO_TRANSACTION no transaction is open; START begins one")
-    session.opened = None
     opened.rollback()
     return resp.OK
 

@@ -21,6 +21,7 @@ from mvcc_kv.protocol.resp.requests import ProtocolError
 from mvcc_kv.server.feed import Feed
 from mvcc_kv.server.opened import Opened
 from mvcc_kv.server.redis.commands import COMMANDS, Command
+from mvcc_kv.server.redis.counting import Tally
 from mvcc_kv.server.redis.failures import (
     ONLY_SUBSCRIBING,
     Failure,
@@ -33,12 +34,10 @@ from mvcc_kv.server.redis.keyspace import Reading, Space, Within, Writing
 from mvcc_kv.server.redis.silence import Silence
 from mvcc_kv.server.redis.subscriptions import Subscriptions
 from mvcc_kv.server.redis.watching import Watch
-from mvcc_kv.server.served import Services
+from mvcc_kv.server.served import ServedTransaction, Services
 
 __all__ = ["RedisSession"]
 
-_EXECUTED_AT_ONCE = frozenset(("exec", "discard", "multi", "watch", "quit", "reset"))
-_SAID_AT_ANY_TIME = frozenset(("quit", "reset"))  # whatever has become of the transaction
 _TO_SUBSCRIBERS = frozenset(("subscribe", "unsubscribe", "psubscribe", "punsubscribe", "ping", "quit", "reset"))
 _SAID_ALWAYS = frozenset((b"subscribe", b"unsubscribe", b"psubscribe", b"punsubscribe"))
 
@@ -51,13 +50,16 @@ class RedisSession:
 
     The rest is for its handlers. `space`: what the command at hand reads and writes. `proto`: 2 or 3. `queue`: the
     commands since MULTI; `is_dirty`: one of them can't be; `is_in_batch`: EXEC runs them. `watch`: what it watches.
-    `opened`: its transaction of ours. `last_conflict`: for CONFLICT LAST. `seen_ts`, `hold_ts`: as in `Session`.
-    `silence`: which replies it wants. `told`: messages that stand before the reply at hand, inside EXEC's; None where
-    they need no place. `subscriptions`: its channels. `last`: the command before. `active_at`: when it last sent
-    something, of `received_bytes`. `library`: what CLIENT SETINFO said. `flags`: letters, as CLIENT LIST shows them.
+    `opened`: its transaction of ours; `inside`: what is read and written in it. `last_conflict`: for CONFLICT LAST;
+    `lost_to_ts`: who won it. `seen_ts`, `hold_ts`: as in `Session`. `silence`: which replies it wants. `told`:
+    messages that stand before the reply at hand, inside EXEC's; None where they need no place. `subscriptions`: its
+    channels. `last`: the command before. `active_at`: when it last sent something, of `received_bytes`. `library`:
+    what CLIENT SETINFO said. `flags`: letters, as CLIENT LIST shows them.
     """
 
     __slots__ = (
+        "_reading",
+        "_writing",
         "active_at",
         "address",
         "answer_later",
@@ -68,12 +70,14 @@ class RedisSession:
         "hold_ts",
         "house",
         "id",
+        "inside",
         "is_dirty",
         "is_in_batch",
         "is_locked",
         "last",
         "last_conflict",
         "library",
+        "lost_to_ts",
         "name",
         "opened",
         "proto",
@@ -110,13 +114,17 @@ class RedisSession:
         self.created_at = self.active_at = services.clock()
         self.received_bytes = 0
         self.proto = 2
-        self.space: Space = Reading(services.store, 0, self.house.lookups)
+        self._reading = Reading(services.store, 0, self.house.lookups)
+        self._writing = Writing(services.store)
+        self.space: Space = self._reading
         self.queue: list[tuple[Command, list[bytes]]] | None = None
         self.is_dirty = False
         self.is_in_batch = False
         self.watch: Watch | None = None
         self.opened: Opened | None = None
+        self.inside: Space = self._reading
         self.last_conflict: ConflictError | None = None
+        self.lost_to_ts = 0
         self.last: Command | None = None
         self.library: dict[str, bytes] = {}
         self.flags: set[str] = set()
@@ -161,7 +169,7 @@ class RedisSession:
 
     def lose(self, cause: Error) -> None:
         """What this client saw beyond `visible_ts` will never be visible: forget it, and what was begun there."""
-        self.seen_ts = self.hold_ts = 0
+        self.seen_ts = self.hold_ts = self.lost_to_ts = 0
         if self.opened is not None and self.opened.transaction.start_ts > self.services.store.visible_ts:
             self.opened.lose(cause)
 
@@ -193,9 +201,9 @@ class RedisSession:
     def forget(self) -> None:
         """End every transaction, of whatever kind."""
         self.discard()
-        if self.opened is not None:
-            self.opened.rollback()
-            self.opened = None
+        opened = self.take_opened()
+        if opened is not None:
+            opened.rollback()
 
     def discard(self) -> None:
         """Forget the queued commands, and what is watched."""
@@ -230,29 +238,30 @@ class RedisSession:
             return arguments.reply
         if is_special is None and (self.silence or self.house.pause is not None):
             return self._execute_specially(arguments)
-        command = None
+        command, queue = None, self.queue
         try:
-            command = self.last = self._find(arguments)
+            found = COMMANDS.get(arguments[0])
+            if found is None or found.subcommands:
+                found = self._find(arguments)
+            command = self.last = found
             count, arity = len(arguments), command.arity
             if count != arity and (arity >= 0 or count < -arity):
                 raise wrong_arity(command.name)
-            if self.is_locked or self.queue is not None or self.subscriptions is not None:
+            if self.is_locked or self.subscriptions is not None or (queue is not None and not command.may_be_queued):
                 self._must_be_allowed(command)
         except Failure as failure:
-            self.is_dirty = self.is_dirty or self.queue is not None
+            self.is_dirty = self.is_dirty or queue is not None
             self._doom(failure)
             return self._refused(command, failure)
-        if self.queue is not None and command.name not in _EXECUTED_AT_ONCE:
-            self.queue.append((command, arguments))
+        if queue is not None and command.is_queued:
+            queue.append((command, arguments))
             return resp.QUEUED
         try:
-            if self.opened is not None and command.name not in _SAID_AT_ANY_TIME:
-                return self._run_in_transaction(self.opened, command, arguments)
             return self._run(command, arguments)
         except Failure as failure:
-            return self.failed(command, failure)
+            return self._broken_off(command, failure)
         except Error as error:
-            return self.failed(command, failure_of(error))
+            return self._broken_off(command, failure_of(error))
 
     def _execute_specially(self, arguments: list[bytes]) -> bytes | None:
         """The same, where the reply may not be wanted, or everybody has to wait."""
@@ -320,6 +329,11 @@ class RedisSession:
         self.house.count_error(failure.text)
         return resp.error(failure.text)
 
+    def _broken_off(self, command: Command, failure: Failure) -> bytes:
+        """The same, and with it the open transaction, if there is one, is lost."""
+        self._doom(failure)
+        return self.failed(command, failure)
+
     def failed(self, command: Command, failure: Failure) -> bytes:
         """The reply of a command that failed."""
         self.house.tally(command).failed += 1
@@ -332,19 +346,39 @@ class RedisSession:
             self.speaks_http = self.wants_to_close = True
 
     def _run(self, command: Command, arguments: list[bytes]) -> bytes | None:
-        """A command that is a transaction of its own."""
+        """A command's reply, in the open transaction or else as a transaction of its own."""
+        opened = self.opened
+        if opened is not None and command.heeds_transaction:
+            if opened.cause is not None or opened.transaction.ended is not None:
+                return self._answer_too_late(opened, command)
+            self.space = self.inside
+        elif command.writes:
+            return self._run_writing(command, arguments)
+        else:
+            self.space = self.begin_reading()
+        return self.called(command, arguments)
+
+    def _run_writing(self, command: Command, arguments: list[bytes]) -> bytes | None:
         store = self.services.store
-        if not command.writes:
-            self.space = Reading(store, self.seen_ts, self.house.lookups)
-            return self.called(command, arguments)
         rests_on_ts = store.commit_ts
-        space = self.space = Writing(store)
+        space = self.space = self.begin_writing()
         try:
             reply = self.called(command, arguments)
             space.commit()
         finally:
             self.wait_for(store.commit_ts if space.has_written else rests_on_ts)
         return reply
+
+    def begin_reading(self) -> Reading:
+        """What a reading command looks at, now."""
+        reading = self._reading
+        reading.seen_ts = self.seen_ts
+        return reading
+
+    def begin_writing(self) -> Writing:
+        """What a writing command reads and writes, with nothing written yet."""
+        self._writing.begin()
+        return self._writing
 
     def called(self, command: Command, arguments: list[bytes]) -> bytes | None:
         """The handler's reply, in the `space` that is set."""
@@ -353,6 +387,9 @@ class RedisSession:
         tally.calls = calls + 1
         if calls & tally.untimed:
             return command.handler(self, arguments)
+        return self._called_by_the_clock(tally, command, arguments)
+
+    def _called_by_the_clock(self, tally: Tally, command: Command, arguments: list[bytes]) -> bytes | None:
         began_s = perf_counter()
         reply = command.handler(self, arguments)
         took_s = perf_counter() - began_s
@@ -364,26 +401,25 @@ class RedisSession:
 
     def wait_for(self, commit_ts: int) -> None:
         """As in `Session`: the reply tells of this commit, so it leaves when that is visible."""
-        commit_ts = min(commit_ts, self.services.store.reachable_ts)
-        self.seen_ts = max(self.seen_ts, commit_ts)
-        self.hold_ts = max(self.hold_ts, commit_ts)
+        if commit_ts > self.services.store.visible_ts:
+            commit_ts = min(commit_ts, self.services.store.reachable_ts)
+        if commit_ts > self.seen_ts:
+            self.seen_ts = commit_ts
+        if commit_ts > self.hold_ts:
+            self.hold_ts = commit_ts
 
     # In a transaction of ours
 
-    def _run_in_transaction(self, opened: Opened, command: Command, arguments: list[bytes]) -> bytes | None:
-        if (ended := opened.transaction.ended) is not None:
-            opened.end(ended)
-        if opened.cause is not None:
-            return self._answer_too_late(opened, opened.cause, command)
-        self.space = Within(self.services.store, opened.transaction)
-        try:
-            return self.called(command, arguments)
-        except Failure as failure:
-            self._doom(failure)
-            raise
-        except Error as error:
-            self._doom(failure_of(error))
-            raise
+    def open(self, transaction: ServedTransaction) -> None:
+        """From now on, and until it is taken, commands are executed in this transaction."""
+        self.opened = Opened(transaction, self.services.clock(), 0)
+        self.inside = Within(self.services.store, transaction)
+
+    def take_opened(self) -> Opened | None:
+        """The open transaction, which nothing is executed in any more; None if there is none."""
+        opened, self.opened = self.opened, None
+        self.inside = self._reading
+        return opened
 
     def _doom(self, failure: Failure) -> None:
         """All or nothing: what was refused, whatever it is, must not be missing from what is applied."""
@@ -392,10 +428,14 @@ class RedisSession:
             code, _, message = failure.text.partition(" ")
             opened.doom(TransactionDoomedError(failure.text, cause={"code": code, "message": message}))
 
-    def _answer_too_late(self, opened: Opened, cause: Error, command: Command) -> bytes:
-        verb = command.name.upper()
+    def _answer_too_late(self, opened: Opened, command: Command) -> bytes:
+        """The transaction has come to an end before this command."""
+        if opened.transaction.ended is not None:
+            opened.end(opened.transaction.ended)
+        verb, cause = command.name.upper(), opened.cause
+        assert cause is not None, "it has come to an end"
         if opened.is_over_after(verb):
-            self.opened = None
+            self.take_opened()
         if verb == "ROLLBACK":
             return resp.OK
         opened.answer(verb, cause)

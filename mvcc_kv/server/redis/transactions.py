@@ -7,13 +7,14 @@ from mvcc_kv.errors import ConflictError, Error
 from mvcc_kv.protocol.resp import replies as resp
 from mvcc_kv.server.redis.commands import Command, command
 from mvcc_kv.server.redis.failures import Failure, failure_of
-from mvcc_kv.server.redis.keyspace import Reading, Within
+from mvcc_kv.server.redis.keyspace import Within
 from mvcc_kv.server.redis.session import RedisSession
 from mvcc_kv.server.redis.watching import Watch
 
 __all__: list[str] = []
 
-_OPTIONS = TransactionOptions(label="EXEC")
+_LABEL = "EXEC"
+_OPTIONS = TransactionOptions(label=_LABEL)
 _GROUP = "transactions"
 
 
@@ -59,8 +60,11 @@ def watch(session: RedisSession, arguments: list[bytes]) -> bytes:
     if session.opened is not None:
         raise Failure("ERR WATCH inside a transaction that START began is not needed: its snapshot doesn't change")
     if session.watch is None:
-        session.watch = Watch(session.services.store, session.seen_ts, session.address)
-    session.watch.add(arguments[1:], session.seen_ts)
+        session.watch = Watch(session.services.store, session.address)
+    keys = arguments[1:]
+    newest = list(map(session.services.store.newest_ts, keys))
+    session.wait_for(max(newest))  # who reads behind that has lost already
+    session.watch.add(zip(keys, newest, strict=True), session.seen_ts)
     return resp.OK
 
 
@@ -104,15 +108,38 @@ def execute(session: RedisSession, _: list[bytes]) -> bytes:
 
 def _run(session: RedisSession, queue: list[tuple[Command, list[bytes]]]) -> bytes:
     """The commands one after the other; nothing else happens in between, for the server is one thread."""
+    writes, names_its_keys = False, True
+    for entry, _ in queue:
+        writes |= entry.writes
+        names_its_keys &= entry.names_its_keys
+    if not writes:
+        session.space = session.begin_reading()
+        return resp.array(_replies(session, queue))
+    if names_its_keys and session.services.store.next_expiry_us is None:
+        return _run_plainly(session, queue)
+    return _run_within(session, queue)
+
+
+def _run_plainly(session: RedisSession, queue: list[tuple[Command, list[bytes]]]) -> bytes:
+    """The same as `_run_within`, where only keys that are named are looked at, and no time is up meanwhile.
+
+    So no snapshot is needed: the newest state, with what was written so far laid over it key by key, is what all see.
+    """
+    space = session.space = session.begin_writing()
+    replies = _replies(session, queue)
+    space.commit(_LABEL)
+    session.wait_for(session.services.store.commit_ts)
+    return resp.array(replies)
+
+
+def _run_within(session: RedisSession, queue: list[tuple[Command, list[bytes]]]) -> bytes:
+    """In a transaction begun at the newest state, which nobody can come in between."""
     store = session.services.store
-    if not any(entry.writes for entry, _ in queue):
-        session.space = Reading(store, session.seen_ts, session.house.lookups)
-        return resp.array([_reply(session, *queued) for queued in queue])
     while True:
         transaction = store.begin(_OPTIONS, client=session.address, newest=True)
         session.space = Within(store, transaction)
         try:
-            replies = [_reply(session, *queued) for queued in queue]
+            replies = _replies(session, queue)
             session.wait_for(transaction.commit())
             return resp.array(replies)
         except ConflictError:
@@ -121,14 +148,21 @@ def _run(session: RedisSession, queue: list[tuple[Command, list[bytes]]]) -> byt
             transaction.rollback()
 
 
-def _reply(session: RedisSession, entry: Command, arguments: list[bytes]) -> bytes:
-    """What one command answers, behind what it told its own client."""
-    told = session.told = None if session.silence else []
+def _replies(session: RedisSession, queue: list[tuple[Command, list[bytes]]]) -> list[bytes]:
+    """What each command answers, behind what it told its own client."""
+    replies = []
+    told: list[bytes] = []
     try:
-        reply = _answer(session, entry, arguments)
+        for entry, arguments in queue:
+            session.told = None if session.silence else told
+            reply = _answer(session, entry, arguments)
+            if told:
+                reply = b"".join((*told, reply))
+                told.clear()
+            replies.append(reply)
     finally:
         session.told = None
-    return b"".join((*told, reply)) if told else reply
+    return replies
 
 
 def _answer(session: RedisSession, entry: Command, arguments: list[bytes]) -> bytes:

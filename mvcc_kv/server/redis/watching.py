@@ -1,8 +1,15 @@
 """WATCH: which keys must not change until EXEC.
 
-A watch is an open transaction that never reads, writes or commits. Its snapshot is the moment of watching, and as long
-as it is open no tombstone that is newer goes away: so a watched key has changed if, and only if, its newest version is
-younger than the watch. A deletion counts, an expiry, a FLUSHALL; a write of the same value, too, as in Redis.
+    key at WATCH     since then           lost?    because its newest version
+    there, at 4      nothing              no       is still that of 4
+    there, at 4      deleted, forgotten   yes      is none
+    there, at 4      written again        yes      is another, though the value may be the same, as in Redis
+    absent           written              yes      is younger than the watch
+    absent           came and went        yes      is a tombstone, younger than the watch
+
+A key that is there needs nothing but its commit_ts to be known again: those only grow. One that is absent would look
+the same when it has come and gone and its tombstone with it. So, if there is such a key, a transaction that never reads
+or writes is open meanwhile, and as long as it is no tombstone that is newer goes away.
 """
 
 from __future__ import annotations
@@ -10,7 +17,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from mvcc_kv.api import TransactionOptions
-from mvcc_kv.server.served import ServedStore
+from mvcc_kv.server.served import ServedStore, ServedTransaction
 
 __all__ = ["Watch"]
 
@@ -20,34 +27,52 @@ _OPTIONS = TransactionOptions(label="WATCH")
 class Watch:
     """The keys that a client watches, each from the moment on when it said so."""
 
-    __slots__ = ("_keys", "_store", "_transaction")
+    __slots__ = ("_absent", "_client", "_store", "_there", "_transaction")
 
-    def __init__(self, store: ServedStore, seen_ts: int, client: str | None) -> None:
+    def __init__(self, store: ServedStore, client: str | None) -> None:
         self._store = store
-        self._transaction = store.begin(_OPTIONS, seen_ts, client=client)
-        self._keys: dict[bytes, int] = {}  # the newest commit that the client may have seen when it said so
+        self._client = client
+        self._there: dict[bytes, int] = {}  # the commit_ts of the value that the client could see
+        self._absent: dict[bytes, int] = {}  # the newest commit that it may have seen
+        self._transaction: ServedTransaction | None = None
 
-    def add(self, keys: Iterable[bytes], seen_ts: int) -> None:
-        """Watch these too, from now on. A key that is watched already is watched from then on still."""
+    def add(self, newest: Iterable[tuple[bytes, int]], seen_ts: int) -> None:
+        """Watch these keys too, from now on; each comes with its newest commit, which may be on its way still.
+
+        A key that is watched already is watched from then on still.
+        """
+        get = self._store.get
         now_ts = max(self._store.visible_ts, seen_ts)
-        for key in keys:
-            self._keys.setdefault(key, max(now_ts, self._gone_ts(key, seen_ts)))
+        for key, newest_ts in newest:
+            if key in self._there or key in self._absent:
+                continue
+            if get(key, seen_ts) is None:
+                self._add_absent(key, now_ts)
+            else:
+                self._there[key] = min(newest_ts, now_ts)  # if that is older, the watch is lost already
 
-    def _gone_ts(self, key: bytes, seen_ts: int) -> int:
-        """When the key went, if it is gone for this client too, whether or not that commit is visible yet.
+    def _add_absent(self, key: bytes, now_ts: int) -> None:
+        """A key that this client doesn't see. If it went, it is gone for all, whether or not that is visible yet.
 
         So it is with one that has expired: its time is past for everybody.
         """
-        store = self._store
-        return store.newest_ts(key) if store.get(key, seen_ts) is None and store.newest(key) is None else 0
+        if self._transaction is None:
+            self._transaction = self._store.begin(_OPTIONS, now_ts, client=self._client)
+        is_gone = self._store.newest(key) is None
+        self._absent[key] = max(now_ts, self._store.newest_ts(key)) if is_gone else now_ts
 
     @property
     def is_lost(self) -> bool:
         """Whether one of them has changed, or nobody can say because the server ended the watch."""
-        if self._transaction.ended is not None:
-            return True
         newest_ts = self._store.newest_ts
-        return any(newest_ts(key) > since_ts for key, since_ts in self._keys.items())
+        for key, commit_ts in self._there.items():
+            if newest_ts(key) != commit_ts:
+                return True
+        if self._transaction is None:
+            return False
+        return self._transaction.ended is not None or any(newest_ts(key) > ts for key, ts in self._absent.items())
 
     def end(self) -> None:
-        self._transaction.rollback()
+        """Nothing is watched any more."""
+        if self._transaction is not None:
+            self._transaction.rollback()

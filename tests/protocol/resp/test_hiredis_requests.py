@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from mvcc_kv.protocol.resp.hiredis_requests import hiredis_scan, request_parser
 from mvcc_kv.protocol.resp.requests import RequestParser
-from mvcc_kv.protocol.resp.scanning import BY_HEART_BYTES, BY_HEART_MEMBERS, Command, scan
+from mvcc_kv.protocol.resp.scanning import BY_HEART_BYTES, BY_HEART_MEMBERS, Command, Scan, compiled_scan, scan
 from tests.protocol.resp.streams import PIECES, cut, cuts, encoded, pipelines, streams
 
 
@@ -72,8 +72,9 @@ def test_hiredis_takes_no_less_of_what_clients_write(pipeline: list[Command]) ->
 
 
 @pytest.mark.parametrize("with_hiredis", [True, False])
-def test_a_long_pipeline_is_read_with_it_and_without(with_hiredis: bool) -> None:
+@pytest.mark.parametrize("compiled", [compiled_scan, None])
+def test_a_long_pipeline_is_read_with_it_and_without(with_hiredis: bool, compiled: Scan | None) -> None:
     pipeline = [[b"SET", b"k%d" % number, b"a\r\nb" * (number % 9)] for number in range(2_000)]
-    parser = request_parser(with_hiredis=with_hiredis)
+    parser = request_parser(with_hiredis=with_hiredis, compiled=compiled)
     found = [command for part in cut(encoded(pipeline), [*range(0, 60_000, 7_777)]) for command in parser.receive(part)]
     assert found == pipeline

@@ -50,8 +50,8 @@ MUTANTS = (
     Mutant(
         "WATCH misses the very next commit",
         _ROOM + "watching.py",
-        "newest_ts(key) > since_ts for",
-        "newest_ts(key) > since_ts + 1 for",
+        "any(newest_ts(key) > ts for",
+        "any(newest_ts(key) > ts + 1 for",
     ),
     Mutant(
         "a plain SET keeps the time to live",
@@ -127,8 +127,8 @@ MUTANTS = (
     Mutant(
         "a key watched twice is watched from the second time on",
         _ROOM + "watching.py",
-        "self._keys.setdefault(key, max(now_ts, self._gone_ts(key, seen_ts)))",
-        "self._keys[key] = max(now_ts, self._gone_ts(key, seen_ts))",
+        "            if key in self._there or key in self._absent:\n                continue\n",
+        "",
     ),
     Mutant(
         "SET XX GET doesn't tell what there was",
@@ -139,8 +139,8 @@ MUTANTS = (
     Mutant(
         "a deletion or an expiry doesn't lose the watch",
         _ROOM + "watching.py",
-        "newest_ts(key) > since_ts for key, since_ts in self._keys.items())",
-        "newest_ts(key) > since_ts and self._store.newest(key) is not None for key, since_ts in self._keys.items())",
+        "if newest_ts(key) != commit_ts:",
+        "if newest_ts(key) != commit_ts and self._store.newest(key) is not None:",
     ),
     Mutant(
         "UNWATCH leaves the watch",
