@@ -41,6 +41,7 @@ from mvcc_kv.values import decode_value, encode_key, encode_number, encode_value
 __all__ = ["MemoryKeeper", "StoreDatabase", "StoreDatabaseTransaction", "TransactionSnapshot"]
 
 _DEFAULT_OPTIONS = TransactionOptions()
+_READ_ONLY_OPTIONS = TransactionOptions(read_only=True)
 _COMMITTED = "it committed"
 
 P = ParamSpec("P")
@@ -156,9 +157,9 @@ class StoreDatabase:
             raise BadRequestError(f'durability is "default" or "none", not {durability!r}')
         if at is not None and (not isinstance(at, int) or isinstance(at, bool) or at < 0):
             raise BadRequestError(f"at is a commit_ts, a whole number from 0 on, not {at!r}")
-        is_plain = isolation == "snapshot" and not read_only and at is None and label is None
-        if is_plain and durability == "default":
-            return self.begin(_DEFAULT_OPTIONS)  # made once: to make them anew takes as long as to begin
+        is_plain = isolation == "snapshot" and at is None and label is None and durability == "default"
+        if is_plain:  # made once: to make them anew takes as long as to begin
+            return self.begin(_READ_ONLY_OPTIONS if read_only else _DEFAULT_OPTIONS)
         return self.begin(TransactionOptions(isolation, read_only, at, label, durability))
 
     def begin(self, options: TransactionOptions) -> StoreDatabaseTransaction:

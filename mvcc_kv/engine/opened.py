@@ -40,7 +40,7 @@ class OpenTransactions:
         self._snapshots = LiveSnapshots()
         self._writers = TimestampCounts()  # snapshots whose transaction may still write
         self._by_id: dict[int, ref[Transaction]] = {}
-        self._newcomers: dict[int, int] = {}  # by id, the snapshots of writers that aren't in the books yet
+        self._newcomers: dict[int, tuple[int, bool]] = {}  # by id: snapshots not in the books yet, if only to be read
         self._last_id = 0
         self.abandoned: deque[Transaction] = deque()  # collected by Python while open; appending needs no lock
 
@@ -55,7 +55,7 @@ class OpenTransactions:
         return transaction.id in self._by_id
 
     def has_only(self, transaction: Transaction) -> bool:
-        """Whether it is open, nobody else is, and it is in no books: it may write, and is judged by that alone."""
+        """Whether it is open, nobody else is, and it is in no books: what it writes is all that it is judged by."""
         return transaction.id in self._newcomers and len(self._by_id) == 1 and not self.abandoned
 
     @property
@@ -84,8 +84,8 @@ class OpenTransactions:
         """The transaction is open, and has its number; commits so far go up to `newest_ts`."""
         self._last_id = transaction.id = number = self._last_id + 1
         self._by_id[number] = ref(transaction)
-        if not (transaction.is_past or transaction.read_only or transaction.is_serializable):
-            self._newcomers[number] = transaction.start_ts
+        if not (transaction.is_past or transaction.is_serializable):
+            self._newcomers[number] = transaction.start_ts, transaction.read_only
             return
         if not transaction.is_past:
             self._snapshots.begin(transaction.start_ts)
@@ -96,9 +96,10 @@ class OpenTransactions:
 
     def _enter_newcomers(self) -> None:
         """Enter those who are only noted so far: their snapshots are as new as any, so nothing is held for them yet."""
-        for start_ts in self._newcomers.values():
+        for start_ts, is_read_only in self._newcomers.values():
             self._snapshots.begin(start_ts)
-            self._writers.add(start_ts)
+            if not is_read_only:
+                self._writers.add(start_ts)
         self._newcomers.clear()
 
     def end(self, transaction: Transaction) -> bool:
