@@ -89,13 +89,14 @@ __all__ = [
     "encode_commit",
     "encode_header",
     "encode_record",
-    "encode_single_writes",
+    "encode_single_write",
     "encode_tokens",
     "find_records",
     "read_record",
     "retains_history",
     "segment_name",
     "segment_ts",
+    "single_write_head",
     "tells_expiry",
 ]
 
@@ -315,10 +316,14 @@ def _encode_expiries(values: Iterable[bytes | None]) -> bytes:
     )
 
 
-def encode_single_writes(writes: Iterable[tuple[bytes, bytes]], time_us: int) -> list[bytes]:
-    """The bodies of commits that each put one key, without a label, a token, or an expiry: `encode_commit`'s."""
-    head, pack = _COMMIT.pack(_COMMIT_KIND, _NO_LABEL, 0, time_us), _WRITE.pack
-    return [b"%b%b%b%b" % (head, pack(len(key), len(value)), key, value) for key, value in writes]
+def single_write_head(time_us: int) -> bytes:
+    """What a commit's body begins with that puts one key, without a label, a token, or an expiry."""
+    return _COMMIT.pack(_COMMIT_KIND, _NO_LABEL, 0, time_us)
+
+
+def encode_single_write(head: bytes, key: bytes, value: bytes) -> bytes:
+    """The body of such a commit: as `encode_commit` has it."""
+    return b"%b%b%b%b" % (head, _WRITE.pack(len(key), len(value)), key, value)
 
 
 def _encode_writes(writes: Mapping[bytes, bytes | None]) -> list[bytes]:
