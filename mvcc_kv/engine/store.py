@@ -78,15 +78,16 @@ T_co = TypeVar("T_co", bound=LaneOutcome, covariant=True)
 class Lane(Protocol[T_co]):
     """Work on the index itself: gets, and blind writes of single keys, each a commit of its own.
 
-    Reads are of `heads` at `read_ts`, or at the newest commit of its own. If it `may_write`, each commit takes the next
-    number after `commit_ts` and is a new head of its key: on top of the older versions where there is a list for what
-    is `superseded`, alone where it is None and nobody can see those any more. `writes` is for the log, in order.
+    Reads are of `heads` at `seen_ts`, or at the newest commit of the same client. If it `may_write`, each commit takes
+    the next number after `commit_ts` and is a new head of its key: on top of the older versions where there is a list
+    for what is `superseded`, alone where it is None and nobody can see those any more. `writes` is for the log, in
+    order; None: there is none, and each commit is seen by everybody at once.
     """
 
     def __call__(
         self,
         heads: SortedDict[bytes, Version],
-        read_ts: int,
+        seen_ts: int,
         commit_ts: int,
         may_write: bool,
         superseded: list[SupersededVersion] | None,
@@ -467,27 +468,28 @@ class VersionedStore:
             commit_ts = self._apply(writes) if writes else self._commit_ts
         return self._settled(commit_ts)
 
-    def run_lane(self, run: Lane[T], seen_ts: int = 0) -> T:
-        """Let `run(heads, read_ts, commit_ts, may_write, superseded, writes)` work on the index itself; see `Lane`."""
+    def run_lane(self, run: Lane[T]) -> T:
+        """Let `run(heads, seen_ts, commit_ts, may_write, superseded, writes)` work on the index itself; see `Lane`."""
         if self._may_expire:
             self._expire_first()
         with self._lock:
-            log = self._log
-            read_ts = max(self._versions.visible_ts, seen_ts)
-            superseded: list[SupersededVersion] | None = None if log is None else []
-            writes: list[tuple[bytes, bytes]] | None = None if log is None else []
-            outcome = run(self._heads, read_ts, self._commit_ts, self._is_calm, superseded, writes)
+            self._reap()
+            versions, is_logged = self._versions, self._log is not None
+            superseded: list[SupersededVersion] | None = [] if is_logged or not versions.is_seen_by_none else None
+            writes: list[tuple[bytes, bytes]] | None = [] if is_logged else None
+            outcome = run(self._heads, versions.visible_ts, self._commit_ts, self._is_calm, superseded, writes)
             if outcome.commit_ts != self._commit_ts:
                 self._take_in(outcome, superseded or [], writes or [])
         return outcome
 
     @property
     def _is_calm(self) -> bool:
-        """Whether a write is nothing but a new head: nobody reads an older state, and nothing else wants to know."""
+        """Whether of a commit that puts nothing is to be noted but its versions, and what they supersede."""
         versions, log = self._versions, self._log
-        is_alone = not len(self._opened) and not self._opened.abandoned and not self._opened.recent.wants_keys
         is_plain = versions.history is None and versions.marks.is_empty and not self._may_expire
-        return is_alone and is_plain and (log is None or (log.failure is None and hasattr(log, "append_lane")))
+        if not is_plain or self._opened.recent.wants_keys:
+            return False
+        return log is None or (log.failure is None and hasattr(log, "append_lane"))
 
     def _take_in(
         self, outcome: LaneOutcome, superseded: list[SupersededVersion], writes: list[tuple[bytes, bytes]]

@@ -192,7 +192,7 @@ class Versions:
         and then, when nobody can clash with them any more, the tombstones; so these need no marks.
         """
         self.expiries.clear(commit_ts)
-        if is_seen_at_once and self._is_seen_by_none:
+        if is_seen_at_once and self.is_seen_by_none:
             self._clear()
             return
         below = self.index.link_deletions(commit_ts, keys)
@@ -201,9 +201,11 @@ class Versions:
         self._cleared_bytes += self._cleared[-1].used_bytes
 
     @property
-    def _is_seen_by_none(self) -> bool:
+    def is_seen_by_none(self) -> bool:
         """Whether nobody can see, or clash with, any version but the newest visible ones."""
-        return not (self._superseded or self._live.has_garbage or len(self._opened) or self.history is not None)
+        if self._superseded or self._cleared or self._live.has_garbage:
+            return False  # what waits to be taken out of its chain must be there
+        return not len(self._opened) and self.history is None
 
     def retain(self, commit: CommittedWrites, superseded: Mapping[bytes, Superseded] | None) -> None:
         """Take a commit into history, if there is one."""

@@ -74,20 +74,34 @@ class Connection:
 
     # In
 
-    def receive(self, data: bytes, *, is_burst_end: bool) -> bool:
-        """Take in what the client sent; `is_burst_end` as in `LineFramer.receive`.
-
-        Whether all of it was executed at once, so that there is nothing to do but to send the output.
-        """
+    def receive(self, data: bytes, *, is_burst_end: bool) -> None:
+        """Take in what the client sent; `is_burst_end` as in `LineFramer.receive`."""
         if self._sniffer is not None:
             data = self._sniff(self._sniffer, data)
-        if not self._requests and not self._is_answer_awaited:
-            used_bytes = self._dialect.run_lane(data, self._say)
-            if used_bytes == len(data):
-                return not self._held
-            data = data[used_bytes:]
         self._take(self._dialect.receive(data, is_burst_end=is_burst_end))
-        return False
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether what it sends next may be executed in a round with others; see `rounds.py`."""
+        if self._requests or self._held or self.output_bytes or self._is_answer_awaited or self._sniffer is not None:
+            return False
+        return self._dialect.is_plain and not self._is_over and not self._is_cut
+
+    @property
+    def is_answered(self) -> bool:
+        """Whether nothing is left to do but to send its output, a piece of it."""
+        is_through = not self._requests and not self._held and not self._is_answer_awaited and not self.session.has_more
+        is_open = not self._is_over and not self._is_cut and self.session.feed is None
+        return is_through and is_open and len(self._output) == 1
+
+    def hold(self, replies: bytes, commit_ts: int) -> None:
+        """A round has executed commands of this client, and what it answers tells of that commit."""
+        self.session.wait_for(commit_ts)
+        self._say(replies)
+
+    def go_on(self, data: bytes) -> None:
+        """A round has come as far as this: the rest is for the session."""
+        self._take(self._dialect.receive(data, is_burst_end=True))
 
     def _sniff(self, sniffer: Sniffer, data: bytes) -> bytes:
         """Find out what is spoken here; what the dialect that it is has to receive now."""
@@ -167,8 +181,8 @@ class Connection:
         """Whether the socket can be closed: everything that will be said has been said."""
         if self.session.speaks_http or self._is_cut:
             return True
-        is_answered = not self._requests and not self.session.has_more and not self._is_answer_awaited
-        return self._is_over and is_answered and not self.output_bytes and not self._held
+        has_answers = not self._requests and not self.session.has_more and not self._is_answer_awaited
+        return self._is_over and has_answers and not self.output_bytes and not self._held
 
     @property
     def _is_over(self) -> bool:

@@ -31,13 +31,19 @@ _FIRST_LINE_BYTES_MAX = 64 * 1024
 
 
 class Speaker(Protocol):
-    """What a connection needs of a session, whatever it speaks; see `Session`."""
+    """What a connection needs of a session, whatever it speaks; see `Session`.
+
+    `proto`: the version of Redis's protocol, 0 for lines. `active_at`: when the client last sent something.
+    """
 
     hold_ts: int
     effort: int
+    active_at: float
     speaks_http: bool
     wants_to_close: bool
 
+    @property
+    def proto(self) -> int: ...
     @property
     def begun_at(self) -> float | None: ...
     @property
@@ -54,6 +60,10 @@ class Speaker(Protocol):
         ...
 
     def execute(self, request: Any, /) -> bytes | None: ...
+    def wait_for(self, commit_ts: int) -> None:
+        """The reply tells of this commit: it leaves when that is visible."""
+        ...
+
     def more(self, bytes_max: int) -> bytes: ...
     def refusal(self, error: Error) -> bytes:
         """The reply that tells of an error."""
@@ -76,19 +86,17 @@ class Dialect(Protocol):
         ...
 
     @property
+    def is_plain(self) -> bool:
+        """Whether the next commands are nothing but commands, and may be executed in a round."""
+        ...
+
+    @property
     def is_held(self) -> bool:
         """Whether there are more requests in what was received, which `receive(b"")` gives when these are executed."""
         ...
 
     def receive(self, data: bytes, *, is_burst_end: bool) -> list[Any]:
         """Take bytes in; the requests they complete. `is_burst_end` as in `LineFramer.receive`."""
-        ...
-
-    def run_lane(self, data: bytes, say: Callable[[bytes], None]) -> int:
-        """Execute at once what stands at the beginning of the data and is for a quick lane, and say the replies.
-
-        How many bytes of the data that is: 0 where there is no such lane. Only for when nothing else waits.
-        """
         ...
 
     def quiet(self) -> list[Any]: ...
@@ -98,25 +106,24 @@ class Dialect(Protocol):
 class LineDialect:
     """The line protocol, with its guard against browsers."""
 
-    __slots__ = ("_framer", "_is_fresh", "session")
+    __slots__ = ("_clock", "_framer", "_is_fresh", "session")
 
     def __init__(
         self, services: Services, settings: Settings, answer_later: Callable[[bytes], None], client: str | None
     ) -> None:
         self.session = Session(services, answer_later, client)
+        self._clock = services.clock
         self._framer = LineFramer(line_bytes_max=settings.max_transaction_bytes, strict=settings.strict_lines)
         self._is_fresh = True  # nothing of its first line has come yet
 
-    is_held = False
+    is_held = is_plain = False
 
     @property
     def is_unfinished(self) -> bool:
         return self._framer.is_unfinished
 
-    def run_lane(self, data: bytes, say: Callable[[bytes], None]) -> int:
-        return 0
-
     def receive(self, data: bytes, *, is_burst_end: bool) -> list[Line]:
+        self.session.active_at = self._clock()
         return self._guarded(self._framer.receive(data, is_burst_end=is_burst_end), data)
 
     def quiet(self) -> list[Line]:
@@ -157,12 +164,9 @@ class RespDialect:
 
     is_unfinished = False  # silence ends nothing here
 
-    def run_lane(self, data: bytes, say: Callable[[bytes], None]) -> int:
-        session = self.session
-        session.active_at, session.received_bytes = self._clock(), len(data)
-        if data[:1] != b"*" or self._parser.is_unfinished or not session.is_plain:
-            return 0
-        return session.run_lane(data, say)
+    @property
+    def is_plain(self) -> bool:
+        return not self._parser.is_unfinished and self.session.is_plain
 
     def receive(self, data: bytes, *, is_burst_end: bool) -> list[Any]:
         """Commands; behind them, where the bytes made no sense any more, what is wrong with them."""

@@ -1,6 +1,6 @@
 """The loop: one thread, all sockets, none of which is ever waited for.
 
-A turn:  select -> what finished on the workers -> each ready connection: receive, run its commands, send
+A turn:  select -> what finished on the workers -> rounds of ready connections: receive from all, run, send to all
                 -> connections that still have commands from earlier turns: one more helping each
                 -> keys whose time is up
                 -> the turn's commits to the log
@@ -15,12 +15,14 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import os
 import selectors
 import socket
 from functools import partial
 from typing import Any
 
 from mvcc_kv.errors import UnavailableError
+from mvcc_kv.server import wire
 from mvcc_kv.server.connection import Connection
 from mvcc_kv.server.disk import Disk
 from mvcc_kv.server.door import Door
@@ -29,6 +31,7 @@ from mvcc_kv.server.listeners import Listeners
 from mvcc_kv.server.logs import event
 from mvcc_kv.server.peer import Peer
 from mvcc_kv.server.refusing import Refusing
+from mvcc_kv.server.rounds import Rounds
 from mvcc_kv.server.served import Services
 from mvcc_kv.server.settings import Settings
 from mvcc_kv.server.timers import PeerTimers
@@ -38,6 +41,7 @@ __all__ = ["Loop"]
 
 _READ, _WRITE = selectors.EVENT_READ, selectors.EVENT_WRITE
 _SENDS_MAX = 4  # in a turn, for one connection
+_ROUND_MAX = 64  # connections: the first gets its replies when all of them have been executed
 
 
 class Loop:
@@ -64,6 +68,7 @@ class Loop:
             quiet_s=settings.line_quiet_ms / 1000,
             now=lambda: self.now,
         )
+        self._rounds = Rounds(services)
         self._expiry = ExpiryTimer(services.store, services.deadlines)
         self._runnable: dict[Peer, None] = {}
         self._holding: dict[Peer, None] = {}  # with replies that wait for a commit to become visible
@@ -113,16 +118,69 @@ class Loop:
         event(logging.WARNING, "ended the oldest snapshots: too much was pinned", transactions=ended)
 
     def _serve(self, events: list[tuple[selectors.SelectorKey, int]]) -> None:
+        readable: list[Peer] = []
+        others: list[tuple[Peer, int]] = []
         for key, mask in events:
             if type(key.data) is not Peer:
                 key.data(mask)
+            elif mask == _READ:
+                readable.append(key.data)
+            else:
+                others.append((key.data, mask))
         leftover, self._runnable = self._runnable, {}
-        for key, mask in events:
-            if type(key.data) is Peer:
-                leftover.pop(key.data, None)
-                self._on_event(key.data, mask)
+        for at in range(0, len(readable), _ROUND_MAX):
+            self._round(readable[at : at + _ROUND_MAX])
+        for peer, mask in others:
+            self._on_event(peer, mask)
         for peer in leftover:
             self.advance(peer)
+
+    def _round(self, peers: list[Peer]) -> None:
+        """Receive from each of these, and execute what they ask for: of those that are plain, in one go."""
+        peers = [peer for peer in peers if peer.is_plain or peer.can_receive]
+        received = wire.receive([peer.socket for peer in peers], self._settings.receive_bytes)
+        plain: list[Peer] = []
+        bursts: list[bytes] = []
+        others: list[Peer] = []
+        may_be_plain = self._rounds.are_held
+        for peer, data in zip(peers, received, strict=True):
+            if peer.is_plain and may_be_plain and type(data) is bytes and data[:1] == b"*":
+                peer.listens_since = peer.active_at = peer.took_at = self.now
+                plain.append(peer)
+                bursts.append(data)
+            else:
+                self._take_in(peer, data)
+                others.append(peer)
+        if plain:
+            others += self._run_plain(plain, bursts)
+        for peer in others:
+            self.advance(peer)
+
+    def _run_plain(self, peers: list[Peer], bursts: list[bytes]) -> list[Peer]:
+        """Execute what these have sent and reply; returns those that have more to do."""
+        done = self._rounds.run([peer.connection for peer in peers], bursts)
+        self._send_all(peers, done.replies)
+        for at in done.held:
+            peers[at].is_plain = False
+            self._holding[peers[at]] = None
+        return [peers[at] for at in done.unfinished]
+
+    def _send_all(self, peers: list[Peer], said: list[bytes]) -> None:
+        """Send to each of these what is for it; they have no other output, and the selector waits for no room."""
+        if not all(said):
+            told = [at for at, data in enumerate(said) if data]
+            peers, said = [peers[at] for at in told], [said[at] for at in told]
+        for at, count in wire.send([peer.socket for peer in peers], said):
+            self._keep_unsent(peers[at], said[at], count)
+
+    def _keep_unsent(self, peer: Peer, data: bytes, count: int) -> None:
+        """The client took only so many bytes, or, negative, sending failed with that error."""
+        if count < 0 and -count not in wire.NOT_NOW:
+            self._drop(peer, "lost", reason=os.strerror(-count))
+            return
+        peer.is_plain = False
+        peer.connection.put_back(data[max(count, 0) :])
+        self._runnable[peer] = None
 
     def _woken(self, _: int) -> None:
         self.wake_up.heard()
@@ -134,17 +192,28 @@ class Loop:
     # Commits on their way to the disk
 
     def release(self, visible_ts: int) -> None:
-        """Commits up to `visible_ts` are visible: the replies that tell of them may leave."""
+        """Commits up to `visible_ts` are visible: the replies that tell of them leave."""
+        peers: list[Peer] = []
         for peer in list(self._holding):
-            peer.connection.release(visible_ts)
-            if not peer.connection.is_held:
+            connection = peer.connection
+            connection.release(visible_ts)
+            if not connection.is_held:
                 del self._holding[peer]
-            self._runnable[peer] = None
+            if connection.is_answered and peer.events == _READ:
+                peer.active_at = peer.took_at = self.now
+                peers.append(peer)
+            else:
+                self._runnable[peer] = None
+        said = [peer.connection.take_output() for peer in peers]
+        for peer in peers:
+            peer.is_plain = peer.connection.is_plain
+        self._send_all(peers, said)
 
     def refuse_held(self, error: UnavailableError) -> None:
         """No commit that is on its way will arrive, whether replies wait for it or a client has only seen it."""
         for peer in self.peers:
             peer.connection.refuse_held(error)
+            peer.is_plain = False
             self._runnable[peer] = None
         self._holding.clear()
 
@@ -177,32 +246,28 @@ class Loop:
         self._timers.arm_idle(peer)
 
     def _on_event(self, peer: Peer, mask: int) -> None:
-        if not peer.is_open:
-            return
-        if mask & _READ and peer.connection.can_receive:
+        if mask & _READ and peer.can_receive:
             self.receive(peer)
-            if peer.is_answered and peer.events == _READ and (not self._send(peer) or not peer.connection.output_bytes):
-                return  # by far the most
         self.advance(peer, is_writable=bool(mask & _WRITE))
 
     def receive(self, peer: Peer) -> bool:
         """Take in what the client sent, a bounded helping; whether there may be more."""
         size = self._settings.receive_bytes
-        peer.is_answered = False
-        try:
-            data = peer.socket.recv(size)
-        except BlockingIOError:
-            return False
-        except OSError as error:
-            self._drop(peer, "lost", reason=str(error))
-            return False
+        return self._take_in(peer, wire.receive([peer.socket], size)[0]) == size
+
+    def _take_in(self, peer: Peer, data: wire.Received) -> int:
+        """Take in what was received, if it is not why nothing was; how many bytes it was."""
+        if isinstance(data, int):
+            if data not in wire.NOT_NOW:
+                self._drop(peer, "lost", reason=os.strerror(data))
+            return 0
         peer.listens_since = peer.active_at = self.now
-        if not data:
+        if data:
+            peer.connection.receive(data, is_burst_end=len(data) < self._settings.receive_bytes)
+        else:
             peer.has_ended = True
             peer.connection.end()
-            return False
-        peer.is_answered = peer.connection.receive(data, is_burst_end=len(data) < size)
-        return len(data) == size
+        return len(data)
 
     def advance(self, peer: Peer, *, is_writable: bool = False) -> None:
         """Run what the client asked for, send what there is to say, and see what is to be waited for next.
@@ -211,6 +276,7 @@ class Loop:
         """
         if not peer.is_open:
             return
+        peer.is_plain = False
         connection = peer.connection
         if connection.can_run:
             self._timers.expire(peer, self.now)
@@ -239,10 +305,12 @@ class Loop:
             del self._feeds[peer]
         self._timers.arm(peer, self.now)
         self._watch(peer)
+        peer.is_plain = peer.events == _READ and connection.is_plain
 
     def _answered(self, peer: Peer) -> None:
         """A reply came that this connection was waiting for: it goes on in the next turn."""
         if peer.is_open:
+            peer.is_plain = False
             peer.active_at = self.now  # until now it waited for us
             self._runnable[peer] = None
             if peer.connection.is_held:
@@ -310,7 +378,7 @@ class Loop:
     def _drop(self, peer: Peer, why: str, *, level: int = logging.DEBUG, **facts: Any) -> None:
         if not peer.is_open:
             return
-        peer.is_open = False
+        peer.is_open = peer.is_plain = False
         self.peers.pop(peer, None)
         self._runnable.pop(peer, None)
         self._holding.pop(peer, None)

@@ -22,8 +22,8 @@ class Peer:
         "has_quiet_timer",
         "heartbeat_timer",
         "idle_timer",
-        "is_answered",
         "is_open",
+        "is_plain",
         "listens_since",
         "name",
         "socket",
@@ -38,7 +38,7 @@ class Peer:
         self.connection = connection
         self.events = EVENT_READ  # what the selector watches it for
         self.is_open = True
-        self.is_answered = False  # what it sent last was executed at once
+        self.is_plain = False  # as its connection: what it sends next may be executed in a round
         self.has_ended = False
         self.has_quiet_timer = False
         self.heartbeat_timer: Timer | None = None
@@ -48,3 +48,8 @@ class Peer:
         self.active_at = now  # when it last sent something, or took something that we had for it
         self.took_at = now  # when it last took something
         self.listens_since = now  # when it last sent something, or we began to listen again
+
+    @property
+    def can_receive(self) -> bool:
+        """Whether more may be taken in."""
+        return self.is_open and self.connection.can_receive

@@ -59,8 +59,11 @@ class Session:
     at hand and those before it in its transaction.
     """
 
+    proto = 0
+
     __slots__ = (
         "_stream",
+        "active_at",
         "answer_later",
         "client",
         "effort",
@@ -82,6 +85,7 @@ class Session:
         self.opened: Opened | None = None
         self.wait: Wait | None = None
         self.is_locked = services.password is not None
+        self.active_at = services.clock()
         self.spent_bytes = 0
         self.seen_ts = 0
         self.effort = 0

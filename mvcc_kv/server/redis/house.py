@@ -97,7 +97,7 @@ class House:
     def count_lane(self, outcome: Outcome, took_s: float) -> None:
         """What the quick lane has done; its time is shared out evenly."""
         *_, gets, sets, incrs, pings, hits, _ = outcome
-        each_s = took_s / (gets + sets + incrs + pings)
+        each_s = took_s / max(gets + sets + incrs + pings, 1)
         if gets:
             self._count(_GET, gets, each_s)
             self.lookups.hits += hits

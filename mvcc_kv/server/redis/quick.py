@@ -3,19 +3,20 @@
     b"*2 $3 GET .. *3 $3 SET .. *2 $3 GET .. *3 $4 HSET .. *2 $3 GET .."
      '------------- the lane, in one go ---''---- the session, one by one
 
-It knows only the forms that clients write and the cases in which nothing else is to be done: no option, no expiry, no
-escape, no open transaction whose snapshot would have to be minded (`VersionedStore.lane` says whether). Before anything
-else it stops, having executed each command altogether or not at all, and the session goes on there. So whatever it does
-the session would have done, byte for byte; that is how it is tested.
+What many clients sent since the last turn, a burst each, is executed in one call (`server/rounds.py`). The lane knows
+only the forms that clients write and the cases in which nothing else is to be done: no option, no expiry, no escape,
+nothing to note of a commit but a new head (`VersionedStore.run_lane` says whether). Before anything else it stops,
+having executed each command altogether or not at all, and the session goes on there. So whatever it does the session
+would have done, byte for byte; that is how it is tested.
 
-`run` here is the rule. `_quick.c` is the same, compiled, and used where a compiler was when this was installed; with
-MVCC_KV_PURE=1 in the environment it is not.
+`run_in_python` is the rule. `_quick.c` is the same, compiled, and used where a compiler was when this was installed;
+with MVCC_KV_PURE=1 in the environment it is not.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, MutableMapping
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 from mvcc_kv.compiled import compiled_twin
 from mvcc_kv.engine.chains import Version, visible
@@ -31,16 +32,20 @@ _ESCAPED = frozenset(range(0x20)) | frozenset(range(0x7F, 0x100)) | frozenset(b'
 _PLAIN = bytes(set(range(0x100)) - _ESCAPED)
 
 
-class Outcome(NamedTuple):
-    """How far the lane came, and what it did.
+Rest: TypeAlias = tuple[int, int, int, int]
+"""Of a burst that is not through: its place, its bytes that were used, how many bytes of its replies may leave now,
+and the commit that the others tell of; 0: they may leave all."""
 
-    `used_bytes`: of the data. `free_bytes`: of the replies, those before the first commit's. `commit_ts`: of the newest
-    commit. The rest are counts, `hits` among the `gets`.
+
+class Outcome(NamedTuple):
+    """What the lane did with some bursts.
+
+    `replies`: of each. `rest`: what is to be done about those that were not executed to their end, or have to wait for
+    a commit to become visible. `commit_ts`: of the newest commit. The rest are counts, `hits` among the `gets`.
     """
 
-    used_bytes: int
-    replies: bytes
-    free_bytes: int
+    replies: list[bytes]
+    rest: list[Rest]
     commit_ts: int
     gets: int
     sets: int
@@ -55,38 +60,56 @@ class _Stop(Exception):
 
 
 def run_in_python(
-    data: bytes,
-    proto: int,
+    bursts: list[tuple[bytes, int]],
     out_max: int,
     heads: MutableMapping[bytes, Version],
-    read_ts: int,
+    seen_ts: int,
     commit_ts: int,
     may_write: bool,
     superseded: list[tuple[int, int, bytes, int]] | None,
     writes: list[tuple[bytes, bytes]] | None,
 ) -> Outcome:
-    """Execute the commands at the beginning of the data, as far as the lane goes and the replies reach `out_max` bytes.
+    """Execute the commands at the beginning of each burst, as far as the lane goes and the replies reach `out_max`.
 
-    Reads see `heads` at `read_ts`, or at the lane's own newest commit; commits come after `commit_ts`. `superseded`
-    takes what they supersede, as `engine.versions` has it; None: nobody can see that any more, and it goes at once.
-    `writes` takes what is for the log; None: there is none.
+    A burst is what one client sent, and the version of the protocol. It sees `heads` at `seen_ts` and its own commits;
+    commits come after `commit_ts`. `superseded` takes what they supersede, as `engine.versions` has it; None: nobody
+    can see that any more, and it goes at once. `writes` takes what is for the log; None: there is none, and everybody
+    sees each commit at once.
     """
-    lane = _Lane(heads, read_ts, commit_ts, may_write, superseded, writes, proto)
+    lane = _Lane(heads, commit_ts, may_write, superseded, writes)
+    replies: list[bytes] = []
+    rest: list[Rest] = []
+    for number, (data, proto) in enumerate(bursts):
+        lane.begin(seen_ts, proto)
+        said, used_bytes, free_bytes = _run_burst(lane, data, out_max)
+        is_free = free_bytes is None or writes is None
+        replies.append(said)
+        if used_bytes < len(data) or not is_free:
+            rest.append(
+                (number, used_bytes, len(said) if is_free else free_bytes or 0, 0 if is_free else lane.commit_ts)
+            )
+    return Outcome(replies, rest, lane.commit_ts, *lane.counts)
+
+
+def _run_burst(lane: _Lane, data: bytes, out_max: int) -> tuple[bytes, int, int | None]:
+    """The replies, how many bytes were used, and how many bytes of the replies come before the first commit's."""
     said: list[bytes] = []
-    used_bytes = said_bytes = free_bytes = 0
+    used_bytes = said_bytes = 0
+    free_bytes: int | None = None
     for arguments in scan(data)[0]:
         if said_bytes >= out_max:
             break
+        begun_ts = lane.commit_ts
         try:
             reply = lane.execute(arguments)
         except _Stop:
             break
+        if free_bytes is None and lane.commit_ts != begun_ts:
+            free_bytes = said_bytes
         said.append(reply)
         said_bytes += len(reply)
         used_bytes += _length(arguments)
-        if lane.commit_ts == commit_ts:
-            free_bytes = said_bytes
-    return Outcome(used_bytes, b"".join(said), free_bytes, lane.commit_ts, *lane.counts)
+    return b"".join(said), used_bytes, free_bytes
 
 
 def _length(arguments: list[bytes]) -> int:
@@ -102,21 +125,24 @@ class _Lane:
     def __init__(
         self,
         heads: MutableMapping[bytes, Version],
-        read_ts: int,
         commit_ts: int,
         may_write: bool,
         superseded: list[tuple[int, int, bytes, int]] | None,
         writes: list[tuple[bytes, bytes]] | None,
-        proto: int,
     ) -> None:
         self._heads = heads
-        self._read_ts = read_ts
+        self._read_ts = 0
         self._may_write = may_write
         self._superseded = superseded
         self._writes = writes
-        self._null = resp.null(proto)
+        self._null = b""
         self.commit_ts = commit_ts
         self.counts = [0] * 6
+
+    def begin(self, seen_ts: int, proto: int) -> None:
+        """Go on with another client's commands."""
+        self._read_ts = self.commit_ts if self._writes is None else seen_ts
+        self._null = resp.null(proto)
 
     def execute(self, arguments: list[bytes]) -> bytes:
         """The reply. Raises `_Stop`."""

@@ -13,7 +13,6 @@ each runs at once, in a snapshot that doesn't change. WATCH is a transaction of 
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
 from time import perf_counter
 
 from mvcc_kv.errors import ConflictError, Error, TransactionDoomedError
@@ -21,7 +20,6 @@ from mvcc_kv.protocol.resp import replies as resp
 from mvcc_kv.protocol.resp.requests import ProtocolError
 from mvcc_kv.server.feed import Feed
 from mvcc_kv.server.opened import Opened
-from mvcc_kv.server.redis import quick
 from mvcc_kv.server.redis.commands import COMMANDS, Command
 from mvcc_kv.server.redis.failures import (
     ONLY_SUBSCRIBING,
@@ -39,7 +37,6 @@ from mvcc_kv.server.served import Services
 
 __all__ = ["RedisSession"]
 
-_LANE_OUT_BYTES = 1024 * 1024
 _EXECUTED_AT_ONCE = frozenset(("exec", "discard", "multi", "watch", "quit", "reset"))
 _SAID_AT_ANY_TIME = frozenset(("quit", "reset"))  # whatever has become of the transaction
 _TO_SUBSCRIBERS = frozenset(("subscribe", "unsubscribe", "psubscribe", "punsubscribe", "ping", "quit", "reset"))
@@ -214,7 +211,7 @@ class RedisSession:
 
     @property
     def is_plain(self) -> bool:
-        """Whether a command is nothing but a command: no state of this session or of the house changes what it does."""
+        """Whether a command is nothing but a command: no state of this session changes what it does."""
         return (
             self.queue is None
             and self.opened is None
@@ -222,28 +219,8 @@ class RedisSession:
             and not self.silence
             and self.subscriptions is None
             and not self.wants_to_close
-            and self.house.pause is None
-            and self.house.wants_no_times
+            and self.seen_ts <= self.services.store.visible_ts
         )
-
-    def run_lane(self, data: bytes, say: Callable[[bytes], None]) -> int:
-        """Execute the commands at the beginning of the data that are for the quick lane, and say the replies.
-
-        How many bytes of the data they are.
-        """
-        began_s = perf_counter()
-        outcome = self.services.store.run_lane(partial(quick.run, data, self.proto, _LANE_OUT_BYTES), self.seen_ts)
-        if not outcome.used_bytes:
-            return 0
-        self.house.count_lane(outcome, perf_counter() - began_s)
-        replies, free_bytes = outcome.replies, outcome.free_bytes
-        if free_bytes < len(replies):  # the rest tells of a commit
-            if free_bytes:
-                say(replies[:free_bytes])
-                replies = replies[free_bytes:]
-            self.wait_for(outcome.commit_ts)
-        say(replies)
-        return outcome.used_bytes
 
     def execute(self, arguments: list[bytes] | ProtocolError, *, is_special: bool | None = None) -> bytes | None:
         """The reply to a command, or None if it comes later. To what is none, it's the last one."""

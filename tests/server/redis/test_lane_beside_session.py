@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from mvcc_kv.engine import VersionedStore
 from mvcc_kv.server.connection import Connection
 from mvcc_kv.server.redis.house import House
+from mvcc_kv.server.rounds import Rounds
 from mvcc_kv.server.served import Services
 from mvcc_kv.server.settings import Settings
 from tests.engine.logs import DeferringLog
@@ -45,10 +46,23 @@ class Place:
             store=self.store, stats=self.store.stats, checkpoint=lambda _: None, clock=lambda: 0.0, redis=house
         )
         self.connections = [Connection(services, Settings()) for _ in range(2)]
+        self._rounds = Rounds(services)
 
-    def said(self, who: int, data: bytes) -> bytes:
-        connection = self.connections[who]
-        connection.receive(data, is_burst_end=True)
+    def said(self, *data: bytes) -> list[bytes]:
+        """What each is told at once when they have sent this, of one turn."""
+        plain = [at for at, sent in enumerate(data) if self._is_for_a_round(at, sent)]
+        connections = [self.connections[at] for at in plain]
+        done = self._rounds.run(connections, [data[at] for at in plain])
+        said = dict(zip(plain, done.replies, strict=True))
+        for at, sent in enumerate(data):
+            if sent and at not in plain:
+                self.connections[at].receive(sent, is_burst_end=True)
+        return [said.get(at, b"") + self._run(connection) for at, connection in enumerate(self.connections)]
+
+    def _is_for_a_round(self, at: int, sent: bytes) -> bool:
+        return self._rounds.are_held and self.connections[at].is_plain and sent[:1] == b"*"
+
+    def _run(self, connection: Connection) -> bytes:
         while connection.can_run:
             connection.run()
         return connection.take_output()
@@ -67,22 +81,25 @@ class Place:
         return {key: self.store.chain(key) for key in self._keys()}
 
 
-BURSTS = st.lists(
-    st.tuples(st.integers(0, 1), st.lists(st.one_of(COMMANDS, COMMANDS, OTHERS), max_size=6), st.integers(0, 3)),
-    max_size=8,
-)
+SENT = st.lists(st.one_of(COMMANDS, COMMANDS, OTHERS), max_size=6)
+BURSTS = st.lists(st.tuples(st.tuples(SENT, SENT), st.integers(0, 3)), max_size=8)
+GREETING = b"*1\r\n$4\r\nPING\r\n"
 
 
 @settings(max_examples=500)
 @given(bursts=BURSTS, cut=st.integers(1, 50), logs=st.booleans(), publishes=st.integers(1, 4))
 def test_a_client_cannot_tell_whether_there_is_a_lane(
-    bursts: list[tuple[int, list[tuple[bytes, ...]], int]], cut: int, logs: bool, publishes: int
+    bursts: list[tuple[tuple[list[tuple[bytes, ...]], ...], int]], cut: int, logs: bool, publishes: int
 ) -> None:
     quick, slow = Place(has_lane=True, logs=logs), Place(has_lane=False, logs=logs)
-    for number, (who, commands, passed_ms) in enumerate(bursts):
-        data = b"*1\r\n$4\r\nPING\r\n" + b"".join(map(packed, commands))
-        for part in filter(None, (data[:cut], data[cut:])):
-            assert quick.said(who, part) == slow.said(who, part)
+    for place in (quick, slow):
+        assert place.said(GREETING, GREETING) == [b"+PONG\r\n"] * 2
+    for number, (sent, passed_ms) in enumerate(bursts):
+        data = [b"".join(map(packed, commands)) for commands in sent]
+        for who, said in enumerate(data):
+            for part in (said[:cut], said[cut:]):
+                turn = [part if at == who else b"" for at in range(2)]
+                assert quick.said(*turn) == slow.said(*turn)
         if number % publishes == 0:
             assert quick.publish() == slow.publish()
         assert quick.chains() == slow.chains()
@@ -92,6 +109,32 @@ def test_a_client_cannot_tell_whether_there_is_a_lane(
             place.store.expire_due()  # as the loop does in every turn
     assert quick.publish() == slow.publish()
     assert _told(quick) == _told(slow)
+
+
+@settings(max_examples=200)
+@given(turns=st.lists(st.tuples(SENT, SENT), max_size=5), logs=st.booleans())
+def test_in_a_round_of_several_each_is_served_as_if_they_had_come_one_by_one(
+    turns: list[tuple[list[tuple[bytes, ...]], ...]], logs: bool
+) -> None:
+    together, apart = Place(has_lane=True, logs=logs), Place(has_lane=True, logs=logs)
+    for place in (together, apart):
+        assert place.said(GREETING, GREETING) == [b"+PONG\r\n"] * 2
+    for sent in turns:
+        first, second = (b"".join(map(packed, _quick_only(commands))) for commands in sent)
+        told = together.said(first, second)
+        assert told == [apart.said(first, b"")[0], apart.said(b"", second)[1]]
+        assert together.publish() == apart.publish()
+        assert together.chains() == apart.chains()
+        together.store.check()
+
+
+def _quick_only(commands: list[tuple[bytes, ...]]) -> list[tuple[bytes, ...]]:
+    """Commands that the lane may execute: others end their client's part of a round, and what follows comes later."""
+    return [it for it in commands if it[0].upper() in (b"GET", b"SET") and all(map(_is_plain_text, it))]
+
+
+def _is_plain_text(text: bytes) -> bool:
+    return text.isalnum() and text.isascii()
 
 
 def _told(place: Place) -> dict[str, object]:

@@ -59,35 +59,33 @@ def chains(values: dict[bytes, list[bytes | None]]) -> dict[bytes, Any]:
 
 @settings(max_examples=500)
 @given(
-    commands=st.lists(COMMANDS, max_size=12),
-    cut=st.integers(0, 40),
+    sent=st.lists(st.tuples(st.lists(COMMANDS, max_size=8), st.integers(0, 40), st.sampled_from([2, 3])), max_size=3),
     values=HEADS,
-    read_ts=st.integers(0, 4),
+    seen_ts=st.integers(0, 4),
     may_write=st.booleans(),
     keeps=st.booleans(),
     logs=st.booleans(),
-    proto=st.sampled_from([2, 3]),
     out_max=st.sampled_from([1, 10, 1000]),
 )
 def test_the_compiled_lane_is_the_one_in_python(
-    commands: list[tuple[bytes, ...]],
-    cut: int,
+    sent: list[tuple[list[tuple[bytes, ...]], int, int]],
     values: dict[bytes, list[bytes | None]],
-    read_ts: int,
+    seen_ts: int,
     may_write: bool,
     keeps: bool,
     logs: bool,
-    proto: int,
     out_max: int,
 ) -> None:
-    data = b"".join(map(packed, commands))
-    data = data[: len(data) - cut] if cut < len(data) else data
+    bursts = []
+    for commands, cut, proto in sent:
+        data = b"".join(map(packed, commands))
+        bursts.append((data[: len(data) - cut] if cut < len(data) else data, proto))
     outcomes = []
     for run in (run_in_python, compiled()):
         heads: dict[bytes, Any] = chains(values)
         superseded: list[Any] | None = [] if keeps else None
         writes: list[Any] | None = [] if logs else None
-        outcome = Outcome._make(run(data, proto, out_max, heads, read_ts, 3, may_write, superseded, writes))
+        outcome = Outcome._make(run(bursts, out_max, heads, seen_ts, 3, may_write, superseded, writes))
         outcomes.append((outcome, heads, superseded, writes))
     assert outcomes[0] == outcomes[1]
 
@@ -95,16 +93,39 @@ def test_the_compiled_lane_is_the_one_in_python(
 @settings(max_examples=300)
 @given(st.binary(max_size=60).map(lambda noise: b"*2\r\n$3\r\nGET\r\n$1\r\na\r\n" + noise))
 def test_what_is_no_command_ends_either_lane_at_the_same_byte(data: bytes) -> None:
-    outcomes = [run(data, 2, 1000, {}, 0, 0, True, None, None) for run in (run_in_python, compiled())]
+    outcomes = [run([(data, 2)], 1000, {}, 0, 0, True, None, None) for run in (run_in_python, compiled())]
     assert tuple(outcomes[0]) == outcomes[1]
 
 
-@pytest.mark.parametrize("run", [run_in_python, lambda *arguments: Outcome._make(compiled()(*arguments))])
+@pytest.fixture(params=["python", "compiled"])
+def run(request: pytest.FixtureRequest) -> Any:
+    """Either lane."""
+    return run_in_python if request.param == "python" else lambda *arguments: Outcome._make(compiled()(*arguments))
+
+
 def test_the_lane_executes_what_it_knows_and_stops_before_the_rest(run: Any) -> None:
     data = b"".join(map(packed, [(b"SET", b"a", b"1"), (b"INCR", b"a"), (b"GET", b"a"), (b"DEL", b"a"), (b"PING",)]))
     heads: dict[bytes, Any] = {}
-    outcome = run(data, 2, 1000, heads, 0, 0, True, None, None)
-    assert outcome.replies == b"+OK\r\n:2\r\n$1\r\n2\r\n"
-    assert data[outcome.used_bytes :].startswith(b"*2\r\n$3\r\nDEL")
+    outcome = run([(data, 2)], 1000, heads, 0, 0, True, None, None)
+    assert outcome.replies == [b"+OK\r\n:2\r\n$1\r\n2\r\n"]
+    ((place, used_bytes, free_bytes, waits_for_ts),) = outcome.rest
+    assert data[used_bytes:].startswith(b"*2\r\n$3\r\nDEL")
+    assert (place, free_bytes, waits_for_ts) == (0, len(outcome.replies[0]), 0)
     assert heads == {b"a": (2, b"2", None)}
     assert (outcome.commit_ts, outcome.new_keys, outcome.gets, outcome.sets, outcome.incrs) == (2, 1, 1, 1, 1)
+
+
+def test_with_a_log_another_client_does_not_see_what_is_not_on_disk(run: Any) -> None:
+    writes_then_reads, reads = packed((b"SET", b"a", b"2")) + packed((b"GET", b"a")), packed((b"GET", b"a"))
+    for writes, seen_by_others in (([], b"1"), (None, b"2")):
+        heads: dict[bytes, Any] = {b"a": (1, b'"1"', None)}
+        outcome = run([(writes_then_reads, 2), (reads, 2)], 1000, heads, 1, 1, True, [], writes)
+        assert outcome.replies == [b"+OK\r\n$1\r\n2\r\n", b"$1\r\n%b\r\n" % seen_by_others]
+        assert outcome.rest == ([] if writes is None else [(0, len(writes_then_reads), 0, 2)])
+
+
+def test_what_stands_before_a_commit_does_not_wait_for_it(run: Any) -> None:
+    data = packed((b"GET", b"a")) + packed((b"SET", b"a", b"2"))
+    outcome = run([(data, 2)], 1000, {b"a": (1, b'"1"', None)}, 1, 1, True, [], [])
+    assert outcome.replies == [b"$1\r\n1\r\n+OK\r\n"]
+    assert outcome.rest == [(0, len(data), len(b"$1\r\n1\r\n"), 2)]

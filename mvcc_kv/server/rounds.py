@@ -1,0 +1,73 @@
+"""Rounds: what many plain connections have sent is executed in one go, in the quick lane.
+
+    turn     ready: A B C D E ...
+    round      receive from all   A "GET a"   B "SET b 1"   C "HGETALL h"   D "GET d" (inside a transaction)
+               the lane           A $1 x      B +OK         C -             not plain: its session
+               send to all        A, and B if its commit is on disk; else that reply is held
+                                                            C: its session goes on where the lane stopped
+
+A connection is *plain* if its next command is nothing but a command: no state of its own, or of the server, changes
+what it does. Nearly all are, nearly always. See `quick.py` for what the lane executes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+from time import perf_counter
+from typing import NamedTuple
+
+from mvcc_kv.server.connection import Connection
+from mvcc_kv.server.redis import quick
+from mvcc_kv.server.served import Services
+
+__all__ = ["Round", "Rounds"]
+
+_OUT_BYTES_MAX = 256 * 1024  # of one connection; where it is more, its session goes on
+
+
+class Round(NamedTuple):
+    """`replies`: what each may be told at once. The others are places: who has replies that are held, and who has
+    sent something that its session has to execute.
+    """
+
+    replies: list[bytes]
+    held: list[int]
+    unfinished: list[int]
+
+
+class Rounds:
+    """Executes what plain connections have sent."""
+
+    def __init__(self, services: Services) -> None:
+        self._store = services.store
+        self._house = services.redis
+        self._clock = services.clock
+
+    @property
+    def are_held(self) -> bool:
+        """Whether there may be any now: not while clients are paused, or every command is to be timed."""
+        return self._house.pause is None and self._house.wants_no_times
+
+    def run(self, connections: Sequence[Connection], received: Sequence[bytes]) -> Round:
+        """Execute what each has sent; the connection has what remains to be done."""
+        began_s = perf_counter()
+        now = self._clock()
+        bursts = []
+        for connection, data in zip(connections, received, strict=True):
+            session = connection.session
+            session.active_at = now
+            bursts.append((data, session.proto))
+        outcome = self._store.run_lane(partial(quick.run, bursts, _OUT_BYTES_MAX))
+        done = Round(outcome.replies, [], [])
+        for at, used_bytes, free_bytes, commit_ts in outcome.rest:
+            if commit_ts:
+                said = outcome.replies[at]
+                connections[at].hold(said[free_bytes:], commit_ts)
+                outcome.replies[at] = said[:free_bytes]
+                done.held.append(at)
+            if used_bytes < len(received[at]):
+                connections[at].go_on(received[at][used_bytes:])
+                done.unfinished.append(at)
+        self._house.count_lane(outcome, perf_counter() - began_s)
+        return done
