@@ -15,7 +15,14 @@ outcomes.py     what became of commits whose client may ask again
 versions.py     all of the versions, and when each goes
 validation.py   has a transaction lost what it wrote, or read?
 commit_log.py   where commits hand their record
-store.py        the transactions on all that, and the commit section
+section.py      the commit section, and all that the rooms above it share
+pinning.py      how much old snapshots may keep alive
+sweep.py        keys whose time is up, taken away
+direct.py       writes outside of transactions
+lanes.py        gets and puts by the batch
+home.py         where transactions begin, read, and end
+following.py    who waits for the next commit
+store.py        the face of all that
 """
 
 from mvcc_kv.engine.commit_log import CommitLog

@@ -212,6 +212,10 @@ class Versions:
         if self.history is not None and superseded is not None:
             self.history.append(commit, superseded)
 
+    def show(self, ts: int, now_us: int) -> None:
+        """As `publish`, where there is nothing to look at: no version was superseded that anybody could see."""
+        self.visible_ts, self._now_us = ts, now_us
+
     def publish(self, ts: int, now_us: int) -> None:
         """Let snapshots see every commit up to `ts`; look at the versions that they superseded."""
         published, self.visible_ts, self._now_us = ts - self.visible_ts, ts, now_us
@@ -301,7 +305,9 @@ class Versions:
     @property
     def has_garbage(self) -> bool:
         """Whether `collect` has work to do."""
-        if self._live.has_garbage or self._has_cleared or self.marks.has_expired(self._horizon()):
+        if self._live.has_garbage or self._has_cleared:
+            return True
+        if not self.marks.is_empty and self.marks.has_expired(self._horizon()):
             return True
         return self.history is not None and self.history.has_expired(self._now_us, self.visible_ts)
 
@@ -356,6 +362,8 @@ class Versions:
     @property
     def _has_cleared(self) -> bool:
         """Whether there is something left of what was deleted as a whole, which may be taken away by now."""
+        if not self._cleared and not self._emptied:
+            return False
         if self._cleared and self._cleared[0].commit_ts <= self.visible_ts:
             return True
         return bool(self._emptied) and self._emptied[0].commit_ts <= self._horizon()

@@ -88,6 +88,21 @@ class Connection:
         return self._dialect.is_plain and not self._is_over and not self._is_cut
 
     @property
+    def is_silent(self) -> bool:
+        """Whether nothing is left to do, and nothing to be said, before the client says more."""
+        if (
+            self._requests
+            or self._held
+            or self.output_bytes
+            or self._is_answer_awaited
+            or self._has_ended
+            or self._is_cut
+        ):
+            return False
+        session = self.session
+        return not session.has_more and not session.wants_to_close and session.feed is None
+
+    @property
     def is_answered(self) -> bool:
         """Whether nothing is left to do but to send its output, a piece of it."""
         is_through = not self._requests and not self._held and not self._is_answer_awaited and not self.session.has_more

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from heapq import heapify, heappop, heappush
 from itertools import count
+from math import inf
 from typing import TypeAlias
 
 __all__ = ["Deadlines", "Timer"]
@@ -70,6 +71,11 @@ class Deadlines:
     def wait_s(self, now: float) -> float | None:
         """How long nothing will be due, an hour at most; None if nothing is set."""
         return min(max(self._heap[0][0] - now, 0.0), _WAIT_S_MAX) if self._heap else None
+
+    @property
+    def next_at(self) -> float:
+        """When the next is due, at the earliest; infinity if nothing is set."""
+        return self._heap[0][0] if self._heap else inf
 
     def due(self, now: float) -> Iterator[_Action]:
         """The actions whose time has come, earliest first; each is given once."""

@@ -101,17 +101,20 @@ class Loop:
         events = self._selector.select(0 if busy else self._deadlines.wait_s(now))
         self.now = self._clock()
         self._serve(events)
-        self._expiry.sweep(self.now)
+        if self._expiry.has_more or self._store.next_expiry_us is not None:
+            self._expiry.sweep(self.now)
         self._disk.flush()
-        self._wake_feeds()
+        if self._feeds:
+            self._wake_feeds()
         self._disk.checkpoints.step()
         if self._store.unpinned_total != self._unpinned:
             self._tell_of_the_unpinned()
         self._has_garbage = self._store.has_garbage
         if self._has_garbage:
             self._store.collect()
-        for action in self._deadlines.due(self.now):
-            action(self.now)
+        if self._deadlines.next_at <= self.now:
+            for action in self._deadlines.due(self.now):
+                action(self.now)
 
     def _tell_of_the_unpinned(self) -> None:
         ended, self._unpinned = self._store.unpinned_total - self._unpinned, self._store.unpinned_total
@@ -128,6 +131,9 @@ class Loop:
             else:
                 others.append((key.data, mask))
         leftover, self._runnable = self._runnable, {}
+        if leftover:
+            for key, _ in events:
+                leftover.pop(key.data, None)
         for at in range(0, len(readable), _ROUND_MAX):
             self._round(readable[at : at + _ROUND_MAX])
         for peer, mask in others:
@@ -145,7 +151,7 @@ class Loop:
         may_be_plain = self._rounds.are_held
         for peer, data in zip(peers, received, strict=True):
             if peer.is_plain and may_be_plain and type(data) is bytes and data[:1] == b"*":
-                peer.listens_since = peer.active_at = peer.took_at = self.now
+                peer.listens_since = peer.active_at = self.now
                 plain.append(peer)
                 bursts.append(data)
             else:
@@ -153,8 +159,8 @@ class Loop:
                 others.append(peer)
         if plain:
             others += self._run_plain(plain, bursts)
-        for peer in others:
-            self.advance(peer)
+        if others:
+            self._advance_all(others)
 
     def _run_plain(self, peers: list[Peer], bursts: list[bytes]) -> list[Peer]:
         """Execute what these have sent and reply; returns those that have more to do."""
@@ -165,11 +171,22 @@ class Loop:
             self._holding[peers[at]] = None
         return [peers[at] for at in done.unfinished]
 
+    def _advance_all(self, peers: list[Peer]) -> None:
+        """As `advance` with each of these, but what they are told is sent in one go."""
+        peers = [peer for peer in peers if self._run(peer)]
+        answered = [peer for peer in peers if peer.events == _READ and peer.connection.is_answered]
+        self._send_all(answered, [peer.connection.take_output() for peer in answered])
+        for peer in peers:
+            if peer.is_open:
+                self._settle(peer, is_writable=False)
+
     def _send_all(self, peers: list[Peer], said: list[bytes]) -> None:
         """Send to each of these what is for it; they have no other output, and the selector waits for no room."""
         if not all(said):
             told = [at for at, data in enumerate(said) if data]
             peers, said = [peers[at] for at in told], [said[at] for at in told]
+        for peer in peers:
+            peer.active_at = peer.took_at = self.now
         for at, count in wire.send([peer.socket for peer in peers], said):
             self._keep_unsent(peers[at], said[at], count)
 
@@ -199,8 +216,7 @@ class Loop:
             connection.release(visible_ts)
             if not connection.is_held:
                 del self._holding[peer]
-            if connection.is_answered and peer.events == _READ:
-                peer.active_at = peer.took_at = self.now
+            if peer.events == _READ and connection.is_answered:
                 peers.append(peer)
             else:
                 self._runnable[peer] = None
@@ -274,19 +290,38 @@ class Loop:
 
         A client that had no room gets nothing more until the selector says that it `is_writable`.
         """
+        if self._run(peer):
+            self._settle(peer, is_writable=is_writable)
+
+    def _run(self, peer: Peer) -> bool:
+        """Run what the client asked for; whether the connection is still there."""
         if not peer.is_open:
-            return
+            return False
         peer.is_plain = False
         connection = peer.connection
-        if connection.can_run:
-            self._timers.expire(peer, self.now)
-            try:
-                connection.run()
-            except Exception:  # noqa: BLE001 (the loop's edge: a bug in one command must not end the others)
-                event(logging.ERROR, "internal error", peer=peer.name, exc_info=True)
-                self._drop(peer, "closed after an internal error")
-                return
+        if not connection.can_run:
+            return True
+        self._timers.expire(peer, self.now)
+        try:
+            connection.run()
+        except Exception:  # noqa: BLE001 (the loop's edge: a bug in one command must not end the others)
+            event(logging.ERROR, "internal error", peer=peer.name, exc_info=True)
+            self._drop(peer, "closed after an internal error")
+            return False
+        if connection.is_held:
             connection.release(self._store.visible_ts)  # a command may have had commits written
+        return True
+
+    def _settle(self, peer: Peer, *, is_writable: bool) -> None:
+        """Send what there is to say, and see what is to be waited for next."""
+        connection = peer.connection
+        if peer.events == _READ and connection.is_silent:  # by far the most
+            if self._feeds:
+                self._feeds.pop(peer, None)
+            if peer.transaction_timer is None:
+                self._timers.arm(peer, self.now)
+            peer.is_plain = connection.is_plain
+            return
         if connection.output_bytes:
             has_room = is_writable or not peer.events & _WRITE
             if not (self._send(peer) if has_room else self._bound_output(peer)):

@@ -16,7 +16,7 @@ from mvcc_kv.api import (
     VersionPage,
 )
 from mvcc_kv.engine.changes import CHANGES_BUFFER_BYTES
-from mvcc_kv.engine.store import Lane, LaneOutcome
+from mvcc_kv.engine.lanes import Lane, LaneOutcome
 from mvcc_kv.engine.turns import Turns
 from mvcc_kv.errors import Error
 from mvcc_kv.server.deadlines import Deadlines

@@ -21,18 +21,24 @@ needs_strace = pytest.mark.skipif(shutil.which("strace") is None, reason="apt-ge
 @needs_strace
 @pytest.mark.parametrize("number", range(len(SHORT)))
 def test_no_anomaly_is_found(number: int, tmp_path: Path) -> None:
-    print(f"seed {SEED + number}, {SHORT[number]}")
-    summary = SHORT[number].play(SEED + number, tmp_path)
+    one = SHORT[number % len(SHORT)]
+    print(f"seed {SEED + number}, {one}")
+    summary = one.play(SEED + number, tmp_path)
     assert (summary.status, summary.violations, summary.reasons) == ("held", [], [])
-    assert set(summary.faults) == set(SHORT[number].nemesis)
+    assert set(summary.faults) == set(one.nemesis)
     assert all("holds" in judged.values() for judged in summary.judged)
     _CHECKED.append(steps_checked(summary))
 
 
 @needs_strace
-def test_that_was_enough_to_say_so() -> None:
+def test_no_anomaly_is_found_in_fifty_thousand_steps(tmp_path: Path) -> None:
+    """What a slow machine has not done in the time of the rounds above is done here."""
     if len(_CHECKED) < len(SHORT):
         pytest.skip("only some of it was run")
+    for number in range(len(SHORT), 3 * len(SHORT)):
+        if sum(_CHECKED) >= 50_000:
+            break
+        test_no_anomaly_is_found(number, tmp_path / str(number))
     assert sum(_CHECKED) >= 50_000
 
 

@@ -351,10 +351,10 @@ def test_stale_entries_do_not_pile_up() -> None:
 def test_a_store_where_nothing_expires_any_more_looks_no_more(store: VersionedStore, clock: Clock) -> None:
     looks = []
     store.put(b"a", b"1", ttl_s=1)
-    looks.append(store._may_expire)
+    looks.append(store._section.may_expire)
     clock.pass_s(1)
     store.get(b"a")
-    looks.append(store._may_expire)
+    looks.append(store._section.may_expire)
     assert looks == [True, False]
     store.check()
 

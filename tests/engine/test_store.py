@@ -9,9 +9,9 @@ import pytest
 
 from mvcc_kv.api import Isolation, KeyRange, Page, TransactionOptions
 from mvcc_kv.engine import VersionedStore
+from mvcc_kv.engine.home import LABEL_CHARACTERS_MAX
 from mvcc_kv.engine.index import ScanBounds
 from mvcc_kv.engine.snapshots import VERSION_BYTES
-from mvcc_kv.engine.store import LABEL_CHARACTERS_MAX
 from mvcc_kv.errors import BadRequestError, ConflictError, UnavailableError, Winner
 from tests.engine.logs import DeferringLog
 

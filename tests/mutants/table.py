@@ -34,7 +34,7 @@ class Mutant:
 MUTANTS = (
     Mutant(
         name="no conflict check",
-        file="engine/store.py",
+        file="engine/home.py",
         old="        lost = clashes(transaction, self._versions, self._opened.recent)\n",
         new="        lost: dict[bytes, int] = {}\n",
         workload="list-append",
@@ -191,10 +191,9 @@ MUTANTS = (
     ),
     Mutant(
         name="ADD overwrites what others have added",
-        file="engine/store.py",
+        file="engine/home.py",
         old="{key: self._merged_sum(key, by) for key, by in transaction.added.items()}",
-        new='{k: add_numbers(self._versions.get(transaction.start_ts, k) or b"0", by)'
-        " for k, by in transaction.added.items()}",
+        new="{k: add_to(self._versions.get(transaction.start_ts, k), by) for k, by in transaction.added.items()}",
         workload="counters",
     ),
     Mutant(
@@ -214,14 +213,14 @@ MUTANTS = (
     ),
     Mutant(
         name="a conflict is reported, and applied all the same",
-        file="engine/store.py",
+        file="engine/home.py",
         old="            raise ConflictError.lost_to(",
-        new="            self._apply(self._merged(transaction))\n            raise ConflictError.lost_to(",
+        new="            section.apply(self._merged(transaction))\n            raise ConflictError.lost_to(",
         workload="list-append",
     ),
     Mutant(
         name="tombstones are not logged",
-        file="engine/store.py",
+        file="engine/section.py",
         old="log.append(commit_ts, writes, label",
         new="log.append(commit_ts, {k: v for k, v in writes.items() if v is not None}, label",
         workload="queue",
@@ -230,7 +229,7 @@ MUTANTS = (
     ),
     Mutant(
         name="a commit is torn in the log",
-        file="engine/store.py",
+        file="engine/section.py",
         old="log.append(commit_ts, writes, label",
         new="log.append(commit_ts, dict([*writes.items()][:1]), label",
         workload="pairs",
@@ -239,9 +238,9 @@ MUTANTS = (
     ),
     Mutant(
         name="published before it is logged",
-        file="engine/store.py",
-        old="        if visible_at_once:\n            self._publish(commit_ts)\n",
-        new="        self._publish(commit_ts)\n",
+        file="engine/section.py",
+        old="        if visible_at_once:\n            self.publish(commit_ts)\n",
+        new="        self.publish(commit_ts)\n",
         workload="list-append",
         options=KILLED,
         seconds=8.0,

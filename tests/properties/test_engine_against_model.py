@@ -372,7 +372,7 @@ class EngineAgainstModel(RuleBasedStateMachine):
     def what_snapshots_keep_alive_is_weighed_to_the_byte(self) -> None:
         stats = self.store.stats()
         self.abandoned_are_reaped()
-        snapshots = self.store._opened.snapshots
+        snapshots = self.store._section.opened.snapshots
         pinned_bytes = snapshots.pins.total_bytes  # without the marks, which may wait to be collected
         assert stats["pinned_bytes"] >= pinned_bytes
         keys = self.store.keys()

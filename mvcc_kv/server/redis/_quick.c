@@ -261,15 +261,41 @@ static PyObject *new_node(long long commit_ts, PyObject *value, PyObject *older)
     return node;
 }
 
-/* One commit of one key. If it fails nothing has happened. */
-static int commit(Lane *lane, PyObject *key, PyObject *value, PyObject *head)
+/* Put a version in the place of one that only the index refers to, and nobody can see any more: who reads it at this
+ * moment, in whatever thread, refers to it too. That spares a second look into the index. */
+static int renew(Lane *lane, PyObject *value, PyObject *node)
+{
+    PyObject *ts = PyLong_FromLongLong(lane->commit_ts + 1);
+    PyObject *old_ts = PyTuple_GET_ITEM(node, 0), *old_value = PyTuple_GET_ITEM(node, 1), *older = PyTuple_GET_ITEM(node, 2);
+    if (ts == NULL)
+        return FAILED;
+    Py_INCREF(value);
+    Py_INCREF(Py_None);
+    PyTuple_SET_ITEM(node, 0, ts);
+    PyTuple_SET_ITEM(node, 1, value);
+    PyTuple_SET_ITEM(node, 2, Py_None);
+    Py_DECREF(old_ts);
+    Py_DECREF(old_value);
+    Py_DECREF(older);
+    return DONE;
+}
+
+static int replace(Lane *lane, PyObject *key, PyObject *value, PyObject *head)
 {
     PyObject *older = head != NULL && lane->superseded != NULL ? head : Py_None;
     PyObject *node = new_node(lane->commit_ts + 1, value, older);
-    Py_ssize_t writes = lane->writes == NULL ? 0 : PyList_GET_SIZE(lane->writes);
-    Py_ssize_t superseded = lane->superseded == NULL ? 0 : PyList_GET_SIZE(lane->superseded);
     int outcome = node == NULL ? FAILED : link_version(lane, key, value, head, node);
     Py_XDECREF(node);
+    return outcome;
+}
+
+/* One commit of one key. If it fails nothing has happened. */
+static int commit(Lane *lane, PyObject *key, PyObject *value, PyObject *head)
+{
+    Py_ssize_t writes = lane->writes == NULL ? 0 : PyList_GET_SIZE(lane->writes);
+    Py_ssize_t superseded = lane->superseded == NULL ? 0 : PyList_GET_SIZE(lane->superseded);
+    int is_alone = head != NULL && lane->superseded == NULL && lane->writes == NULL && Py_REFCNT(head) == 1;
+    int outcome = is_alone ? renew(lane, value, head) : replace(lane, key, value, head);
     if (outcome == FAILED) {
         truncate_to(lane->writes, writes);
         truncate_to(lane->superseded, superseded);

@@ -227,4 +227,4 @@ IS_COMPILED = _RUN is not None
 
 def run(*arguments: Any) -> Outcome:
     """`run_in_python`, or what was compiled of it."""
-    return run_in_python(*arguments) if _RUN is None else Outcome._make(_RUN(*arguments))
+    return run_in_python(*arguments) if _RUN is None else tuple.__new__(Outcome, _RUN(*arguments))

@@ -1,0 +1,102 @@
+"""Lanes: gets and blind writes of single keys, by the batch, as work on the index itself.
+
+    a session's commands     GET a   SET b 1   SET c 2   GET b      one call of a `Lane`, under one lock
+    commits                            8         9                  each write one of its own; told to the log at once
+
+A lane may write only while nothing is to be noted of a write but its versions (`_is_calm`). Whatever it can't do is
+done one by one, by the slow twin of each command, through the store.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol, TypeAlias, TypeVar
+
+from sortedcontainers import SortedDict
+
+from mvcc_kv.engine.chains import Version
+from mvcc_kv.engine.section import CommitSection
+
+__all__ = ["Lane", "LaneOutcome", "SupersededVersion", "run_lane"]
+
+SupersededVersion: TypeAlias = tuple[int, int, bytes, int]
+"""By which commit, its own commit_ts, its key, and how many bytes its value has."""
+
+
+class LaneOutcome(Protocol):
+    """What a lane has done: the newest commit_ts there is now, and how many keys are new."""
+
+    @property
+    def commit_ts(self) -> int: ...
+    @property
+    def new_keys(self) -> int: ...
+
+
+T = TypeVar("T", bound=LaneOutcome)
+T_co = TypeVar("T_co", bound=LaneOutcome, covariant=True)
+
+
+class Lane(Protocol[T_co]):
+    """Work on the index itself: gets, and blind writes of single keys, each a commit of its own.
+
+    Reads are of `heads` at `seen_ts`, or at the newest commit of the same client. If it `may_write`, each commit takes
+    the next number after `commit_ts` and is a new head of its key: on top of the older versions where there is a list
+    for what is `superseded`, alone where it is None and nobody can see those any more. `writes` is for the log, in
+    order; None: there is none, and each commit is seen by everybody at once.
+    """
+
+    def __call__(
+        self,
+        heads: SortedDict[bytes, Version],
+        seen_ts: int,
+        commit_ts: int,
+        may_write: bool,
+        superseded: list[SupersededVersion] | None,
+        writes: list[tuple[bytes, bytes]] | None,
+        /,
+    ) -> T_co: ...
+
+
+def run_lane(section: CommitSection, run: Lane[T]) -> T:
+    """Let `run(heads, seen_ts, commit_ts, may_write, superseded, writes)` work on the index itself; see `Lane`."""
+    versions = section.versions
+    with section.lock:
+        if section.opened.abandoned:
+            section.reap()
+        is_logged = section.log is not None
+        superseded: list[SupersededVersion] | None = [] if is_logged or not versions.is_seen_by_none else None
+        writes: list[tuple[bytes, bytes]] | None = [] if is_logged else None
+        outcome = run(versions.heads, versions.visible_ts, section.commit_ts, _is_calm(section), superseded, writes)
+        if outcome.commit_ts != section.commit_ts:
+            _take_in(section, outcome, superseded, writes or [])
+    return outcome
+
+
+def _is_calm(section: CommitSection) -> bool:
+    """Whether of a commit that puts nothing is to be noted but its versions, and what they supersede."""
+    versions, log = section.versions, section.log
+    if section.may_expire or versions.history is not None or not versions.marks.is_empty:
+        return False
+    if section.opened.recent.wants_keys:
+        return False
+    return log is None or (log.failure is None and hasattr(log, "append_lane"))
+
+
+def _take_in(
+    section: CommitSection,
+    outcome: LaneOutcome,
+    superseded: list[SupersededVersion] | None,
+    writes: list[tuple[bytes, bytes]],
+) -> None:
+    """What a lane has committed: tell the log, count it, and publish it unless the log says to wait."""
+    first_ts, time_us = section.commit_ts + 1, max(section.time_us(), section.newest_us)
+    if section.log is not None:
+        section.log.append_lane(first_ts, writes, time_us)  # type: ignore[attr-defined]  # see `_is_calm`
+    section.commits_total += outcome.commit_ts - section.commit_ts
+    section.commit_ts, section.newest_us = outcome.commit_ts, time_us
+    section.versions.take_in(outcome.new_keys, superseded or [])
+    if section.log is not None:
+        return
+    if superseded is None:
+        section.show(outcome.commit_ts)
+    else:
+        section.publish(outcome.commit_ts)
