@@ -45,7 +45,7 @@ def test_what_a_job_raises_is_handed_over_and_the_next_job_runs() -> None:
 
 
 def test_the_loop_may_wait_for_a_job_as_long_as_it_likes() -> None:
-    woken, outcomes = Event(), []
+    woken, outcomes = Event(), list[BaseException | None]()
     worker = Worker("test", woken.set)
     begun = Event()
     worker.submit(lambda: begun.wait(DEADLINE_S), outcomes.append)
@@ -64,7 +64,7 @@ def test_the_loop_may_wait_for_a_job_as_long_as_it_likes() -> None:
 
 def test_whoever_stops_waiting_as_a_job_ends_misses_nothing() -> None:
     """Each outcome is either there when the waiting is over, or wakes the loop later."""
-    woken, outcomes = Event(), []
+    woken, outcomes = Event(), list[BaseException | None]()
     worker = Worker("test", woken.set)
     for number in range(300):
         worker.submit(lambda: None, outcomes.append)
