@@ -11,13 +11,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from mvcc_kv.durability.files import OsFileSystem
 from mvcc_kv.durability.framing import Framed, frame_in_python
+from mvcc_kv.durability.log import Log, LogEnd
 from mvcc_kv.durability.records import (
     SegmentHeader,
     chained_records,
     decode_commit,
     encode_commit,
     encode_header,
+    encode_record,
     single_write_head,
 )
 
@@ -66,6 +69,30 @@ def test_single_writes_are_read_as_the_commits_that_they_are(
     for record, (key, value) in zip(records, writes, strict=True):
         assert bytes(record.body) == encode_commit({key: value}, None, None, time_us)
         assert decode_commit(record.body).writes == [(key, value)]
+
+
+@settings(deadline=None)
+@given(st.lists(st.one_of(st.tuples(WRITES, U64), st.lists(WRITES, max_size=4)), max_size=12))
+def test_a_batch_of_lanes_and_single_commits_is_the_records_one_after_the_other(gathered: list[Any]) -> None:
+    """Whatever came how: a tuple here is a commit of its own with its time, a list a lane at the time 9."""
+    log = Log("nowhere", LogEnd(40, 77), files=OsFileSystem())
+    bodies: list[bytes] = []
+    for it in gathered:
+        if isinstance(it, list):
+            log.append_lane(41 + len(bodies), it, 9)
+            bodies += [encode_commit({key: value}, None, None, 9) for key, value in it]
+        else:
+            (key, value), time_us = it
+            log.append(41 + len(bodies), {key: value}, "label", None, time_us, None)
+            bodies.append(encode_commit({key: value}, "label", None, time_us))
+    expected, crc = b"", 77
+    for commit_ts, body in enumerate(bodies, 41):
+        record, crc = encode_record(body, commit_ts, 40, crc)
+        expected += record
+    assert log.has_pending == bool(bodies)
+    batch = log.batch()
+    assert (batch is None) == (not bodies) and not log.has_pending
+    assert batch is None or batch == (expected, 40 + len(bodies), crc, False)
 
 
 @pytest.mark.parametrize("length", [0, 1, 7, 8, 9, 63, 64, 65, 4095, 1_000_000])
