@@ -67,8 +67,8 @@ class Worker:
             self._tell()
 
     def _tell(self) -> None:
-        """There is something to deliver. Who waits looks once more after his time was up, so he misses nothing."""
-        waiter = self._waiter
+        """There is something to deliver. Who waits is told once, and looks once more when his time is up."""
+        waiter, self._waiter = self._waiter, None
         if waiter is None:
             self._wake()
         else:

@@ -79,6 +79,20 @@ def test_whoever_stops_waiting_as_a_job_ends_misses_nothing() -> None:
     worker.close()
 
 
+def test_jobs_that_end_while_the_loop_is_told_of_another_are_told_of_too() -> None:
+    """The second one ended the worker's thread: it opened a lock that was open already."""
+    woken, outcomes = Event(), list[BaseException | None]()
+    worker = Worker("test", woken.set)
+    for _ in range(200):
+        for _ in range(3):
+            worker.submit(lambda: None, outcomes.append)
+        worker.wait(DEADLINE_S)
+        worker.deliver()
+    worker.close()
+    worker.deliver()
+    assert outcomes == [None] * 600
+
+
 def test_an_outcome_may_lead_to_another_job() -> None:
     woken, outcomes = Event(), []
     worker = Worker("test", woken.set)
