@@ -8,13 +8,20 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: run test check format bench torture explore stress mutants redis-fuzz redis-mutants redis-tcl clean
+.PHONY: run test test-pure test-sanitized check format bench torture explore stress mutants redis-fuzz redis-mutants redis-tcl clean
 
 run: $(READY)
 	$(BIN)/mvcc-kv serve
 
 test: $(READY)
 	$(BIN)/python -m pytest -n 2 --dist loadfile
+
+# the same without what is in C, and, of the rooms that have some, with sanitizers
+test-pure: $(READY)
+	MVCC_KV_PURE=1 $(BIN)/python -m pytest -n 2 --dist loadfile
+
+test-sanitized: $(READY)
+	$(BIN)/python -m tests.sanitized
 
 check: $(READY)
 	$(BIN)/ruff format --check .

@@ -166,6 +166,7 @@ class Loop:
         """Execute what these have sent and reply; returns those that have more to do."""
         done = self._rounds.run([peer.connection for peer in peers], bursts)
         self._send_all(peers, done.replies)
+        self._rounds.count(done)
         for at in done.held:
             peers[at].is_plain = False
             self._holding[peers[at]] = None

@@ -27,13 +27,20 @@ _OUT_BYTES_MAX = 256 * 1024  # of one connection; where it is more, its session 
 
 
 class Round(NamedTuple):
-    """`replies`: what each may be told at once. The others are places: who has replies that are held, and who has
-    sent something that its session has to execute.
+    """What was done, in `took_s`.
+
+    The lists have places: of who has replies that are held, and of who has sent something that its session executes.
     """
 
-    replies: list[bytes]
+    outcome: quick.Outcome
     held: list[int]
     unfinished: list[int]
+    took_s: float
+
+    @property
+    def replies(self) -> list[bytes]:
+        """What each may be told at once."""
+        return self.outcome.replies
 
 
 class Rounds:
@@ -59,15 +66,19 @@ class Rounds:
             session.active_at = now
             bursts.append((data, session.proto))
         outcome = self._store.run_lane(partial(quick.run, bursts, _OUT_BYTES_MAX))
-        done = Round(outcome.replies, [], [])
+        held: list[int] = []
+        unfinished: list[int] = []
         for at, used_bytes, free_bytes, commit_ts in outcome.rest:
             if commit_ts:
                 said = outcome.replies[at]
                 connections[at].hold(said[free_bytes:], commit_ts)
                 outcome.replies[at] = said[:free_bytes]
-                done.held.append(at)
+                held.append(at)
             if used_bytes < len(received[at]):
                 connections[at].go_on(received[at][used_bytes:])
-                done.unfinished.append(at)
-        self._house.count_lane(outcome, perf_counter() - began_s)
-        return done
+                unfinished.append(at)
+        return Round(outcome, held, unfinished, perf_counter() - began_s)
+
+    def count(self, done: Round) -> None:
+        """Count what was done; when the replies are gone, since nobody waits for this."""
+        self._house.count_lane(done.outcome, done.took_s)

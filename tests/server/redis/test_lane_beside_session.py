@@ -53,6 +53,7 @@ class Place:
         plain = [at for at, sent in enumerate(data) if self._is_for_a_round(at, sent)]
         connections = [self.connections[at] for at in plain]
         done = self._rounds.run(connections, [data[at] for at in plain])
+        self._rounds.count(done)
         said = dict(zip(plain, done.replies, strict=True))
         for at, sent in enumerate(data):
             if sent and at not in plain:
