@@ -40,6 +40,9 @@ from mvcc_kv.values import decode_value, encode_key, encode_number, encode_value
 
 __all__ = ["MemoryKeeper", "StoreDatabase", "StoreDatabaseTransaction", "TransactionSnapshot"]
 
+_DEFAULT_OPTIONS = TransactionOptions()
+_COMMITTED = "it committed"
+
 P = ParamSpec("P")
 R = TypeVar("R")
 
@@ -79,10 +82,9 @@ class StoreDatabase:
     def __init__(self, store: Store, keeper: Keeper) -> None:
         self._store = store
         self._keeper = keeper
-        self._closed = False
+        self.is_closed = False
 
     __getitem__ = mapping.getitem
-    __setitem__ = mapping.setitem
     __delitem__ = mapping.delitem
     __contains__ = mapping.contains
     __iter__ = mapping.iterate
@@ -99,6 +101,8 @@ class StoreDatabase:
         put makes it stay, or sets another time; `add` leaves the time as it is.
         """
         self._cells().put(encode_key(key), encode_value(value), ttl_s=ttl_s)
+
+    __setitem__ = put
 
     def delete(self, key: str) -> bool:
         """Delete the key if it is there; whether it was."""
@@ -152,11 +156,16 @@ class StoreDatabase:
             raise BadRequestError(f'durability is "default" or "none", not {durability!r}')
         if at is not None and (not isinstance(at, int) or isinstance(at, bool) or at < 0):
             raise BadRequestError(f"at is a commit_ts, a whole number from 0 on, not {at!r}")
+        is_plain = isolation == "snapshot" and not read_only and at is None and label is None
+        if is_plain and durability == "default":
+            return self.begin(_DEFAULT_OPTIONS)  # made once: to make them anew takes as long as to begin
         return self.begin(TransactionOptions(isolation, read_only, at, label, durability))
 
     def begin(self, options: TransactionOptions) -> StoreDatabaseTransaction:
         """What `transaction` does, and what retries use: they know of turns."""
-        return StoreDatabaseTransaction(self._cells().begin(options), self._cells)
+        if self.is_closed:
+            raise _closed()
+        return StoreDatabaseTransaction(self._store.begin(options), self)
 
     def run(self, fn: Callable[Concatenate[Transaction, P], R], /, *args: P.args, **kwargs: P.kwargs) -> R:
         """What `fn(tx, *args, **kwargs)` returned in the transaction that committed; see `mvcc_kv.retry.run`."""
@@ -218,7 +227,7 @@ class StoreDatabase:
 
     def close(self) -> None:
         """Put files or connections away. What uses the database afterwards raises `UnavailableError`."""
-        self._closed = True
+        self.is_closed = True
         self._keeper.close()
 
     def __enter__(self) -> Self:
@@ -228,8 +237,8 @@ class StoreDatabase:
         self.close()
 
     def _cells(self) -> Store:
-        if self._closed:
-            raise UnavailableError("this database was closed; open or connect again", retryable=False)
+        if self.is_closed:
+            raise _closed()
         return self._store
 
 
@@ -251,9 +260,11 @@ class StoreDatabaseTransaction:
     mvcc_kv.errors.NoTransactionError: this transaction is over (it was rolled back); begin another
     """
 
-    def __init__(self, tx: StoreTransaction, require_database: Callable[[], object]) -> None:
+    __slots__ = ("__weakref__", "_database", "_ended", "_tx")
+
+    def __init__(self, tx: StoreTransaction, database: StoreDatabase) -> None:
         self._tx = tx
-        self._require_database = require_database
+        self._database = database
         self._ended: str | None = None
 
     @property
@@ -290,7 +301,6 @@ class StoreDatabaseTransaction:
         return TransactionSnapshot(self._cells)
 
     __getitem__ = mapping.getitem
-    __setitem__ = mapping.setitem
     __delitem__ = mapping.delitem
     __contains__ = mapping.contains
     __iter__ = mapping.iterate
@@ -306,6 +316,8 @@ class StoreDatabaseTransaction:
         With `ttl_s` the key is there for so many seconds from now, the commit being within them.
         """
         self._cells().put(encode_key(key), encode_value(value), ttl_s=ttl_s)
+
+    __setitem__ = put
 
     def delete(self, key: str) -> bool:
         """Delete the key, from the commit on, if it is there; whether it was."""
@@ -334,10 +346,11 @@ class StoreDatabaseTransaction:
         Raises `ConflictError` if another commit took one of the keys first. Over TCP, a connection that is lost before
         the answer came is made anew and the server asked; `CommitUnknownError` if it doesn't come back in time.
         """
-        tx = self._cells()
+        if self._ended is not None or self._database.is_closed:
+            raise self._refusal()
         self._ended = "its commit failed"
-        commit_ts = tx.commit()
-        self._ended = f"it committed at {commit_ts}"
+        commit_ts = self._tx.commit()
+        self._ended = _COMMITTED
         return commit_ts
 
     def rollback(self) -> None:
@@ -347,7 +360,8 @@ class StoreDatabaseTransaction:
             self._tx.rollback()
 
     def __enter__(self) -> Self:
-        self._cells()
+        if self._ended is not None or self._database.is_closed:
+            raise self._refusal()
         return self
 
     def __exit__(self, *exc_info: object) -> None:
@@ -360,14 +374,21 @@ class StoreDatabaseTransaction:
             self.rollback()
 
     def _cells(self) -> StoreTransaction:
-        if self._ended is not None:
-            raise NoTransactionError(f"this transaction is over ({self._ended}); begin another")
-        try:
-            self._require_database()
-        except Error:
+        if self._ended is None and not self._database.is_closed:
+            return self._tx
+        raise self._refusal()
+
+    def _refusal(self) -> Error:
+        """Why it can't be used any more."""
+        if self._ended is None:
             self.rollback()
-            raise
-        return self._tx
+            return _closed()
+        ended = f"{_COMMITTED} at {self._tx.commit_ts}" if self._ended is _COMMITTED else self._ended
+        return NoTransactionError(f"this transaction is over ({ended}); begin another")
+
+
+def _closed() -> UnavailableError:
+    return UnavailableError("this database was closed; open or connect again", retryable=False)
 
 
 class TransactionSnapshot:

@@ -18,7 +18,7 @@ from mvcc_kv.api import KeyRange, KeyVersion, Page, Version, VersionPage
 from mvcc_kv.errors import BadRequestError, KeyNotFoundError
 from mvcc_kv.values import decode_key, decode_time, decode_value, encode_key
 
-__all__ = ["contains", "delitem", "get", "getitem", "history", "iterate", "keys", "scan", "setitem", "ttl"]
+__all__ = ["contains", "delitem", "get", "getitem", "history", "iterate", "keys", "scan", "ttl"]
 
 FIRST_PAGE_ITEMS = 100  # who looks at the first few and stops should not have read, and depend on, a thousand
 PAGE_ITEMS = 1000
@@ -38,7 +38,6 @@ class _Read(Protocol):
 
 
 class _Written(Protocol):
-    def put(self, key: str, value: Any) -> None: ...
     def delete(self, key: str) -> bool: ...
 
 
@@ -63,11 +62,6 @@ def ttl(self: _Read, key: str) -> float | None:
     if found is None:
         raise KeyNotFoundError(f"Key not found: {key!r}", key=key)
     return found[1]
-
-
-def setitem(self: _Written, key: str, value: Any) -> None:
-    """As `put`."""
-    self.put(key, value)
 
 
 def delitem(self: _Written, key: str) -> None:

@@ -51,7 +51,9 @@ _NESTING_TOKEN = re.compile(rb'"(?:[^"\\]|\\.)*"|[{}\[\]]', re.DOTALL)
 
 _encode = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode
 _decode = msgspec.json.Decoder().decode
-_encode_string = msgspec.json.Encoder().encode
+_encode_plain = _encode_string = msgspec.json.Encoder().encode
+_PLAIN = frozenset({str, int, bool, type(None)})  # of which msgspec makes what json makes, in a tenth of the time
+_utf8 = str.encode
 
 
 class Expiring(bytes):
@@ -111,10 +113,10 @@ def seconds_left(value: bytes, now_us: int) -> float | None:
 
 def encode_key(key: str) -> bytes:
     """The key's UTF-8 bytes. Raises `BadRequestError` for anything but a `str` that UTF-8 can hold."""
-    if not isinstance(key, str):
-        raise BadRequestError(f"a key is a str, not {type(key).__name__}: {key!r}")
     try:
-        return key.encode()
+        return _utf8(key)
+    except TypeError:
+        raise BadRequestError(f"a key is a str, not {type(key).__name__}: {key!r}") from None
     except UnicodeEncodeError:
         raise BadRequestError(f"the key {key!r} holds a lone surrogate, which UTF-8 can't encode") from None
 
@@ -133,6 +135,16 @@ def encode_value(value: Any) -> bytes:
     >>> encode_value({"name": "Zoë", "n": 10**30})
     b'{"name":"Zo\xc3\xab","n":1000000000000000000000000000000}'
     """
+    if type(value) in _PLAIN:
+        try:
+            return _encode_plain(value)
+        except (ValueError, OverflowError):
+            pass  # a lone surrogate, or an integer that is too long for it: json knows what to do, or to say
+    return _encode_anything(value)
+
+
+def _encode_anything(value: Any) -> bytes:
+    """As `encode_value`, whatever it is; its slow twin for what is plain."""
     try:
         text = _encode(value).encode()
     except (TypeError, ValueError, RecursionError) as error:

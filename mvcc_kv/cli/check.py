@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import json
 import sys
 from collections.abc import Iterator
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, BinaryIO
 import typer
 
 from mvcc_kv.cli.reporting import note, printable
+from mvcc_kv.collector import paused
 from mvcc_kv.errors import BadRequestError
 from mvcc_kv.stress.checker.formats import FORMATS, Format, Written, read_histories
 from mvcc_kv.stress.checker.models import BASES, ORDERS, Level, level_of
@@ -62,7 +62,7 @@ def check(
     """
     with _complaining(history):
         wanted, form = level_of(level), _format(written_as)
-        with _opened(history) as file, _without_collections():
+        with _opened(history) as file, paused():
             held = True
             several = _Several(wanted)
             if explain_to is not None:
@@ -110,18 +110,6 @@ def _opened(history: str) -> Iterator[BinaryIO]:
         return
     with open(history, "rb") as file:
         yield file
-
-
-@contextmanager
-def _without_collections() -> Iterator[None]:
-    """Nothing here goes in a circle but what is looked for, so the collector would search for nothing."""
-    was_enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was_enabled:
-            gc.enable()
 
 
 def _judge(written: Written) -> Verdict:

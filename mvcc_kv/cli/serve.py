@@ -14,6 +14,7 @@ from typing import Annotated, Any, Literal
 import typer
 
 from mvcc_kv.api import TransactionOptions
+from mvcc_kv.collector import give_back, paused, settled
 from mvcc_kv.durability import DataDirectory
 from mvcc_kv.engine import VersionedStore
 from mvcc_kv.engine.history import CommitHistory, retained_history
@@ -26,6 +27,7 @@ __all__ = ["run", "serve"]
 
 _DESCRIPTORS_BESIDE_CONNECTIONS = 64
 _SAME_SIGNAL_S = 0.05
+_KEYS_MANY = 100_000  # what loading them leaves behind is worth some milliseconds
 _CHECKPOINT = TransactionOptions(read_only=True, label="checkpoint")
 _DEFAULTS = Settings()
 
@@ -255,11 +257,15 @@ def run(settings: Settings, data_dir: str | None) -> int:
                 pinned_bytes_max=settings.max_pinned_bytes,
             )
             kept: dict[str, Any] = {}
-            if data_dir is not None:
-                directory = DataDirectory.open(data_dir)
-                resources.callback(directory.close)
-                kept = _load(directory, store, history)
-                resources.callback(kept["log"].close)
+            with paused():
+                if data_dir is not None:
+                    directory = DataDirectory.open(data_dir)
+                    resources.callback(directory.close)
+                    kept = _load(directory, store, history)
+                    resources.callback(kept["log"].close)
+                    if store.keys_total > _KEYS_MANY:
+                        give_back()
+                resources.enter_context(settled())
             listeners.listen()
         except Error as error:
             print(f"mvcc-kv: {error}", file=sys.stderr)

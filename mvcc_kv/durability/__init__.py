@@ -3,10 +3,13 @@
     keeper.py       looks after one store's directory: load at the open, checkpoint on demand and at the close
     directory.py    the data directory: its lock, what it holds, and the one checkpoint being written
     checkpoint.py   a snapshot as the bytes of a checkpoint file, and back; pure
+    entries.py      the many entries that it consists of; in C too
     records.py      the log's segments and records as bytes, and back; pure
     log.py          the write-ahead log: batches of commits, segments that come and go
     flushing.py     group commit, for embedded use; a server's is in server/commits.py
     recovery.py     what the log says happened after the checkpoint, and whether it can be believed
+    single_puts.py  most of its commits, read in one go; in C too
+    replay.py       what they are replayed on
     retention.py    what it says happened before that, where history is retained
     inspection.py   verify: with findings.py, what it says, and segments.py, what the log's segments are worth
     repairing.py    repair and restore

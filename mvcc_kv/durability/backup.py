@@ -41,14 +41,14 @@ def listed(checkpoint: Checkpoint) -> PagedSource:
     """The source of a checkpoint that is in memory."""
 
     def pages() -> Iterator[Page]:
-        items = checkpoint.items
+        items = list(checkpoint.items.items())
         for at in range(0, len(items), _PAGE_ITEMS):
             after = at + _PAGE_ITEMS
             yield Page(items[at:after], items[after][0] if after < len(items) else None)
         if not items:
             yield Page([], None)
 
-    may_expire = any(isinstance(value, Expiring) for _, value in checkpoint.items)
+    may_expire = any(isinstance(value, Expiring) for value in checkpoint.items.values())
     return PagedSource(checkpoint.commit_ts, pages(), may_expire=may_expire)
 
 

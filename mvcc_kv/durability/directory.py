@@ -32,9 +32,10 @@ from mvcc_kv.durability.checkpoint import (
 )
 from mvcc_kv.durability.files import FileSystem, OsFileSystem
 from mvcc_kv.durability.log import Log
-from mvcc_kv.durability.records import Commit, segment_ts
+from mvcc_kv.durability.records import segment_ts
 from mvcc_kv.durability.recovery import Recovery, read_log
 from mvcc_kv.durability.replacing import unfinished
+from mvcc_kv.durability.replay import Replay
 from mvcc_kv.durability.retention import HistoryReader
 from mvcc_kv.engine.history import CommitHistory
 from mvcc_kv.engine.outcomes import CommitOutcomes
@@ -42,14 +43,12 @@ from mvcc_kv.errors import DataDirectoryError, UnavailableError
 
 __all__ = ["CHECKPOINT_NAME", "CheckpointJob", "DataDirectory", "Recovered"]
 
-_PROGRESS_COMMITS = 100_000
-
 
 class Recovered(NamedTuple):
     """A directory's newest state: everything up to `commit_ts`, in the order of the keys."""
 
     commit_ts: int
-    items: list[tuple[bytes, bytes]]
+    items: dict[bytes, bytes]
     recovery: Recovery
     history: CommitHistory | None = None
 
@@ -104,7 +103,7 @@ class DataDirectory:
         try:
             text = self.files.read(self.checkpoint_path)
         except FileNotFoundError:
-            return Checkpoint(0, [])
+            return Checkpoint(0, {})
         except OSError as error:
             raise DataDirectoryError(
                 f"{self.checkpoint_path!r} can't be read: {_reason(error)}; check its permissions and the disk"
@@ -135,20 +134,10 @@ class DataDirectory:
         all of the past that the log still has, as far as it holds that. Raises `DataDirectoryError`.
         """
         checkpoint = self.load()
-        items = dict(checkpoint.items)
-
-        def replay(commit_ts: int, commit: Commit) -> None:
-            for key, value in commit.writes:
-                if value is None:
-                    items.pop(key, None)
-                else:
-                    items[key] = value
-            if commit_ts % _PROGRESS_COMMITS == 0:
-                progress(commit_ts - checkpoint.commit_ts)
-
-        reader = None if history is None else HistoryReader(history, checkpoint.commit_ts, items)
-        recovery = read_log(self.path, checkpoint.commit_ts, replay, files=self.files, history=reader)
-        return Recovered(recovery.end.ts, sorted(items.items()), recovery, history)
+        replay = Replay(checkpoint, progress)
+        reader = None if history is None else HistoryReader(history, checkpoint.commit_ts, replay.items)
+        recovery = read_log(self.path, checkpoint.commit_ts, replay.take, files=self.files, history=reader, puts=replay)
+        return Recovered(recovery.end.ts, replay.checkpoint.items, recovery, history)
 
     def begin_log(self, recovered: Recovered) -> Log:
         """The log, ready to go on where `recovered` ends, in a new segment; it keeps what `recovered.history` does.

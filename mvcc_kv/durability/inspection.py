@@ -23,15 +23,16 @@ from mvcc_kv.durability.checkpoint import CHECKPOINT_NAME, PUT_BACK, Checkpoint,
 from mvcc_kv.durability.directory import DataDirectory
 from mvcc_kv.durability.files import FileSystem, OsFileSystem
 from mvcc_kv.durability.findings import CheckpointReport, Damage, Inspection
-from mvcc_kv.durability.records import Commit, segment_ts
+from mvcc_kv.durability.records import segment_ts
 from mvcc_kv.durability.recovery import read_log
 from mvcc_kv.durability.replacing import UNFINISHED_NAME, unfinished
+from mvcc_kv.durability.replay import Replay
 from mvcc_kv.durability.retention import HistoryReader
 from mvcc_kv.durability.segments import segment_reports
 from mvcc_kv.engine.history import CommitHistory
 from mvcc_kv.errors import DataDirectoryError
 
-__all__ = ["Reached", "best_of", "held", "inspect", "inspected", "must_be_there"]
+__all__ = ["best_of", "held", "inspect", "inspected", "must_be_there"]
 
 _CLAIMED_TS = re.compile(rb'"commit_ts": *([0-9]{1,18})')
 
@@ -52,7 +53,7 @@ def inspect(path: str | os.PathLike[str], files: FileSystem | None = None) -> In
 def inspected(path: str, files: FileSystem) -> Inspection:
     """What the files of a directory are worth, that the caller holds."""
     checkpoint, report = _checkpoint(path, CHECKPOINT_NAME, files)
-    reached = Reached(checkpoint or Checkpoint(0, []))
+    reached = Replay(checkpoint or Checkpoint(0, {}))
     history = HistoryReader(CommitHistory(retain_bytes=0), reached.commit_ts, {})
     damage = None
     torn: str | None = None
@@ -60,7 +61,7 @@ def inspected(path: str, files: FileSystem) -> Inspection:
     if report is not None and report.error is not None:
         damage = Damage(report.error.removesuffix(f"; {PUT_BACK}"), report.file, is_final=report.is_newer)
     try:
-        recovery = read_log(path, reached.commit_ts, reached.replay, files=files, history=history)
+        recovery = read_log(path, reached.commit_ts, reached.take, files=files, history=history)
         torn = None if recovery.torn is None else os.path.basename(recovery.torn.file)
         is_log_missing = recovery.is_log_missing
     except DataDirectoryError as error:
@@ -90,41 +91,21 @@ def _damage(error: DataDirectoryError) -> Damage:
     )
 
 
-class Reached:
-    """The state that a replay has come to: it stays when the replay ends in damage."""
-
-    def __init__(self, checkpoint: Checkpoint) -> None:
-        self.commit_ts = checkpoint.commit_ts
-        self._items = dict(checkpoint.items)
-
-    @property
-    def items(self) -> list[tuple[bytes, bytes]]:
-        return sorted(self._items.items())
-
-    def replay(self, commit_ts: int, commit: Commit) -> None:
-        for key, value in commit.writes:
-            if value is None:
-                self._items.pop(key, None)
-            else:
-                self._items[key] = value
-        self.commit_ts = commit_ts
-
-
-def best_of(path: str, files: FileSystem) -> Reached | None:
+def best_of(path: str, files: FileSystem) -> Checkpoint | None:
     """The newest state that can be reached: from a checkpoint, an unfinished one that is whole too, or from nothing."""
-    best: Reached | None = None
+    best: Replay | None = None
     starts = [_checkpoint(path, name, files)[0] for name in (CHECKPOINT_NAME, UNFINISHED_NAME)]
     if starts == [None, None] and any(segment_ts(name) == 1 for name in files.list(path)):
-        starts.append(Checkpoint(0, []))
+        starts.append(Checkpoint(0, {}))
     for start in starts:
         if start is None:
             continue
-        reached = Reached(start)
+        reached = Replay(start)
         with suppress(DataDirectoryError):
-            read_log(path, start.commit_ts, reached.replay, files=files)
+            read_log(path, start.commit_ts, reached.take, files=files, puts=reached)
         if best is None or reached.commit_ts > best.commit_ts:
             best = reached
-    return best
+    return None if best is None else best.checkpoint
 
 
 def _checkpoint(path: str, name: str, files: FileSystem) -> tuple[Checkpoint | None, CheckpointReport | None]:

@@ -18,6 +18,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Protocol, TypeVar
 
 from mvcc_kv.api import Store, StoreTransaction, TransactionOptions
+from mvcc_kv.collector import paused
 from mvcc_kv.durability.directory import DataDirectory
 from mvcc_kv.durability.files import FileSystem
 from mvcc_kv.durability.flushing import Fsync, SettlingLog
@@ -56,9 +57,7 @@ class KeptStore(Store, Protocol):
         """Open a transaction; `is_ours`: it is never ended for what it keeps alive."""
         ...
 
-    def restore(
-        self, commit_ts: int, items: Iterable[tuple[bytes, bytes]], tokens: Mapping[str, int] | None = None
-    ) -> None:
+    def restore(self, commit_ts: int, items: Mapping[bytes, bytes], tokens: Mapping[str, int] | None = None) -> None:
         """Fill an empty store with `items`, ascending by key, as of `commit_ts`."""
         ...
 
@@ -89,9 +88,10 @@ def open_directory(
     """
     directory = DataDirectory.open(path, files)
     try:
-        recovered = directory.recover(history=history)
-        store = make_store()
-        store.restore(recovered.commit_ts, recovered.items, recovered.recovery.tokens)
+        with paused():
+            recovered = directory.recover(history=history)
+            store = make_store()
+            store.restore(recovered.commit_ts, recovered.items, recovered.recovery.tokens)
         log = SettlingLog(directory.begin_log(recovered), store.publish, fsync)
         store.attach(log)
     except BaseException:

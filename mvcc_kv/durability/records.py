@@ -264,10 +264,12 @@ def read_record(data: bytes, offset: int) -> Record | None:
     return Record(offset, end, commit_ts, durable_ts, chain, crc, body)
 
 
-def chained_records(data: bytes, header: SegmentHeader) -> Iterator[Record]:
-    """The segment's records from the first on, as long as each one follows the one before it."""
+def chained_records(data: bytes, header: SegmentHeader, offset: int = HEADER_BYTES) -> Iterator[Record]:
+    """The segment's records from the first on, as long as each one follows the one before it.
+
+    Or from those at `offset` on; the header is then what a segment that began there would have.
+    """
     end_ts, end_crc = header
-    offset = HEADER_BYTES
     while (record := read_record(data, offset)) is not None:
         if record.chain != end_crc or record.commit_ts != end_ts + record.is_commit:
             break

@@ -26,7 +26,7 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from itertools import pairwise, zip_longest
-from typing import NoReturn
+from typing import NoReturn, Protocol
 
 from mvcc_kv.durability.files import FileSystem
 from mvcc_kv.durability.log import LogEnd, Segment
@@ -44,12 +44,22 @@ from mvcc_kv.durability.records import (
     segment_ts,
 )
 from mvcc_kv.durability.retention import HistoryReader
+from mvcc_kv.durability.single_puts import replay_puts
 from mvcc_kv.engine.outcomes import FORGOTTEN
 from mvcc_kv.errors import DataDirectoryError
 
-__all__ = ["Fault", "Recovery", "read_log"]
+__all__ = ["Fault", "Puts", "Recovery", "read_log"]
 
 _SECTOR_BYTES = 512
+_PUTS_AT_ONCE = 100_000  # so that it is told now and then how far it has come
+
+
+class Puts(Protocol):
+    """What commits that only put a key are replayed on, many at a time; `passed` tells then which was the last."""
+
+    items: dict[bytes, bytes]
+
+    def passed(self, commit_ts: int) -> None: ...
 
 
 @dataclass(slots=True)
@@ -75,13 +85,15 @@ def read_log(
     *,
     files: FileSystem,
     history: HistoryReader | None = None,
+    puts: Puts | None = None,
 ) -> Recovery:
     """Call `replay(commit_ts, commit)` for every commit after the checkpoint, in order. Reads, changes nothing.
 
-    `history` is given all commits that the log has, those before the checkpoint too.
+    `history` is given all commits that the log has, those before the checkpoint too. Without it, commits that only put
+    a key go straight into `puts`, and not to `replay`.
     Raises `DataDirectoryError` for damage, naming file, offset and commits. Memory: one segment at a time.
     """
-    return _Reader(path, checkpoint_ts, replay, files, history).read()
+    return _Reader(path, checkpoint_ts, replay, files, history, puts if history is None else None).read()
 
 
 class _Reader:
@@ -94,12 +106,14 @@ class _Reader:
         replay: Callable[[int, Commit], None],
         files: FileSystem,
         history: HistoryReader | None,
+        puts: Puts | None,
     ) -> None:
         self._path = path
         self._checkpoint_ts = checkpoint_ts
         self._replay = replay
         self._files = files
         self._history = history
+        self._puts = puts
         self._recovery = Recovery(LogEnd(checkpoint_ts))
         self._end = SegmentHeader(checkpoint_ts, 0)  # of what was read so far
         self._has_begun = False
@@ -190,10 +204,25 @@ class _Reader:
     def _read_records(self, data: bytes) -> int:
         """Replay the records from the start; returns the offset behind the last one that belongs here."""
         offset = HEADER_BYTES
-        for record in chained_records(data, self._end):
+        while True:
+            offset = self._read_puts(data, offset)
+            record = next(chained_records(data, self._end, offset), None)
+            if record is None:
+                return offset
             self._take(record)
             self._end = SegmentHeader(record.commit_ts, record.crc)
             offset = record.end
+
+    def _read_puts(self, data: bytes, offset: int) -> int:
+        """Replay the commits at the offset that only put a key, if there are any; returns the offset behind them."""
+        while self._puts is not None and self._end.base_ts >= self._checkpoint_ts:
+            before_ts = self._end.base_ts
+            offset, *end = replay_puts(data, offset, *self._end, self._puts.items, _PUTS_AT_ONCE)
+            self._end = SegmentHeader(*end)
+            if self._end.base_ts == before_ts:
+                break
+            self._puts.passed(self._end.base_ts)
+            self._recovery.commits_replayed += self._end.base_ts - before_ts
         return offset
 
     def _take(self, record: Record) -> None:

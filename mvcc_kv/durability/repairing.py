@@ -164,7 +164,7 @@ def read_content(path: str | os.PathLike[str], files: FileSystem | None = None) 
             raise DataDirectoryError(f"{found.damage.reason}. Nothing was changed; see `mvcc-kv verify {path}`")
         reached = best_of(path, files)
     assert reached is not None  # it has a checkpoint, or a log from the first commit on
-    return Checkpoint(reached.commit_ts, reached.items)
+    return reached
 
 
 def _check_ts(at_least_ts: int) -> None:

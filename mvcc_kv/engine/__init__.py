@@ -19,6 +19,7 @@ section.py      the commit section, and all that the rooms above it share
 pinning.py      how much old snapshots may keep alive
 sweep.py        keys whose time is up, taken away
 direct.py       writes outside of transactions
+calm.py         commits that meet nobody
 lanes.py        gets and puts by the batch
 home.py         where transactions begin, read, and end
 following.py    who waits for the next commit

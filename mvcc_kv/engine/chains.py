@@ -20,10 +20,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TypeAlias
 
-__all__ = ["Version", "versions", "visible", "without", "without_all"]
+__all__ = ["Replaced", "Version", "versions", "visible", "without", "without_all"]
 
 # A value of None is a tombstone: the key was deleted at that commit_ts.
 Version: TypeAlias = "tuple[int, bytes | None, Version | None]"
+
+Replaced: TypeAlias = "tuple[bytes, bytes, Version | None]"
+"""A key, its new value, and the head that this takes the place of; None for a new key."""
 
 
 def visible(head: Version | None, ts: int) -> Version | None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from mvcc_kv.engine.calm import put_calmly
 from mvcc_kv.engine.section import CommitSection
 from mvcc_kv.engine.sweep import Sweep
 from mvcc_kv.values import add_to, expiring
@@ -33,6 +34,8 @@ class DirectWrites:
         if ttl_s is not None:
             value = expiring(value, ttl_s, section.time_us())
         with section.lock:
+            if token is None and put_calmly(section, key, value) is not None:
+                return
             known_ts = None if token is None else section.outcomes.applied(token)
             commit_ts = section.apply({key: value}, token=token) if known_ts is None else known_ts
         section.settled(commit_ts)

@@ -74,10 +74,12 @@ class Expiries:
             self.watched.clear()
             self._rebuild()
 
-    def fill(self, heads: Iterable[tuple[bytes, Version]]) -> None:
-        """Take in the heads of a store that is being filled."""
-        self.watched = {key: head[1].expires_us for key, head in heads if type(head[1]) is Expiring}
-        self.may_expire = bool(self.watched)
+    def fill(self, items: Mapping[bytes, bytes]) -> None:
+        """Take in what a store is being filled with."""
+        if Expiring not in set(map(type, items.values())):
+            return
+        self.watched = {key: value.expires_us for key, value in items.items() if isinstance(value, Expiring)}
+        self.may_expire = True
         self._rebuild()
 
     def published(self, ts: int) -> None:

@@ -20,6 +20,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from mvcc_kv.api import KeyRange, OpenTransaction, Page, TransactionOptions, VersionPage
+from mvcc_kv.engine.calm import commit_calmly
 from mvcc_kv.engine.index import ScanBounds
 from mvcc_kv.engine.section import CommitSection
 from mvcc_kv.engine.sweep import Sweep
@@ -41,6 +42,7 @@ class TransactionHome:
         self._section = section
         self._sweep = sweep
         self._versions = section.versions
+        self.get_at = section.versions.get  # of a live snapshot, without a lock
         self._opened = section.opened
 
     @property
@@ -58,13 +60,12 @@ class TransactionHome:
         self,
         options: TransactionOptions,
         seen_ts: int = 0,
-        *,
         client: str | None = None,
         is_ours: bool = False,
         newest: bool = False,
     ) -> Transaction:
         """Open a transaction; see `VersionedStore.begin`."""
-        section = self._section
+        section, opened = self._section, self._opened
         if options.label is not None and len(options.label) > LABEL_CHARACTERS_MAX:
             raise BadRequestError(f"a label has at most {LABEL_CHARACTERS_MAX} characters, not {len(options.label)}")
         if options.isolation not in ("snapshot", "serializable"):
@@ -74,23 +75,15 @@ class TransactionHome:
         if section.may_expire and not is_ours:
             self._sweep.first()
         with section.lock:
-            section.reap()
-            newest_ts = section.commit_ts if newest else max(self._versions.visible_ts, seen_ts)
+            if opened.abandoned:
+                section.reap()
+            newest_ts = section.commit_ts if newest else self._versions.visible_ts
+            if newest_ts < seen_ts and not newest:
+                newest_ts = seen_ts
             start_ts = newest_ts if options.at is None else self._start_at(options.at, newest_ts)
-            is_past, now_us, may_expire = start_ts < newest_ts, section.time_us(), section.may_expire
-            transaction = Transaction(
-                self,
-                start_ts,
-                options,
-                id=self._opened.new_id(),
-                begun_us=now_us,
-                client=client,
-                is_past=is_past,
-                is_ours=is_ours,
-                may_expire=may_expire,
-                overdue_us=now_us if may_expire and not (is_past or is_ours) else 0,
-            )
-            self._opened.begin(transaction, section.commit_ts)
+            now_us, is_past = section.time_us(), start_ts < newest_ts
+            transaction = Transaction(self, start_ts, options, now_us, client, is_past, is_ours, section.may_expire)
+            opened.begin(transaction, section.commit_ts)
         return transaction
 
     def _begin_in_turn(self, options: TransactionOptions, seen_ts: int, client: str | None) -> Transaction:
@@ -128,10 +121,6 @@ class TransactionHome:
         return ts
 
     # Reading a snapshot
-
-    def get_at(self, ts: int, key: bytes) -> bytes | None:
-        """The key's value in a live snapshot at `ts`, or None. Takes no lock."""
-        return self._versions.get(ts, key)
 
     def get_unless_overdue(self, overdue_us: int, ts: int, key: bytes) -> bytes | None:
         """As `get_at`, but None for a value that is there until `overdue_us` or sooner."""
@@ -179,6 +168,9 @@ class TransactionHome:
         if section.may_expire and transaction.has_written:
             self._sweep.first()
         with section.lock:
+            commit_ts = commit_calmly(section, transaction)
+            if commit_ts is not None:
+                return commit_ts
             try:
                 known_ts = None if token is None else section.outcomes.applied(token)
                 if known_ts is None:

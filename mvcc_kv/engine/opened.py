@@ -3,6 +3,14 @@
     begin     -> number 7, its snapshot is live, and, unless it is read-only, it is a writer that others must mind
     end       -> by itself (commit, rollback), by others (KILL, too many bytes pinned), or by being forgotten
 
+Most transactions begin, write and commit before anybody asks which snapshots are live. So a newcomer is only noted; he
+is entered in the books, snapshots and writers, when somebody first looks at them: a commit that supersedes a version,
+the end of a transaction that is in them, who asks how far back the oldest reads. Until then his end is as cheap.
+
+    begin 7, begin 8      newcomers 7 8     books -
+    7 commits             newcomers   8     books -       nothing to take out
+    publish               newcomers   -     books 8       may 8 see what 7 superseded? held for him
+
 A transaction that becomes unreachable while open is noted by its finalizer, which may run anywhere, and closed at the
 next occasion. One that others end learns of it at its next call.
 """
@@ -28,10 +36,11 @@ class OpenTransactions:
     """The register of open transactions. Not thread-safe, but for `abandoned`: the store calls it under its lock."""
 
     def __init__(self) -> None:
-        self.snapshots = LiveSnapshots()
         self.recent = RecentKeys()
+        self._snapshots = LiveSnapshots()
         self._writers = TimestampCounts()  # snapshots whose transaction may still write
         self._by_id: dict[int, ref[Transaction]] = {}
+        self._newcomers: dict[int, int] = {}  # by id, the snapshots of writers that aren't in the books yet
         self._last_id = 0
         self.abandoned: deque[Transaction] = deque()  # collected by Python while open; appending needs no lock
 
@@ -45,39 +54,63 @@ class OpenTransactions:
     def __contains__(self, transaction: Transaction) -> bool:
         return transaction.id in self._by_id
 
-    def new_id(self) -> int:
-        self._last_id += 1
-        return self._last_id
+    def has_only(self, transaction: Transaction) -> bool:
+        """Whether it is open, nobody else is, and it is in no books: it may write, and is judged by that alone."""
+        return transaction.id in self._newcomers and len(self._by_id) == 1 and not self.abandoned
+
+    @property
+    def snapshots(self) -> LiveSnapshots:
+        """The snapshots being read."""
+        if self._newcomers:
+            self._enter_newcomers()
+        return self._snapshots
 
     @property
     def oldest_writer_ts(self) -> int | None:
         """The oldest snapshot whose transaction may still write."""
+        if self._newcomers:
+            self._enter_newcomers()
         return self._writers.oldest
 
     @property
     def next_writer_ts(self) -> int | None:
         """The snapshot of the second oldest transaction that may write; None if it is alone, or there is none."""
-        oldest = self._writers.oldest
+        oldest = self.oldest_writer_ts
         if oldest is None or self._writers.count(oldest) > 1:
             return oldest
         return self._writers.from_on(oldest + 1)
 
     def begin(self, transaction: Transaction, newest_ts: int) -> None:
-        """The transaction is open; commits so far go up to `newest_ts`."""
-        self._by_id[transaction.id] = ref(transaction)
+        """The transaction is open, and has its number; commits so far go up to `newest_ts`."""
+        self._last_id = transaction.id = number = self._last_id + 1
+        self._by_id[number] = ref(transaction)
+        if not (transaction.is_past or transaction.read_only or transaction.is_serializable):
+            self._newcomers[number] = transaction.start_ts
+            return
         if not transaction.is_past:
-            self.snapshots.begin(transaction.start_ts)
+            self._snapshots.begin(transaction.start_ts)
         if _may_clash(transaction):
             self._writers.add(transaction.start_ts)
             if transaction.is_serializable:
                 self.recent.begin(newest_ts)
 
+    def _enter_newcomers(self) -> None:
+        """Enter those who are only noted so far: their snapshots are as new as any, so nothing is held for them yet."""
+        for start_ts in self._newcomers.values():
+            self._snapshots.begin(start_ts)
+            self._writers.add(start_ts)
+        self._newcomers.clear()
+
     def end(self, transaction: Transaction) -> bool:
         """The transaction is over; False if it was already."""
         if self._by_id.pop(transaction.id, None) is None:
             return False
+        if self._newcomers:
+            if self._newcomers.pop(transaction.id, None) is not None:
+                return True
+            self._enter_newcomers()
         if not transaction.is_past:
-            self.snapshots.end(transaction.start_ts)
+            self._snapshots.end(transaction.start_ts)
         if _may_clash(transaction):
             self._writers.remove(transaction.start_ts)
             if transaction.is_serializable:

@@ -24,6 +24,8 @@ __all__ = ["ReadSet"]
 KEY_BYTES = 100
 RANGE_BYTES = 200
 
+_NO_EDGES: list[bytes] = []  # of all who have read no range yet; never changed
+
 END = b"\xff"  # above every key, because no UTF-8 has this byte
 
 
@@ -32,11 +34,10 @@ class ReadSet:
 
     __slots__ = ("_highs", "_is_everything", "_lows", "keys", "used_bytes")
 
-    def __init__(self) -> None:
-        self.keys: dict[bytes, None] = {}  # in the order of reading
-        self.used_bytes = 0
-        self._lows: list[bytes] = []
-        self._highs: list[bytes] = []
+    def __init__(self, key: bytes | None = None) -> None:
+        self.keys: dict[bytes, None] = {} if key is None else {key: None}  # in the order of reading
+        self.used_bytes = 0 if key is None else KEY_BYTES + len(key)
+        self._lows = self._highs = _NO_EDGES
         self._is_everything = False
 
     @property
@@ -66,6 +67,8 @@ class ReadSet:
         high = END if high is None else high
         if low >= high or self._is_everything:
             return
+        if self._lows is _NO_EDGES:
+            self._lows, self._highs = [], []
         first = bisect_left(self._highs, low)  # the first that touches it, or lies behind it
         behind = bisect_right(self._lows, high)  # the first that lies behind it for sure
         if first < behind:

@@ -159,15 +159,16 @@ class CommitSection:
                 self.end(transaction, cause)
         versions.collect()
         if self.gates:
-            self._open_gates()
+            self.open_gates()
 
     def show(self, ts: int) -> None:
         """As `publish`, where nothing was superseded that anybody could see, and nothing waits to be collected."""
         self.versions.show(ts, self.newest_us)
         if self.gates:
-            self._open_gates()
+            self.open_gates()
 
-    def _open_gates(self) -> None:
+    def open_gates(self) -> None:
+        """Let those go on who wait for a commit."""
         gates, self.gates = self.gates, []
         for gate in gates:
             gate.release()

@@ -192,7 +192,7 @@ class LiveSnapshots:
         self._users = TimestampCounts()
         self._order: list[int] = []  # users' timestamps and ending ones
         self._held: dict[int, list[tuple[int, bytes]]] = {}  # per timestamp a heap of (-commit_ts, key)
-        self._ending: dict[int, None] = {}  # in the order of their ends
+        self.ending: dict[int, None] = {}  # in the order of their ends
 
     @property
     def oldest(self) -> int | None:
@@ -207,12 +207,12 @@ class LiveSnapshots:
     @property
     def has_garbage(self) -> bool:
         """Whether `collect` has work to do."""
-        return bool(self._ending)
+        return bool(self.ending)
 
     def begin(self, ts: int) -> None:
         """Somebody reads at `ts` from now on."""
         self._users.add(ts)
-        self._ending.pop(ts, None)
+        self.ending.pop(ts, None)
         if ts not in self._held:
             self._held[ts] = []
             insort(self._order, ts)
@@ -227,7 +227,7 @@ class LiveSnapshots:
             return
         self.pins.end(ts, self._users.before(ts), self._users.from_on(ts))
         if self._held[ts]:
-            self._ending[ts] = None
+            self.ending[ts] = None
         else:
             self._forget(ts)
 
@@ -249,8 +249,8 @@ class LiveSnapshots:
 
         Takes at most `steps_max` steps, each of which frees a version or hands one down.
         """
-        while self._ending and steps_max > 0:
-            ts = next(iter(self._ending))
+        while self.ending and steps_max > 0:
+            ts = next(iter(self.ending))
             held = self._held[ts]
             before = self._before(ts)
             while held and steps_max > 0 and -held[0][0] > before:
@@ -260,7 +260,7 @@ class LiveSnapshots:
             if held and steps_max > 0:
                 steps_max -= self._hand_down(ts, before, steps_max)
             if not self._held[ts]:
-                del self._ending[ts]
+                del self.ending[ts]
                 self._forget(ts)
 
     def _before(self, ts: int) -> int:
@@ -304,7 +304,7 @@ class LiveSnapshots:
 
     def _heir(self, ts: int) -> int:
         """The newest live snapshot at or before `ts`; -1 if there is none."""
-        while ts in self._ending:
+        while ts in self.ending:
             ts = self._before(ts)
         return ts
 
@@ -312,5 +312,5 @@ class LiveSnapshots:
         """Verify that the book-keeping agrees with itself."""
         self.pins.check(self._users)
         assert self._order == sorted(self._held)
-        assert set(self._users).isdisjoint(self._ending)
-        assert sorted([*self._users, *self._ending]) == self._order
+        assert set(self._users).isdisjoint(self.ending)
+        assert sorted([*self._users, *self.ending]) == self._order

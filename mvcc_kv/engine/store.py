@@ -208,7 +208,7 @@ class VersionedStore:
         the newest commit, visible or not.
         Raises `SnapshotGoneError` for a timestamp that is kept no more, `BadRequestError` for one of the future.
         """
-        return self._home.begin(options, seen_ts, client=client, is_ours=is_ours, newest=newest)
+        return self._home.begin(options, seen_ts, client, is_ours, newest)
 
     def run_lane(self, run: Lane[T]) -> T:
         """Let `run(heads, seen_ts, commit_ts, may_write, superseded, writes)` work on the index itself; see `Lane`."""
@@ -257,18 +257,23 @@ class VersionedStore:
             self._versions.trim(self._time_us())
 
     def restore(
-        self, commit_ts: int, items: Iterable[tuple[bytes, bytes]], tokens: Mapping[str, int] | None = None
+        self,
+        commit_ts: int,
+        items: Mapping[bytes, bytes] | Iterable[tuple[bytes, bytes]],
+        tokens: Mapping[str, int] | None = None,
     ) -> None:
         """Fill this empty store with the state at `commit_ts`, and the outcomes of commits before it.
 
-        Its history, if there is any, may have been filled with the commits up to there.
+        Its history, if there is any, may have been filled with the commits up to there. Costs least if the items
+        ascend by key.
         """
         with self._section.lock:
             assert not self._section.commit_ts, "restore is for a new store"
             history = self._versions.history
             self._section.newest_us = 0 if history is None else history.newest_us
             self._section.commit_ts = commit_ts
-            self._versions.restore(commit_ts, items, self._time_us())
+            held = items if isinstance(items, Mapping) else dict(items)
+            self._versions.restore(commit_ts, held, self._time_us())
             self._section.may_expire = self._versions.expiries.may_expire
             self._section.outcomes.restore(tokens or {})
 

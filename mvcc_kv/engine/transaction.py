@@ -17,6 +17,7 @@ reading a key, before or after adding to it, turns the addition into an ordinary
 from __future__ import annotations
 
 from bisect import bisect_left
+from collections.abc import Callable
 from functools import partial
 from typing import Protocol
 
@@ -46,7 +47,8 @@ class _Home(Protocol):
     read_set_bytes_max: int
 
     def now_us(self) -> int: ...
-    def get_at(self, ts: int, key: bytes) -> bytes | None: ...
+    @property
+    def get_at(self) -> Callable[[int, bytes], bytes | None]: ...
     def get_unless_overdue(self, overdue_us: int, ts: int, key: bytes) -> bytes | None: ...
     def get_past(self, ts: int, key: bytes) -> bytes | None: ...
     def scan_at(
@@ -82,7 +84,6 @@ class Transaction:
         "__weakref__",
         "_get_at",
         "_open",
-        "_scan_at",
         "_sorted",
         "_store",
         "added",
@@ -111,26 +112,22 @@ class Transaction:
         store: _Home,
         start_ts: int,
         options: TransactionOptions,
-        *,
-        id: int = 0,
-        begun_us: int = 0,
-        client: str | None = None,
-        is_past: bool = False,
-        is_ours: bool = False,
-        may_expire: bool = False,
-        overdue_us: int = 0,
+        begun_us: int,
+        client: str | None,
+        is_past: bool,
+        is_ours: bool,
+        may_expire: bool,
     ) -> None:
         self._store = store
         self._open = True
         self._sorted: list[bytes] | None = None
         self._get_at = store.get_past if is_past else store.get_at
-        self._scan_at = store.scan_past if is_past else store.scan_at
-        if overdue_us:
-            self._get_at = partial(store.get_unless_overdue, overdue_us)
-            self._scan_at = partial(store.scan_at, overdue_us=overdue_us)
         self.may_expire = may_expire
-        self.overdue_us = overdue_us
-        self.id = id
+        self.overdue_us = 0
+        if may_expire and not (is_past or is_ours):
+            self.overdue_us = begun_us
+            self._get_at = partial(store.get_unless_overdue, begun_us)
+        self.id = 0  # until the register of open transactions gives it one
         self.begun_us = begun_us
         self.client = client
         self.is_past = is_past
@@ -240,6 +237,13 @@ class Transaction:
         self._must_not_be_ended()
         return page
 
+    def _scan_at(self, ts: int, keys: KeyRange, *, limit: int, reverse: bool, bounds: ScanBounds | None) -> Page:
+        """One page of the snapshot."""
+        if self.is_past:
+            return self._store.scan_past(ts, keys, limit=limit, reverse=reverse, bounds=bounds)
+        overdue_us = self.overdue_us
+        return self._store.scan_at(ts, keys, limit=limit, reverse=reverse, bounds=bounds, overdue_us=overdue_us)
+
     def _merged(self, page: Page, seen: KeyRange, limit: int, reverse: bool) -> Page:
         """The page, which covers the range `seen` of the index, with our own writes in that range laid over it."""
         items: dict[bytes, bytes] = dict(page.items)
@@ -274,8 +278,9 @@ class Transaction:
             return
         reads = self.reads
         if reads is None:
-            reads = self.reads = ReadSet()
-        reads.add_key(key)
+            reads = self.reads = ReadSet(key)
+        else:
+            reads.add_key(key)
         if reads.used_bytes > self._store.read_set_bytes_max:
             self._reads_too_much(reads)
 
@@ -378,13 +383,12 @@ class Transaction:
         Raises `ConflictError` if another transaction won a key that this one wrote, or, serializable, read.
         Over in any case.
         """
-        try:
-            self._must_be_open()
-        finally:
-            self._open = False
+        was_open, self._open = self._open, False
+        if not was_open or self.ended is not None:
+            self._must_have_been_open(was_open)
         self.token = token
-        self.commit_ts = self._store.commit(self)
-        return self.commit_ts
+        self.commit_ts = commit_ts = self._store.commit(self)
+        return commit_ts
 
     def rollback(self) -> None:
         """Forget every write; does nothing if the transaction is over."""
@@ -411,7 +415,10 @@ class Transaction:
         return error
 
     def _must_be_open(self) -> None:
-        if not self._open:
+        self._must_have_been_open(self._open)
+
+    def _must_have_been_open(self, was_open: bool) -> None:
+        if not was_open:
             raise NoTransactionError("this transaction is over; begin another one")
         self._must_not_be_ended()
 

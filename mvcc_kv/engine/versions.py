@@ -24,12 +24,12 @@ from itertools import chain as chained
 from itertools import islice, pairwise
 
 from mvcc_kv.api import CommittedWrites, KeyRange, KeyVersion, Page, VersionPage
-from mvcc_kv.engine.chains import Version, versions, visible
+from mvcc_kv.engine.chains import Replaced, Version, versions, visible
 from mvcc_kv.engine.clashes import Marks
 from mvcc_kv.engine.expiry import Expiries
 from mvcc_kv.engine.freeing import SupersededVersion, free, ripe
 from mvcc_kv.engine.history import CommitHistory, Superseded
-from mvcc_kv.engine.index import ScanBounds, VersionIndex, seen_at
+from mvcc_kv.engine.index import ScanBounds, VersionIndex, overwrite, seen_at
 from mvcc_kv.engine.opened import OpenTransactions
 from mvcc_kv.engine.snapshots import VERSION_BYTES
 from mvcc_kv.errors import SnapshotGoneError, Winner
@@ -66,7 +66,7 @@ class Versions:
         self.visible_ts = 0
         self._now_us = 0  # as far as we were told
         self._opened = opened
-        self._live = opened.snapshots
+        self._live = opened.snapshots  # as far as they are in the books: newcomers hold nothing and have not ended
         self._collect_steps = collect_steps
         self._superseded: list[SupersededVersion] = []  # in the order of commits, until these are published
         self._cleared: deque[_Cleared] = deque()  # what was superseded by deleting everything
@@ -181,6 +181,27 @@ class Versions:
         self.index.versions += new_keys + len(superseded)
         self._superseded.extend(superseded)
 
+    @property
+    def is_calm(self) -> bool:
+        """Whether there is nothing but what is newest and visible, as far as one can tell without looking at chains."""
+        waits = self._superseded or self._cleared or self._emptied or self._live.ending
+        return not waits and self.history is None and not self.marks.used_bytes
+
+    def replace(self, commit_ts: int, replaced: list[Replaced]) -> None:
+        """Values, visible at once, take the place of lone versions, which nobody sees any more from then on."""
+        index = self.index
+        for key, value, below in replaced:
+            if below is None:
+                index.heads[key] = (commit_ts, value, None)
+                index.keys += 1
+                index.versions += 1
+            else:
+                overwrite(index.heads, key, (commit_ts, value, below))
+        self.visible_ts = commit_ts
+        for key, value, below in replaced:
+            if below is not None:
+                overwrite(index.heads, key, (commit_ts, value, None))
+
     def keys_with_value(self) -> list[bytes]:
         """Every key whose newest version is a value, visible or not; in no order."""
         return self.index.with_value()
@@ -228,7 +249,7 @@ class Versions:
             self._clear()
         if not superseded:
             return
-        if self._live.is_empty and not self._cleared:
+        if self._opened.snapshots.is_empty and not self._cleared:
             self._free_superseded(ts)
         else:
             self._hold_or_free_superseded(ts)
@@ -244,11 +265,11 @@ class Versions:
 
     def _hold_or_free_superseded(self, ts: int) -> None:
         """Have each version that commits up to `ts` superseded held by a snapshot that sees it, or let go of it."""
-        superseded = self._superseded
+        superseded, live = self._superseded, self._opened.snapshots
         count = ripe(superseded, ts)
         unseen: dict[bytes, set[int]] = {}
         for superseded_ts, commit_ts, key, value_bytes in superseded[:count]:
-            if not self._live.hold(commit_ts, superseded_ts, key, value_bytes):
+            if not live.hold(commit_ts, superseded_ts, key, value_bytes):
                 unseen.setdefault(key, set()).add(commit_ts)
         del superseded[:count]
         for key, timestamps in unseen.items():
@@ -277,7 +298,7 @@ class Versions:
 
     # Filling
 
-    def restore(self, commit_ts: int, items: Iterable[tuple[bytes, bytes]], now_us: int) -> None:
+    def restore(self, commit_ts: int, items: Mapping[bytes, bytes], now_us: int) -> None:
         """The state at `commit_ts`. What history knows may be of the commits up to there; else it begins there."""
         assert not self.heads, "restore is for a new store"
         self.visible_ts = commit_ts
@@ -285,10 +306,10 @@ class Versions:
         if history is not None and history.newest_ts != commit_ts:
             history.begin(commit_ts)
         known_ts = commit_ts if history is None else history.base_ts  # what history hasn't, was there before it
-        self.index.fill((key, (known_ts, value, None)) for key, value in items)
+        self.index.fill(known_ts, items)
         if history is not None:
             self._restore_newest(history, now_us)
-        self.expiries.fill(self.heads.items())
+        self.expiries.fill(items)
 
     def _restore_newest(self, history: CommitHistory, now_us: int) -> None:
         """Take the newest versions that history knows of as they were, tombstones too: the past needs those."""
@@ -346,7 +367,7 @@ class Versions:
         if self.history is not None and self.history.has_expired(self._now_us, self.visible_ts):
             self.history.trim(self._now_us, self.visible_ts, steps_max)
         if self._live.has_garbage:
-            for commit_ts, key in self._live.collect(steps_max):
+            for commit_ts, key in self._opened.snapshots.collect(steps_max):
                 self._free(commit_ts, key)
         if self._has_cleared:
             steps_max -= self._collect_cleared(steps_max)
@@ -376,13 +397,13 @@ class Versions:
 
     def _hand_over(self, cleared: _Cleared, steps_max: int) -> int:
         """Give versions to the snapshots that see them, or let go of them."""
-        below = cleared.below
+        below, live = cleared.below, self._opened.snapshots
         steps = min(steps_max, len(below))
         for _ in range(steps):
             key, (commit_ts, value, _) = cleared.keys[len(below) - 1], below.pop()
             size = len(value or b"")
             self._cleared_bytes -= VERSION_BYTES + len(key) + size
-            if not self._live.hold(commit_ts, cleared.commit_ts, key, size):
+            if not live.hold(commit_ts, cleared.commit_ts, key, size):
                 self._free(commit_ts, key)
         if not below:
             self._emptied.append(self._cleared.popleft())
@@ -427,7 +448,7 @@ class Versions:
 
     def check(self, commit_ts: int) -> None:
         """Verify every invariant; cost by the size of the store. Raises `AssertionError`."""
-        self._live.check()
+        self._opened.snapshots.check()
         chains = self.index.chains()
         assert list(self.heads) == sorted(chains), "the index is in order"
         assert self.index.versions == sum(map(len, chains.values()))
@@ -446,8 +467,8 @@ class Versions:
     def _check_chains(self, chains: dict[bytes, list[Version]], commit_ts: int) -> None:
         waiting = {(version_ts, key) for _, version_ts, key, _ in self._superseded}
         waiting |= {(head[0], key) for it in self._cleared for key, head in zip(it.keys, it.below, strict=False)}
-        held = {(version_ts, key): snapshot for snapshot, version_ts, key in self._live.holders()}
-        assert len(held) == sum(1 for _ in self._live.holders()), "a version is held once"
+        held = {(version_ts, key): snapshot for snapshot, version_ts, key in self._opened.snapshots.holders()}
+        assert len(held) == sum(1 for _ in self._opened.snapshots.holders()), "a version is held once"
         assert waiting.isdisjoint(held)
         kept = set()
         for key, chain in chains.items():
@@ -457,7 +478,9 @@ class Versions:
             for newer, version in pairwise(timestamps):
                 kept.add((version, key))
                 if (version, key) not in waiting:
-                    assert self._live.may_hold(held[version, key], version, newer), "the newest that sees it holds it"
+                    assert self._opened.snapshots.may_hold(held[version, key], version, newer), (
+                        "the newest that sees it holds it"
+                    )
             if timestamps[0] <= self._horizon() and chain[0][1] is None and not self.has_garbage:
                 assert len(chain) > 1, "a lone tombstone goes with the last that could clash with it"
         assert kept == waiting | set(held), "what is not newest is waiting or held"

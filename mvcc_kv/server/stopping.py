@@ -79,6 +79,7 @@ class WindingDown:
 
     def _checkpoint(self) -> bool:
         outcomes: list[int | Error] = []
+        self._disk.checkpoints.hurry()
         self._disk.checkpoints.request(outcomes.append)
         while not outcomes and not self._is_cut_short():
             self._loop.turn()

@@ -63,7 +63,7 @@ def state_of(path: Path) -> dict[str, tuple[int, bytes]]:
 
 
 def test_a_new_directory_is_empty_and_has_no_checkpoint(directory: DataDirectory) -> None:
-    assert directory.load() == Checkpoint(0, [])
+    assert directory.load() == Checkpoint(0, {})
     assert directory.checkpoint_ts is None
 
 
@@ -71,7 +71,7 @@ def test_a_checkpoint_is_loaded_by_the_next_opening(directory: DataDirectory, st
     assert write_checkpoint(directory, store) == directory.checkpoint_ts == 1
     directory.close()
     again = DataDirectory.open(directory.path)
-    assert again.load() == Checkpoint(1, [(b"a", b"1")])
+    assert again.load() == Checkpoint(1, {b"a": b"1"})
     assert again.checkpoint_ts == 1
     again.close()
 
@@ -108,9 +108,9 @@ def test_what_a_crash_left_is_ignored_and_then_replaced(directory: DataDirectory
     left = Path(f"{directory.checkpoint_path}.tmp")
     left.write_bytes(b'{"format": "mvcc-kv-che')
     left.chmod(0o444)
-    assert directory.load() == Checkpoint(0, [])
+    assert directory.load() == Checkpoint(0, {})
     write_checkpoint(directory, store)
-    assert directory.load().items == [(b"a", b"1")]
+    assert directory.load().items == {b"a": b"1"}
     assert os.listdir(directory.path) == ["checkpoint.json"]
 
 
@@ -181,7 +181,7 @@ def test_a_failure_at_any_step_leaves_a_whole_checkpoint_and_the_next_one_works(
     is_in_place = operation == "sync_directory"  # whole, only not known to be on disk
     assert OsFileSystem().read(directory.checkpoint_path).count(b'"b": 2') == is_in_place
     assert write_checkpoint(directory, store) == 2
-    assert directory.load() == Checkpoint(2, [(b"a", b"1"), (b"b", b"2")])
+    assert directory.load() == Checkpoint(2, {b"a": b"1", b"b": b"2"})
     assert os.listdir(directory.path) == ["checkpoint.json"]
 
 

@@ -282,7 +282,7 @@ def test_files_of_a_newer_version_are_not_for_this_one_to_repair(tmp_path: Path)
     with pytest.raises(DataDirectoryError, match="upgrade"):
         repair(data, tmp_path / "old")
     with pytest.raises(DataDirectoryError, match="upgrade"):
-        restore(Checkpoint(1, []), data, replaces=True)
+        restore(Checkpoint(1, {}), data, replaces=True)
 
 
 def test_the_place_for_the_old_files_has_to_be_empty(tmp_path: Path) -> None:
@@ -385,7 +385,7 @@ def test_a_restore_that_is_cut_short_destroys_nothing_that_it_promised_to_keep(t
     before = files_of(data)
     files = CrashingFiles(left)
     with suppress(DataDirectoryError):
-        restore(Checkpoint(2, [(b"a", b"1")]), data, replaces=True, files=files)
+        restore(Checkpoint(2, {b"a": b"1"}), data, replaces=True, files=files)
     found = inspect(data)
     if found.damage is None:
         assert content(data) in (expected(10), {"a": 1}), "the one or the other, never nothing"
@@ -393,7 +393,7 @@ def test_a_restore_that_is_cut_short_destroys_nothing_that_it_promised_to_keep(t
     with pytest.raises(DataDirectoryError, match=f"a restore of .* was cut short, .*{data / 'replaced-1'}"):
         mvcc_kv.open(data)
     assert files_of(data).items() | files_of(data / "replaced-1").items() >= before.items()
-    done = restore(Checkpoint(2, [(b"b", b"2")]), data, replaces=True)
+    done = restore(Checkpoint(2, {b"b": b"2"}), data, replaces=True)
     assert (done.finished_to, done.moved_to) == (str(data / "replaced-1"), str(data / "replaced-2"))
     assert done.commit_ts > 10
     assert files_of(data / "replaced-1") == before
@@ -427,17 +427,17 @@ def test_a_half_copied_file_on_another_disk_is_copied_again(tmp_path: Path) -> N
 
 def test_a_backup_goes_into_a_new_directory_as_it_is(tmp_path: Path) -> None:
     data = tmp_path / "data"
-    done = restore(Checkpoint(42, [(b"a", b"1.0")]), data)
+    done = restore(Checkpoint(42, {b"a": b"1.0"}), data)
     assert (done.commit_ts, done.keys, done.moved_to) == (42, 1, None)
-    assert decode_checkpoint((data / "checkpoint.json").read_bytes()) == Checkpoint(42, [(b"a", b"1.0")])
+    assert decode_checkpoint((data / "checkpoint.json").read_bytes()) == Checkpoint(42, {b"a": b"1.0"})
     with mvcc_kv.open(data) as db, db.transaction() as tx:
         tx["b"] = 1
     assert tx.commit_ts == 43
 
 
 def test_timestamps_can_be_told_to_go_on_higher(tmp_path: Path) -> None:
-    assert restore(Checkpoint(42, []), tmp_path / "data", at_least_ts=1_000).commit_ts == 1_000
-    assert restore(Checkpoint(42, []), tmp_path / "other", at_least_ts=7).commit_ts == 42
+    assert restore(Checkpoint(42, {}), tmp_path / "data", at_least_ts=1_000).commit_ts == 1_000
+    assert restore(Checkpoint(42, {}), tmp_path / "other", at_least_ts=7).commit_ts == 42
 
 
 def test_what_is_there_is_not_replaced_unasked(tmp_path: Path) -> None:
@@ -445,7 +445,7 @@ def test_what_is_there_is_not_replaced_unasked(tmp_path: Path) -> None:
     commits(data, 3)
     before = files_of(data)
     with pytest.raises(DataDirectoryError, match="--force"):
-        restore(Checkpoint(42, []), data)
+        restore(Checkpoint(42, {}), data)
     assert files_of(data) == before
 
 
@@ -456,18 +456,18 @@ def test_what_is_replaced_moves_aside_and_timestamps_go_on_above_it(tmp_path: Pa
     if damaging is not None:
         damage(segment(data, 4), damaging)
     before = files_of(data)
-    done = restore(Checkpoint(2, [(b"a", b"1")]), data, replaces=True)
+    done = restore(Checkpoint(2, {b"a": b"1"}), data, replaces=True)
     assert done.commit_ts > 10
     assert done.moved_to == str(data / "replaced-1")
     assert files_of(data / "replaced-1") == before
     assert content(data) == {"a": 1}
-    assert restore(Checkpoint(2, []), data, replaces=True).moved_to == str(data / "replaced-2")
+    assert restore(Checkpoint(2, {}), data, replaces=True).moved_to == str(data / "replaced-2")
 
 
 def test_a_restored_directory_knows_that_it_has_forgotten_who_committed(tmp_path: Path) -> None:
     """A client in doubt about a commit is told that nobody knows, over restarts too; and not that it was lost."""
     data = tmp_path / "data"
-    restore(Checkpoint(42, []), data)
+    restore(Checkpoint(42, {}), data)
     for _ in range(2):
         with mvcc_kv.open(data) as db:
             store = db._store
@@ -592,7 +592,7 @@ def test_a_restore_of_a_directory_that_retains_history_reads_all_of_its_log(tmp_
     data = tmp_path / "data"
     retained(data)
     content = read_content(data)
-    assert content.commit_ts == 11 and dict(content.items) == {f"k{ts}".encode(): b"%d" % ts for ts in range(1, 12)}
+    assert content.commit_ts == 11 and content.items == {f"k{ts}".encode(): b"%d" % ts for ts in range(1, 12)}
     done = restore(content, data, replaces=True)
     assert done.commit_ts == 12
     assert past(data) == [expected(11)]

@@ -49,7 +49,7 @@ def test_checkpoint_returns_what_is_on_disk(tmp_path: Path) -> None:
     store, keeper = open_directory(tmp_path, VersionedStore)
     store.put(b"a", b"1")
     assert keeper.checkpoint() == 1
-    assert on_disk(tmp_path) == Checkpoint(1, [(b"a", b"1")])
+    assert on_disk(tmp_path) == Checkpoint(1, {b"a": b"1"})
     keeper.close()
 
 
@@ -85,7 +85,7 @@ def test_a_close_that_fails_can_be_tried_again(tmp_path: Path) -> None:
         DataDirectory.open(tmp_path)
     files.mend()
     keeper.close()
-    assert on_disk(tmp_path).items == [(b"a", b"1")]
+    assert on_disk(tmp_path).items == {b"a": b"1"}
     DataDirectory.open(tmp_path).close()
 
 
@@ -101,20 +101,20 @@ def test_a_store_that_is_dropped_is_put_away(tmp_path: Path) -> None:
     store.put(b"a", b"1")
     del store, keeper
     gc.collect()
-    assert on_disk(tmp_path).items == [(b"a", b"1")]
+    assert on_disk(tmp_path).items == {b"a": b"1"}
     DataDirectory.open(tmp_path).close()
 
 
 def test_a_program_that_just_ends_keeps_what_it_committed(tmp_path: Path) -> None:
     done = run_python('store.put(b"a", b"1")', tmp_path)
     assert (done.returncode, done.stderr) == (0, "")
-    assert on_disk(tmp_path).items == [(b"a", b"1")]
+    assert on_disk(tmp_path).items == {b"a": b"1"}
 
 
 def test_a_program_that_ends_with_an_error_keeps_what_it_committed(tmp_path: Path) -> None:
     done = run_python('store.put(b"a", b"1")\nraise SystemExit(3)', tmp_path)
     assert done.returncode == 3
-    assert on_disk(tmp_path).items == [(b"a", b"1")]
+    assert on_disk(tmp_path).items == {b"a": b"1"}
 
 
 def test_a_fork_writes_nothing_and_leaves_the_lock_with_its_parent(tmp_path: Path) -> None:
@@ -135,7 +135,7 @@ def test_a_fork_writes_nothing_and_leaves_the_lock_with_its_parent(tmp_path: Pat
         tmp_path,
     )
     assert (done.returncode, done.stdout, done.stderr) == (0, "still locked\n", "")
-    assert on_disk(tmp_path).items == [(b"a", b"1"), (b"b", b"2")]
+    assert on_disk(tmp_path).items == {b"a": b"1", b"b": b"2"}
 
 
 def test_threads_take_turns(tmp_path: Path) -> None:

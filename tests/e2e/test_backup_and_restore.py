@@ -52,7 +52,7 @@ def test_a_backup_of_a_server_is_a_checkpoint_file_and_values_keep_their_text(tm
         assert run("backup", address, file) == (f"{file}: everything as of commit 7\n", "", 0)
     checkpoint = decode_checkpoint(file.read_bytes())
     assert checkpoint.commit_ts == 7
-    assert checkpoint.items == [(b"k%05d" % n, b"%d.0" % n) for n in range(3_000)]
+    assert checkpoint.items == {b"k%05d" % n: b"%d.0" % n for n in range(3_000)}
     assert list(tmp_path.iterdir()) == [file]
 
 

@@ -212,7 +212,7 @@ def test_a_checkpoint_in_the_middle_of_a_segment_is_where_an_unretained_past_end
     """The log stays in its segment when there is no room for another."""
     for retain_bytes, oldest in ((0, 4), (RETAINED, 0)):
         disk, told = lived(6, retain_bytes=retain_bytes)
-        state = Checkpoint(4, sorted(told.states[4].items()))
+        state = Checkpoint(4, dict(sorted(told.states[4].items())))
         disk.put("checkpoint.json", b"".join(encode_checkpoint(listed(state))))
         assert oldest_ts(disk, told) == oldest
 
@@ -223,13 +223,15 @@ def test_a_checkpoint_that_is_ahead_of_its_log_is_where_history_begins() -> None
     assert oldest_ts(disk, told.since(3)) == 0
     told = told.since(3)
     told.states += [told.states[-1]] * 2
-    disk.put("checkpoint.json", b"".join(encode_checkpoint(listed(Checkpoint(5, sorted(told.states[5].items()))))))
+    disk.put(
+        "checkpoint.json", b"".join(encode_checkpoint(listed(Checkpoint(5, dict(sorted(told.states[5].items()))))))
+    )
     assert oldest_ts(disk, told) == 5
 
 
 def test_a_restored_backup_has_no_past() -> None:
     disk = SimulatedDisk()
-    disk.put("checkpoint.json", b"".join(encode_checkpoint(listed(Checkpoint(40, [(b"a", b"1")])))))
+    disk.put("checkpoint.json", b"".join(encode_checkpoint(listed(Checkpoint(40, {b"a": b"1"})))))
     history = CommitHistory(retain_bytes=RETAINED)
     recovered = recover(disk, history)
     assert (recovered.commit_ts, history.base_ts, len(history)) == (40, 40, 0)
@@ -292,7 +294,7 @@ def test_a_flipped_bit_in_what_history_alone_needs_costs_the_past_before_it_and_
         history = CommitHistory(retain_bytes=RETAINED)
         recovered = recover(changed(disk, name, bytes(data)), history)
         history.check()
-        assert recovered.commit_ts == told.newest_ts and dict(recovered.items) == told.states[-1]
+        assert recovered.commit_ts == told.newest_ts and recovered.items == told.states[-1]
         assert (history.base_ts, history.newest_ts) == (following, told.newest_ts)
         lost = recovered.recovery.history_lost
         assert lost is not None and lost.file == f"{PATH}/{name}" and lost.commits[1] == following
@@ -349,7 +351,7 @@ def test_a_retained_segment_that_can_not_be_read_ends_the_past() -> None:
         unreadable.put(name, data)
     history = CommitHistory(retain_bytes=RETAINED)
     recovered = recover(unreadable, history)
-    assert dict(recovered.items) == told.states[-1]
+    assert recovered.items == told.states[-1]
     assert history.base_ts == 5
     assert "can't be read" in str(recovered.recovery.history_lost)
 
@@ -401,7 +403,7 @@ def test_a_start_takes_no_more_memory_than_history_may(tmp_path: Path, monkeypat
         assert batch is not None
         writer.write(batch)
     writer.close()
-    state = [(key, value) for key in sorted(b"%d" % number for number in range(50))]
+    state = dict.fromkeys(sorted(b"%d" % number for number in range(50)), value)
     (tmp_path / "checkpoint.json").write_bytes(b"".join(encode_checkpoint(listed(Checkpoint(3_950, state)))))
     directory, bounded = DataDirectory.open(tmp_path), CommitHistory(retain_bytes=100_000)
     tracemalloc.start()

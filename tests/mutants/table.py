@@ -128,6 +128,14 @@ MUTANTS = (
         workload="bank",
     ),
     Mutant(
+        name="a commit is taken for one that meets nobody",
+        file="engine/opened.py",
+        old="        return transaction.id in self._newcomers and len(self._by_id) == 1 and",
+        new="        return transaction.id in self._newcomers and",
+        workload="bank",
+        options=(*IN_MEMORY, "--no-feed"),  # a feed has to be told of commits
+    ),
+    Mutant(
         name="a deletion is no change to who has read the key",
         file="engine/validation.py",
         old="        if head is not None and head[0] > start_ts:\n            yield key, head[0]\n",
@@ -338,8 +346,8 @@ MUTANTS = (
     Mutant(
         name="a checkpoint leaves out a key",
         file="durability/checkpoint.py",
-        old="[_entry(key, value) for key, value in page.items]",
-        new="[_entry(key, value) for key, value in page.items[1:]]",
+        old="join_entries(page.items)",
+        new="join_entries(page.items[1:])",
         workload="list-append",
         options=(*KILLED, "--serve-option=--checkpoint-log-bytes=20000"),
         seconds=6.0,

@@ -13,10 +13,18 @@ from typing import Any
 import pytest
 
 from mvcc_kv.api import TransactionOptions
-from mvcc_kv.durability import DataDirectory, decode_checkpoint
+from mvcc_kv.durability import DataDirectory, decode_checkpoint, encode_checkpoint
 from mvcc_kv.engine import VersionedStore
 from mvcc_kv.errors import UnavailableError
-from mvcc_kv.server.checkpoints import RETRY_S, GrowthTrigger
+from mvcc_kv.server.checkpoints import (
+    RETRY_S,
+    SLICE_KEYS_MAX,
+    SLICE_KEYS_MIN,
+    Checkpoints,
+    GrowthTrigger,
+    Pace,
+)
+from mvcc_kv.server.worker import Worker
 
 from ..durability.faulty_files import FaultyFiles
 from .breaking_log import BreakingLog, logged
@@ -106,7 +114,9 @@ def test_who_asks_while_one_is_written_gets_the_next_with_its_own_commits(kept: 
 
 
 def test_a_checkpoint_whose_snapshot_was_ended_is_answered_and_the_next_one_works(kept: Kept) -> None:
-    kept.store.restore(1, ((b"k%05d" % n, b"1") for n in range(20_000)))
+    kept.store.restore(
+        1, ((b"k%05d" % n, b'"%01000d"' % n) for n in range(20_000))
+    )  # more than goes on its way at once
     with running(**kept.options) as run:
         client, other = run.connect(), run.connect()
         kept.files.may_create.clear()
@@ -271,7 +281,44 @@ def test_a_large_checkpoint_is_made_in_slices_between_which_others_are_served(ke
         assert other.result() == "PONG"
         assert client.result() == {"checkpoint_ts": 20_000}
         assert len(kept.on_disk()[1]) == 20_000
-        assert kept.files.operations.count("write") > 50
+
+
+def test_slices_are_small_and_parts_for_the_disk_are_large(kept: Kept) -> None:
+    kept.store.restore(1, ((b"k%06d" % n, b'"%0100d"' % n) for n in range(20_000)))
+    worker, outcomes, times = Worker("test", lambda: None), list[Any](), count()
+    checkpoints = Checkpoints(kept.options["begin_checkpoint"], worker, None, clock=lambda: next(times) * 1e-4)
+    checkpoints.request(outcomes.append)
+
+    def slices() -> int:
+        made = 0
+        while checkpoints.is_busy:
+            made += checkpoints.has_slice
+            checkpoints.step()
+            worker.deliver()
+        return made
+
+    assert slices() > 2 * 20_000 / SLICE_KEYS_MAX
+    assert outcomes == [1] and len(kept.on_disk()[1]) == 20_000
+    assert 2 <= kept.files.operations.count("write") <= 20_000 * 120 / 500_000 + 1
+    checkpoints.hurry()
+    checkpoints.request(outcomes.append)
+    assert slices() <= 20_000 / SLICE_KEYS_MAX + 3, "when the server stops, nobody waits for a slice"
+    worker.close()
+
+
+def test_a_slice_takes_about_half_as_long_as_the_rest_of_the_turn() -> None:
+    pace = Pace()
+    assert pace.keys_max(now=0.0) == SLICE_KEYS_MAX, "the first one"
+    pace.took(100, 1.0, 1.0001)  # a key a microsecond
+    assert pace.keys_max(now=1.0001 + 0.0002) == pytest.approx(100, abs=1)
+    assert pace.keys_max(now=1.0001 + 0.0003) == pytest.approx(150, abs=1)
+    assert pace.keys_max(now=1.0001) == SLICE_KEYS_MIN, "when there is nothing else to do, somebody may come"
+    assert pace.keys_max(now=9.0) == SLICE_KEYS_MAX
+    pace.keys_min = SLICE_KEYS_MAX
+    assert pace.keys_max(now=1.0001) == SLICE_KEYS_MAX, "when nobody will come"
+    pace.keys_min = SLICE_KEYS_MIN
+    pace.took(100, 9.0, 9.0)  # a clock that doesn't tell
+    assert pace.keys_max(now=9.0) == SLICE_KEYS_MIN and pace.keys_max(now=9.1) == SLICE_KEYS_MAX
 
 
 def test_a_stop_that_cuts_a_checkpoint_short_lets_go_of_everything(kept: Kept) -> None:
@@ -309,7 +356,10 @@ def test_the_logs_size_does_not_ask_again_at_every_commit_when_checkpoints_fail(
         commit_ts = 1
 
         def __init__(self) -> None:
-            self.chunks: Any = iter(())
+            self.chunks = encode_checkpoint(VersionedStore().begin(TransactionOptions(read_only=True)))
+
+        def write(self, text: bytes) -> None:
+            pass
 
         def finish(self) -> None:
             pass

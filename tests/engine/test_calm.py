@@ -1,0 +1,191 @@
+"""A calm commit against its slow twin: the same calls on two stores, of which one goes the long way always."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from mvcc_kv.api import TransactionOptions
+from mvcc_kv.engine import VersionedStore
+from mvcc_kv.engine import direct as direct_module
+from mvcc_kv.engine import home as home_module
+from mvcc_kv.engine.calm import commit_calmly
+from mvcc_kv.errors import ConflictError, Error
+from tests.engine.logs import DeferringLog
+
+KEYS = st.sampled_from([b"a", b"b", b"c"])
+WHO = st.sampled_from([0, 0, 0, 0, 1])
+OPTIONS = st.sampled_from(
+    [
+        TransactionOptions(read_only=True),
+        TransactionOptions(label="nightly"),
+        TransactionOptions(isolation="serializable"),
+    ]
+)
+COMMON = [
+    st.tuples(st.just("begin"), WHO, st.just(TransactionOptions())),
+    st.tuples(st.just("get"), WHO, KEYS),
+    st.tuples(st.just("put"), WHO, KEYS, st.sampled_from([b"1", b"2"])),
+    st.tuples(st.just("commit"), WHO),
+    st.tuples(st.just("whole"), KEYS),
+    st.tuples(st.just("store put"), KEYS),
+    st.tuples(st.just("look")),  # which enters who is open in the books
+]
+RARE = [
+    st.tuples(st.just("begin"), WHO, OPTIONS),
+    st.tuples(st.just("put for a time"), WHO, KEYS),
+    st.tuples(st.just("delete"), WHO, KEYS),
+    st.tuples(st.just("add"), WHO, KEYS),
+    st.tuples(st.just("rollback"), WHO),
+    st.tuples(st.just("abandon"), WHO),
+    st.tuples(st.just("store delete"), KEYS),
+]
+CALLS = st.sampled_from(COMMON * 20 + RARE).flatmap(lambda kind: kind)
+
+
+def commit(store: VersionedStore, key: bytes = b"a") -> int:
+    tx = store.begin()
+    tx.put(key, b"1")
+    return tx.commit()
+
+
+class Driven:
+    """A store, and two who have a transaction in it, or none."""
+
+    def __init__(self) -> None:
+        self.store = VersionedStore()
+        self.txs: list[Any] = [None, None]
+
+    def call(self, name: str, *arguments: Any) -> object:
+        if name.startswith("store "):
+            return getattr(self.store, name.removeprefix("store "))(*arguments, *[b"0"] * (name == "store put"))
+        if name == "look":
+            return self.look()
+        if name == "whole":
+            return commit(self.store, *arguments)
+        who, *rest = arguments
+        if name == "begin":
+            self.call("rollback", who)
+            self.txs[who] = self.store.begin(*rest)
+            return self.txs[who].start_ts
+        if self.txs[who] is None:
+            self.txs[who] = self.store.begin()
+        if name == "abandon":
+            self.txs[who] = None
+            return None
+        if name == "put for a time":
+            return self.txs[who].put(*rest, b"9", ttl_s=60)
+        return getattr(self.txs[who], name)(*rest, *[b"1"] * (name == "add"))
+
+    def answer(self, call: tuple[Any, ...]) -> object:
+        """What the call answers, an error in words."""
+        try:
+            return self.call(*call)
+        except Error as error:
+            return error.code, error.evidence, str(error)
+
+    def chains(self) -> list[tuple[bytes, list[tuple[int, bytes | None]]]]:
+        return [(key, self.store.chain(key)) for key in list(self.store.keys())]
+
+    def look(self) -> dict[str, Any]:
+        self.store.check()
+        return {**self.store.stats(), "visible_ts": self.store.visible_ts}
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.lists(CALLS, min_size=30, max_size=40))
+def test_a_calm_commit_leaves_and_answers_what_the_long_way_does(calls: list[tuple[Any, ...]]) -> None:
+    calm, long = Driven(), Driven()
+    for call in [*calls, ("look",)]:
+        answer = calm.answer(call)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(home_module, "commit_calmly", lambda section, transaction: None)
+            patch.setattr(direct_module, "put_calmly", lambda section, key, value: None)
+            assert long.answer(call) == answer, call
+        assert long.chains() == calm.chains(), call
+
+
+@pytest.fixture
+def ways(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
+    """Of each commit whether it was calm."""
+    ways: list[bool] = []
+
+    def noted(*arguments: Any) -> int | None:
+        commit_ts = commit_calmly(*arguments)
+        ways.append(commit_ts is not None)
+        return commit_ts
+
+    monkeypatch.setattr(home_module, "commit_calmly", noted)
+    return ways
+
+
+def test_who_is_alone_and_puts_plain_values_commits_calmly(ways: list[bool]) -> None:
+    store = VersionedStore()
+    for _ in range(3):
+        commit(store)
+    assert ways == [True] * 3
+    assert store.chain(b"a") == [(3, b"1")]
+
+
+def test_who_is_not_alone_goes_the_long_way_and_what_others_see_stays(ways: list[bool]) -> None:
+    store = VersionedStore()
+    commit(store)
+    reader = store.begin()
+    commit(store)
+    assert ways == [True, False]
+    assert store.chain(b"a") == [(2, b"1"), (1, b"1")]
+    assert reader.get(b"a") == b"1"
+
+
+@pytest.mark.parametrize(
+    "unrest",
+    [
+        lambda store: store.put(b"t", b"1", ttl_s=60),
+        lambda store: store.keep_changes(1000),
+        lambda store: store.attach(DeferringLog()),
+    ],
+    ids=["expiry", "history", "a log"],
+)
+def test_a_store_that_must_tell_somebody_of_commits_takes_the_long_way(
+    ways: list[bool], unrest: Callable[[VersionedStore], None]
+) -> None:
+    store = VersionedStore()
+    unrest(store)
+    commit(store)
+    assert ways == [False]
+
+
+def test_a_calm_commit_loses_to_whoever_came_first_and_has_gone_again() -> None:
+    store = VersionedStore()
+    late = store.begin()
+    late.put(b"a", b"late")
+    commit(store)
+    with pytest.raises(ConflictError, match="a"):
+        late.commit()
+    assert store.get(b"a") == b"1"
+
+
+def test_gets_without_a_lock_see_a_calm_commit_whole_or_not_at_all_at_every_line_of_it(ways: list[bool]) -> None:
+    store, before = VersionedStore(), sys.gettrace()
+    store.write({b"a": b"old", b"b": b"old"})
+    tx = store.begin()
+    tx.put(b"a", b"new")
+    tx.put(b"b", b"new")
+    seen = []
+
+    def look(*_: object) -> Any:
+        seen.append((store.get(b"a"), store.get(b"b")))
+        return look
+
+    sys.settrace(look)
+    try:
+        tx.commit()
+    finally:
+        sys.settrace(before)
+    assert ways == [True]
+    assert set(seen) == {(b"old", b"old"), (b"new", b"new")}
