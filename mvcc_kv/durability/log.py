@@ -37,11 +37,12 @@ import contextlib
 import errno
 import os
 from collections import deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
 from mvcc_kv.durability.files import FileSystem
+from mvcc_kv.durability.framing import Framed, frame
 from mvcc_kv.durability.records import (
     FORMAT_VERSION,
     HEADER_BYTES,
@@ -50,9 +51,9 @@ from mvcc_kv.durability.records import (
     encode_commit,
     encode_header,
     encode_record,
-    encode_single_writes,
     encode_tokens,
     segment_name,
+    single_write_head,
     tells_expiry,
 )
 from mvcc_kv.engine.history import CommitHistory, Superseded
@@ -95,6 +96,13 @@ class Batch(NamedTuple):
     tells_expiry: bool = False
 
 
+class _Lane(NamedTuple):
+    """Commits that each write one key. `head`: what their bodies begin with."""
+
+    head: bytes
+    writes: Sequence[Framed]
+
+
 class Log:
     """The log of one data directory. Satisfies the engine's `CommitLog`."""
 
@@ -105,7 +113,7 @@ class Log:
         self._files = files
         self._history = history
         self._failure: str | None = None
-        self._pending: deque[tuple[int, bytes]] = deque()  # (commit_ts, body)
+        self._pending: deque[bytes | _Lane] = deque()  # from `_end_ts` on: a body, or several commits
         self._appended_ts = end.ts
         self._end_ts, self._end_crc = end.ts, end.crc  # of what has been framed
         self._old = list(end.segments)
@@ -156,15 +164,18 @@ class Log:
             self.refuse(RuntimeError(f"commit {commit_ts} came after commit {self._appended_ts}"))
             raise UnavailableError(str(self._failure), retryable=False)
         self._appended_ts = commit_ts
-        self._pending.append((commit_ts, body))
+        self._pending.append(body)
         return False
 
     def append_lane(self, first_ts: int, writes: list[tuple[bytes, bytes]], time_us: int) -> None:
-        """Take commits in that each write one key, from `first_ts` on. As `append`, but that nothing may be amiss."""
+        """Take commits in that each write one key, from `first_ts` on. As `append`, but that nothing may be amiss.
+
+        The list is the log's from now on.
+        """
         assert first_ts == self._appended_ts + 1 and self._history is None and self._failure is None
-        bodies = encode_single_writes(writes, time_us)
-        self._pending.extend(enumerate(bodies, first_ts))
-        self._appended_ts += len(writes)
+        if writes:
+            self._pending.append(_Lane(single_write_head(time_us), writes))
+            self._appended_ts += len(writes)
 
     def settle(self, commit_ts: int, *, waits: bool = True) -> None:
         """Waits for nothing: who drives the log tells the committer when its record is durable."""
@@ -182,16 +193,28 @@ class Log:
 
     def batch(self) -> Batch | None:
         """Frame every pending commit; None if there is none. The batch has to be written before the next is taken."""
-        parts = []
+        parts: list[bytes] = []
+        bodies: list[Framed] = []
         has_expiries = False
-        pending = self._pending
+        pending = self._pending  # others append to it meanwhile
         while pending:
-            commit_ts, body = pending.popleft()
-            record, self._end_crc = encode_record(body, commit_ts, self.durable_ts, self._end_crc)
-            self._end_ts = commit_ts
-            parts.append(record)
-            has_expiries = has_expiries or tells_expiry(body)
-        return Batch(b"".join(parts), self._end_ts, self._end_crc, has_expiries) if parts else None
+            commit = pending.popleft()
+            if isinstance(commit, _Lane):
+                self._frame(bodies, b"", parts)
+                bodies = []
+                self._frame(commit.writes, commit.head, parts)
+            else:
+                bodies.append(commit)
+                has_expiries = has_expiries or tells_expiry(commit)
+        self._frame(bodies, b"", parts)
+        data = parts[0] if len(parts) == 1 else b"".join(parts)
+        return Batch(data, self._end_ts, self._end_crc, has_expiries) if parts else None
+
+    def _frame(self, commits: Sequence[Framed], head: bytes, parts: list[bytes]) -> None:
+        if commits:
+            data, self._end_crc = frame(commits, head, self._end_ts + 1, self.durable_ts, self._end_crc)
+            self._end_ts += len(commits)
+            parts.append(data)
 
     def write(self, batch: Batch) -> None:
         """Write the batch into the segment. Raises `OSError`."""

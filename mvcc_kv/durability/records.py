@@ -86,16 +86,18 @@ __all__ = [
     "decode_commit",
     "decode_header",
     "decode_tokens",
+    "encode_any_commit",
     "encode_commit",
     "encode_header",
     "encode_record",
-    "encode_single_writes",
+    "encode_single_write",
     "encode_tokens",
     "find_records",
     "read_record",
     "retains_history",
     "segment_name",
     "segment_ts",
+    "single_write_head",
     "tells_expiry",
 ]
 
@@ -105,6 +107,7 @@ HEADER_BYTES = 64
 RECORD_HEADER_BYTES = 32
 BODY_BYTES_MAX = 0xFFFFFFFF
 TOKEN_BYTES_MAX = 255
+_SHORT_BYTES_MAX = 1024 * 1024  # surely short enough for a body
 
 _MAGIC = b"mvcckvL\n"
 _RECORD_MAGIC = b"\xffRec"
@@ -293,6 +296,21 @@ def encode_commit(
     superseded: Mapping[bytes, Superseded] | None = None,
 ) -> bytes:
     """A commit's body. Raises `BadRequestError` or `LimitExceededError` for a token or writes that it can't hold."""
+    if len(writes) == 1 and label is None and token is None and superseded is None:
+        ((key, value),) = writes.items()
+        if type(value) is bytes and len(key) + len(value) <= _SHORT_BYTES_MAX:  # by far the most
+            return encode_single_write(single_write_head(time_us), key, value)
+    return encode_any_commit(writes, label, token, time_us, superseded)
+
+
+def encode_any_commit(
+    writes: Mapping[bytes, bytes | None],
+    label: str | None,
+    token: str | None,
+    time_us: int,
+    superseded: Mapping[bytes, Superseded] | None,
+) -> bytes:
+    """As `encode_commit`, without its short cut."""
     kind = _COMMIT_KIND if superseded is None else _RETAINED_KIND
     label_bytes = b"" if label is None else label.encode(errors="replace")
     token_bytes = b"" if token is None else _token_bytes(token)
@@ -317,15 +335,19 @@ def _encode_expiries(values: Iterable[bytes | None]) -> bytes:
     )
 
 
-def encode_single_writes(writes: Iterable[tuple[bytes, bytes]], time_us: int) -> list[bytes]:
-    """The bodies of commits that each put one key, without a label, a token, or an expiry: `encode_commit`'s."""
-    head, pack = _COMMIT.pack(_COMMIT_KIND, _NO_LABEL, 0, time_us), _WRITE.pack
-    return [b"%b%b%b%b" % (head, pack(len(key), len(value)), key, value) for key, value in writes]
+def single_write_head(time_us: int) -> bytes:
+    """What a commit's body begins with that puts one key, without a label, a token, or an expiry."""
+    return _COMMIT.pack(_COMMIT_KIND, _NO_LABEL, 0, time_us)
+
+
+def encode_single_write(head: bytes, key: bytes, value: bytes) -> bytes:
+    """The body of such a commit: as `encode_commit` has it."""
+    return b"%b%b%b%b" % (head, _WRITE.pack(len(key), len(value)), key, value)
 
 
 def _encode_writes(writes: Mapping[bytes, bytes | None]) -> list[bytes]:
     parts: list[bytes] = []
-    if all(value is None for value in writes.values()):
+    if None in writes.values() and all(value is None for value in writes.values()):
         heads = {length: _WRITE.pack(length, _NO_VALUE) for length in set(map(len, writes))}
         return [heads[len(key)] + key for key in writes]
     for key, value in writes.items():

@@ -9,17 +9,15 @@ done one by one, by the slow twin of each command, through the store.
 
 from __future__ import annotations
 
-from typing import Protocol, TypeAlias, TypeVar
+from typing import Protocol, TypeVar
 
 from sortedcontainers import SortedDict
 
 from mvcc_kv.engine.chains import Version
+from mvcc_kv.engine.freeing import SupersededVersion
 from mvcc_kv.engine.section import CommitSection
 
-__all__ = ["Lane", "LaneOutcome", "SupersededVersion", "run_lane"]
-
-SupersededVersion: TypeAlias = tuple[int, int, bytes, int]
-"""By which commit, its own commit_ts, its key, and how many bytes its value has."""
+__all__ = ["Lane", "LaneOutcome", "run_lane"]
 
 
 class LaneOutcome(Protocol):

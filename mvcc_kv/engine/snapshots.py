@@ -200,6 +200,11 @@ class LiveSnapshots:
         return self._users.oldest
 
     @property
+    def is_empty(self) -> bool:
+        """Whether nobody reads at any timestamp, and nothing is left of who did: no version is held."""
+        return not self._order
+
+    @property
     def has_garbage(self) -> bool:
         """Whether `collect` has work to do."""
         return bool(self.ending)

@@ -27,6 +27,7 @@ from mvcc_kv.api import CommittedWrites, KeyRange, KeyVersion, Page, VersionPage
 from mvcc_kv.engine.chains import Replaced, Version, versions, visible
 from mvcc_kv.engine.clashes import Marks
 from mvcc_kv.engine.expiry import Expiries
+from mvcc_kv.engine.freeing import SupersededVersion, free, ripe
 from mvcc_kv.engine.history import CommitHistory, Superseded
 from mvcc_kv.engine.index import ScanBounds, VersionIndex, overwrite, seen_at
 from mvcc_kv.engine.opened import OpenTransactions
@@ -67,7 +68,7 @@ class Versions:
         self._opened = opened
         self._live = opened.snapshots  # as far as they are in the books: newcomers hold nothing and have not ended
         self._collect_steps = collect_steps
-        self._superseded: deque[tuple[int, int, bytes, int]] = deque()  # (by commit_ts, its own, key, value's bytes)
+        self._superseded: list[SupersededVersion] = []  # in the order of commits, until these are published
         self._cleared: deque[_Cleared] = deque()  # what was superseded by deleting everything
         self._emptied: deque[_Cleared] = deque()  # of which only tombstones are left to us
         self._cleared_bytes = 0  # of both
@@ -174,7 +175,7 @@ class Versions:
             self.expiries.note(commit_ts, writes)
         return expires
 
-    def take_in(self, new_keys: int, superseded: list[tuple[int, int, bytes, int]]) -> None:
+    def take_in(self, new_keys: int, superseded: list[SupersededVersion]) -> None:
         """Versions were linked by somebody else, who tells what `link` would have counted."""
         self.index.keys += new_keys
         self.index.versions += new_keys + len(superseded)
@@ -246,18 +247,36 @@ class Versions:
         superseded = self._superseded
         if (self._cleared or len(superseded) > self._collect_steps) and self._is_cleared:
             self._clear()
-        live = self._opened.snapshots
+        if not superseded:
+            return
+        if self._opened.snapshots.is_empty and not self._cleared:
+            self._free_superseded(ts)
+        else:
+            self._hold_or_free_superseded(ts)
+
+    def _free_superseded(self, ts: int) -> None:
+        """Let go of what commits up to `ts` superseded: no snapshot sees any of it. See `freeing.py`."""
+        superseded = self._superseded
+        waiting = len(superseded)
+        lone = free(self.heads, superseded, ts)
+        self.index.versions -= waiting - len(superseded)
+        for key in lone:
+            self._drop_if_alone(key, self.heads[key])
+
+    def _hold_or_free_superseded(self, ts: int) -> None:
+        """Have each version that commits up to `ts` superseded held by a snapshot that sees it, or let go of it."""
+        superseded, live = self._superseded, self._opened.snapshots
+        count = ripe(superseded, ts)
         unseen: dict[bytes, set[int]] = {}
-        while superseded and superseded[0][0] <= ts:
-            superseded_ts, commit_ts, key, value_bytes = superseded.popleft()
-            if live.hold(commit_ts, superseded_ts, key, value_bytes):
-                continue
-            if not unseen and not (superseded and superseded[0][0] <= ts):  # the only one, as without a log
-                self._free(commit_ts, key)
-                return
-            unseen.setdefault(key, set()).add(commit_ts)
+        for superseded_ts, commit_ts, key, value_bytes in superseded[:count]:
+            if not live.hold(commit_ts, superseded_ts, key, value_bytes):
+                unseen.setdefault(key, set()).add(commit_ts)
+        del superseded[:count]
         for key, timestamps in unseen.items():
-            self._free_all(timestamps, key)
+            if len(timestamps) == 1:
+                self._free(timestamps.pop(), key)
+            else:
+                self._free_all(timestamps, key)
 
     @property
     def _is_cleared(self) -> bool:

@@ -82,10 +82,10 @@ class Disk:
         self._worker.deliver()
         self._log_worker.deliver()
 
-    def flush(self) -> None:
-        """Send the turn's commits on their way."""
+    def flush(self, *, is_patient: bool = False) -> None:
+        """Send the turn's commits on their way; `is_patient` as in `Commits`."""
         if self._commits is not None:
-            self._commits.flush()
+            self._commits.flush(is_patient=is_patient)
 
     @property
     def has_news(self) -> bool:

@@ -29,7 +29,7 @@ class WakeUp:
     def heard(self) -> None:
         """The loop has turned: forget the calls."""
         with contextlib.suppress(BlockingIOError):
-            while self.receiver.recv(4096):
+            while len(self.receiver.recv(4096)) == 4096:
                 pass
 
     def close(self) -> None:

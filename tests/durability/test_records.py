@@ -22,6 +22,7 @@ from mvcc_kv.durability.records import (
     decode_commit,
     decode_header,
     decode_tokens,
+    encode_any_commit,
     encode_commit,
     encode_header,
     encode_record,
@@ -88,6 +89,13 @@ def test_a_commit_comes_back_with_what_it_superseded(
     assert times(commit.writes) == times(writes.items())
     record = read_record(encode_record(body, 1, 0, 0)[0], 0)
     assert record is not None and record.is_commit
+
+
+@given(KEYS, KEYS | st.just(b"x" * 2_000_000) | st.builds(Expiring, KEYS, U64) | st.none(), U64)
+def test_the_short_cut_for_one_write_has_the_same_bytes(key: bytes, value: bytes | None, time_us: int) -> None:
+    assert encode_commit({key: value}, None, None, time_us) == encode_any_commit(
+        {key: value}, None, None, time_us, None
+    )
 
 
 @given(st.lists(st.tuples(TOKENS, U64)))
