@@ -37,6 +37,7 @@ class Speaker(Protocol):
     """
 
     hold_ts: int
+    seen_ts: int
     effort: int
     active_at: float
     speaks_http: bool
@@ -60,10 +61,6 @@ class Speaker(Protocol):
         ...
 
     def execute(self, request: Any, /) -> bytes | None: ...
-    def wait_for(self, commit_ts: int) -> None:
-        """The reply tells of this commit: it leaves when that is visible."""
-        ...
-
     def more(self, bytes_max: int) -> bytes: ...
     def refusal(self, error: Error) -> bytes:
         """The reply that tells of an error."""

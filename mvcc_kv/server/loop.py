@@ -168,8 +168,9 @@ class Loop:
         self._send_all(peers, done.replies)
         self._rounds.count(done)
         for at in done.held:
-            peers[at].is_plain = False
-            self._holding[peers[at]] = None
+            peer = peers[at]
+            peer.is_plain, peer.is_waiting = False, True
+            self._holding[peer] = None
         return [peers[at] for at in done.unfinished]
 
     def _advance_all(self, peers: list[Peer]) -> None:
@@ -212,25 +213,28 @@ class Loop:
     def release(self, visible_ts: int) -> None:
         """Commits up to `visible_ts` are visible: the replies that tell of them leave."""
         peers: list[Peer] = []
+        said: list[bytes] = []
         for peer in list(self._holding):
             connection = peer.connection
+            if connection.held_ts > visible_ts:
+                continue
+            if peer.is_waiting:
+                peer.is_plain, peer.is_waiting = True, False
+                del self._holding[peer]
+                said.append(connection.take_held())
+                peers.append(peer)
+                continue
             connection.release(visible_ts)
+            self._runnable[peer] = None
             if not connection.is_held:
                 del self._holding[peer]
-            if peer.events == _READ and connection.is_answered:
-                peers.append(peer)
-            else:
-                self._runnable[peer] = None
-        said = [peer.connection.take_output() for peer in peers]
-        for peer in peers:
-            peer.is_plain = peer.connection.is_plain
         self._send_all(peers, said)
 
     def refuse_held(self, error: UnavailableError) -> None:
         """No commit that is on its way will arrive, whether replies wait for it or a client has only seen it."""
         for peer in self.peers:
             peer.connection.refuse_held(error)
-            peer.is_plain = False
+            peer.is_plain = peer.is_waiting = False
             self._runnable[peer] = None
         self._holding.clear()
 
@@ -298,7 +302,7 @@ class Loop:
         """Run what the client asked for; whether the connection is still there."""
         if not peer.is_open:
             return False
-        peer.is_plain = False
+        peer.is_plain = peer.is_waiting = False
         connection = peer.connection
         if not connection.can_run:
             return True
@@ -346,7 +350,7 @@ class Loop:
     def _answered(self, peer: Peer) -> None:
         """A reply came that this connection was waiting for: it goes on in the next turn."""
         if peer.is_open:
-            peer.is_plain = False
+            peer.is_plain = peer.is_waiting = False
             peer.active_at = self.now  # until now it waited for us
             self._runnable[peer] = None
             if peer.connection.is_held:
@@ -414,7 +418,7 @@ class Loop:
     def _drop(self, peer: Peer, why: str, *, level: int = logging.DEBUG, **facts: Any) -> None:
         if not peer.is_open:
             return
-        peer.is_open = peer.is_plain = False
+        peer.is_open = peer.is_plain = peer.is_waiting = False
         self.peers.pop(peer, None)
         self._runnable.pop(peer, None)
         self._holding.pop(peer, None)

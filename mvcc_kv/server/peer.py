@@ -24,6 +24,7 @@ class Peer:
         "idle_timer",
         "is_open",
         "is_plain",
+        "is_waiting",
         "listens_since",
         "name",
         "socket",
@@ -39,6 +40,7 @@ class Peer:
         self.events = EVENT_READ  # what the selector watches it for
         self.is_open = True
         self.is_plain = False  # as its connection: what it sends next may be executed in a round
+        self.is_waiting = False  # it would be plain, but for one reply that is held
         self.has_ended = False
         self.has_quiet_timer = False
         self.heartbeat_timer: Timer | None = None
