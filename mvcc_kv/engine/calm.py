@@ -21,13 +21,15 @@ what was visible before stays below each new head until all of them are visible.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from mvcc_kv.engine.chains import Replaced
 from mvcc_kv.engine.section import CommitSection
 from mvcc_kv.engine.transaction import Transaction
 from mvcc_kv.engine.versions import Versions
 from mvcc_kv.values import Expiring
 
-__all__ = ["commit_calmly", "put_calmly"]
+__all__ = ["commit_calmly", "put_calmly", "write_calmly"]
 
 
 def commit_calmly(section: CommitSection, transaction: Transaction) -> int | None:
@@ -40,7 +42,7 @@ def commit_calmly(section: CommitSection, transaction: Transaction) -> int | Non
         return None
     if section.log is not None or section.may_expire or not versions.is_calm or not opened.has_only(transaction):
         return None
-    replaced = _replaced(versions, transaction)
+    replaced = _replaced(versions, transaction.writes, transaction.start_ts)
     if not replaced:
         return None
     opened.end(transaction)
@@ -58,6 +60,15 @@ def put_calmly(section: CommitSection, key: bytes, value: bytes) -> int | None:
     return _applied(section, [(key, value, head)])
 
 
+def write_calmly(section: CommitSection, writes: Mapping[bytes, bytes | None]) -> int | None:
+    """The same of several puts at once."""
+    versions = section.versions
+    if section.log is not None or section.may_expire or not versions.is_calm or len(section.opened):
+        return None
+    replaced = _replaced(versions, writes, section.commit_ts)
+    return _applied(section, replaced) if replaced else None
+
+
 def _applied(section: CommitSection, replaced: list[Replaced]) -> int:
     section.commit_ts = commit_ts = section.commit_ts + 1
     section.versions.replace(commit_ts, replaced)
@@ -67,11 +78,11 @@ def _applied(section: CommitSection, replaced: list[Replaced]) -> int:
     return commit_ts
 
 
-def _replaced(versions: Versions, transaction: Transaction) -> list[Replaced] | None:
-    """The keys, their new values and their heads; None if it has lost one, or there is more to it than that."""
-    start_ts, head_of = transaction.start_ts, versions.heads.get
+def _replaced(versions: Versions, writes: Mapping[bytes, bytes | None], start_ts: int) -> list[Replaced] | None:
+    """The keys, their new values and their heads; None if one has changed since, or there is more to it than that."""
+    head_of = versions.heads.get
     replaced: list[Replaced] = []
-    for key, value in transaction.writes.items():
+    for key, value in writes.items():
         head = head_of(key)
         if head is not None and (head[0] > start_ts or head[1] is None or head[2] is not None):
             return None

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from mvcc_kv.engine.calm import put_calmly
+from mvcc_kv.engine.calm import put_calmly, write_calmly
 from mvcc_kv.engine.section import CommitSection
 from mvcc_kv.engine.sweep import Sweep
 from mvcc_kv.values import add_to, expiring
@@ -48,6 +48,8 @@ class DirectWrites:
         """
         section = self._section
         with section.lock:
+            if (calm_ts := write_calmly(section, writes)) is not None:
+                return calm_ts
             if None in writes.values():
                 newest = section.versions.newest
                 writes = {key: value for key, value in writes.items() if value is not None or newest(key) is not None}
