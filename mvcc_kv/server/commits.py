@@ -7,9 +7,6 @@
 
 One flush is under way, the next batch gathers meanwhile: the slower the disk, the larger the batches.
 
-Where everybody who spoke waits for the disk anyway, and it is a fast one, the loop waits with them, for a millisecond
-at most: who speaks meanwhile is in the next batch, and none of them costs a turn of his own.
-
 With `--fsync interval` and `never` a turn's commits are written at its end, in the loop (into the page cache), their
 replies leave in the same turn, and syncing is done ten times a second on the worker, or left to the system. Writes go
 on during such a sync, which vouches for what was written before it; only a rotation is alone with the file.
@@ -19,7 +16,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable
-from time import perf_counter
 from typing import Any, Protocol, TypeAlias
 
 from mvcc_kv.errors import Error, UnavailableError
@@ -30,7 +26,6 @@ from mvcc_kv.server.worker import Worker
 __all__ = ["CommitLog", "Commits"]
 
 INTERVAL_S = 0.1
-PATIENCE_S = 0.001
 
 
 class CommitLog(Protocol):
@@ -75,7 +70,6 @@ class Commits:
         published: Callable[[int], None],
         failed: Callable[[UnavailableError], None],
         tokens: Callable[[], Iterable[tuple[str, int]]],
-        clock: Callable[[], float] = perf_counter,
     ) -> None:
         self._log = log
         self._worker = worker
@@ -83,10 +77,8 @@ class Commits:
         self._published = published
         self._failed = failed
         self._tokens = tokens
-        self._clock = clock
         self._is_busy = False  # the worker has a step of the log in hand that must be the only one
         self._is_syncing = False  # it has a sync in hand beside which writes may go on
-        self._flush_s = 0.0  # how long the last flush took
         self._written_ts = 0
         self._synced_ts = 0
         self._rotations: list[_Then] = []
@@ -112,23 +104,22 @@ class Commits:
         """Whether every commit has reached where it has to be, or failed to."""
         return not self._is_busy and not self._is_syncing and not self._log.has_pending
 
-    def flush(self, *, is_patient: bool = False) -> None:
-        """Send what has gathered on its way; called once a turn.
+    @property
+    def has_batch(self) -> bool:
+        """Whether commits wait that `flush` would send on their way, and have a reply that waits for the disk."""
+        return self._fsync == "always" and not self._is_busy and self._log.has_pending
 
-        `is_patient`: there is nobody to serve until it is on disk. If that takes no longer than `PATIENCE_S`, as by
-        what the last flush took it should, it is `published` when this returns.
-        """
+    def flush(self) -> None:
+        """Send what has gathered on its way; called at the end of a turn."""
         if self._is_busy or not self._log.has_pending or self._log.failure is not None:
             return
         batch = self._log.batch()
         if batch is None:
             return
-        if self._fsync != "always":
+        if self._fsync == "always":
+            self._submit(lambda: self._write_and_sync(batch), lambda: self._settle(batch.last_ts))
+        else:
             self._write_now(batch)
-            return
-        self._submit(lambda: self._write_and_sync(batch), lambda: self._settle(batch.last_ts))
-        if is_patient and self._flush_s < PATIENCE_S and self._worker.wait(PATIENCE_S):
-            self._worker.deliver()
 
     def sync(self) -> None:
         """Force to disk what was written since the last time; called every `INTERVAL_S` with `--fsync interval`."""
@@ -169,10 +160,8 @@ class Commits:
         self._worker.submit(lambda: self._log.drop(checkpoint_ts), done)
 
     def _write_and_sync(self, batch: Any) -> None:
-        began_s = self._clock()
         self._log.write(batch)
         self._log.sync()
-        self._flush_s = self._clock() - began_s
 
     def _settle(self, ts: int) -> None:
         self._log.settled(ts)

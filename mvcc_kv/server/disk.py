@@ -82,10 +82,15 @@ class Disk:
         self._worker.deliver()
         self._log_worker.deliver()
 
-    def flush(self, *, is_patient: bool = False) -> None:
-        """Send the turn's commits on their way; `is_patient` as in `Commits`."""
+    @property
+    def has_batch(self) -> bool:
+        """Whether commits wait that `flush` would send to the disk."""
+        return self._commits is not None and self._commits.has_batch
+
+    def flush(self) -> None:
+        """Send the turn's commits on their way."""
         if self._commits is not None:
-            self._commits.flush(is_patient=is_patient)
+            self._commits.flush()
 
     @property
     def has_news(self) -> bool:

@@ -3,7 +3,7 @@
 A turn:  select -> what finished on the workers -> rounds of ready connections: receive from all, run, send to all
                 -> connections that still have commands from earlier turns: one more helping each
                 -> keys whose time is up
-                -> the turn's commits to the log
+                -> the turn's commits to the log, when nobody speaks any more or a few turns later
                 -> a slice of a checkpoint, if one is being written; some of the versions that nobody sees any more
                 -> timers
 
@@ -41,6 +41,7 @@ __all__ = ["Loop"]
 
 _READ, _WRITE = selectors.EVENT_READ, selectors.EVENT_WRITE
 _SENDS_MAX = 4  # in a turn, for one connection
+_GATHER_TURNS_MAX = 4  # some tenths of a millisecond
 _ROUND_MAX = 64  # connections: the first gets its replies when all of them have been executed
 
 
@@ -73,6 +74,7 @@ class Loop:
         self._runnable: dict[Peer, None] = {}
         self._holding: dict[Peer, None] = {}  # with replies that wait for a commit to become visible
         self._feeds: dict[Peer, None] = {}
+        self._gathering = 0  # turns that commits have waited for others to go to the log with them
         self._fed_ts = 0  # the newest commit of which the feeds were told that there is one
         self._has_garbage = False  # versions wait to be collected: turn on, even if nobody asks for anything
         self._unpinned = 0  # transactions of which the logs tell that too much was pinned
@@ -98,12 +100,14 @@ class Loop:
         """Wait until there is something to do, and do it."""
         now = self._clock()
         busy = self._runnable or self._disk.checkpoints.has_slice or self._has_garbage or self._expiry.has_more
-        events = self._selector.select(0 if busy else self._deadlines.wait_s(now))
+        events = self._selector.select(0 if busy or self._gathering else self._deadlines.wait_s(now))
         self.now = self._clock()
         self._serve(events)
         if self._expiry.has_more or self._store.next_expiry_us is not None:
             self._expiry.sweep(self.now)
-        self._disk.flush()
+        self._gathering = self._gathering + 1 if self._may_gather(len(events)) else 0
+        if not self._gathering:
+            self._disk.flush()
         if self._feeds:
             self._wake_feeds()
         self._disk.checkpoints.step()
@@ -115,6 +119,13 @@ class Loop:
         if self._deadlines.next_at <= self.now:
             for action in self._deadlines.due(self.now):
                 action(self.now)
+
+    def _may_gather(self, events: int) -> bool:
+        """Whether the turn's commits wait a turn for those of others, who are just speaking: the fuller each flush is,
+        the fewer there are. Not if all who are connected wait for the disk, and a few turns at most.
+        """
+        is_early = events > 0 and self._gathering < _GATHER_TURNS_MAX
+        return is_early and self._disk.has_batch and len(self._holding) < len(self.peers)
 
     def _tell_of_the_unpinned(self) -> None:
         ended, self._unpinned = self._store.unpinned_total - self._unpinned, self._store.unpinned_total

@@ -1,8 +1,7 @@
 """The thread that waits for the disk, so that the loop doesn't.
 
 The loop submits a job and goes on; the job's outcome comes back to the loop's thread through `wake`.
-Jobs of one worker run one after the other, in order. Where the loop has nothing better to do it may `wait` for a
-short job: that costs neither a wake-up nor a turn, and the two threads don't contend for the interpreter.
+Jobs of one worker run one after the other, in order.
 """
 
 from __future__ import annotations
@@ -10,7 +9,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable
 from queue import SimpleQueue
-from threading import Lock, Thread
+from threading import Thread
 from typing import TypeAlias
 
 __all__ = ["Worker"]
@@ -26,23 +25,12 @@ class Worker:
         self._jobs: SimpleQueue[_Job | None] = SimpleQueue()
         self._finished: deque[tuple[_Done, BaseException | None]] = deque()
         self._wake = wake
-        self._waiter: Lock | None = None  # shut, with the loop before it
         self._thread = Thread(target=self._run, name=name, daemon=True)
         self._thread.start()
 
     def submit(self, job: Callable[[], object], done: _Done) -> None:
         """Run `job` in the thread; `done` is then called on the loop's side with what it raised, or None."""
         self._jobs.put((job, done))
-
-    def wait(self, timeout_s: float) -> bool:
-        """Wait for a job to finish, at most so long; whether one has, which is for `deliver` to hand over."""
-        waiter = Lock()
-        waiter.acquire()
-        self._waiter = waiter
-        if not self._finished:  # who finishes from now on opens the lock
-            waiter.acquire(timeout=timeout_s)
-        self._waiter = None
-        return bool(self._finished)
 
     def deliver(self) -> None:
         """Call `done` for every job that has finished."""
@@ -64,12 +52,4 @@ class Worker:
             except BaseException as raised:  # noqa: BLE001 (the thread's edge: the loop is told)
                 error = raised
             self._finished.append((done, error))
-            self._tell()
-
-    def _tell(self) -> None:
-        """There is something to deliver. Who waits is told once, and looks once more when his time is up."""
-        waiter, self._waiter = self._waiter, None
-        if waiter is None:
             self._wake()
-        else:
-            waiter.release()

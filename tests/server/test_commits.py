@@ -12,7 +12,7 @@ from typing import Any, NamedTuple, cast
 import pytest
 
 from mvcc_kv.errors import Error, UnavailableError
-from mvcc_kv.server.commits import PATIENCE_S, Commits
+from mvcc_kv.server.commits import Commits
 from mvcc_kv.server.settings import Fsync
 from mvcc_kv.server.worker import Worker
 
@@ -22,38 +22,19 @@ class HandDrivenWorker:
 
     def __init__(self) -> None:
         self.jobs: deque[tuple[Callable[[], object], Callable[[BaseException | None], None]]] = deque()
-        self.finished: deque[tuple[Callable[[BaseException | None], None], BaseException | None]] = deque()
-        self.waits_s: list[float] = []
-        self.is_slow = False
 
     def submit(self, job: Callable[[], object], done: Callable[[BaseException | None], None]) -> None:
         self.jobs.append((job, done))
 
     def run(self) -> None:
         """Run the next job, and tell the loop."""
-        self._run()
-        self.deliver()
-
-    def _run(self) -> None:
         job, done = self.jobs.popleft()
         try:
             job()
         except Exception as error:  # noqa: BLE001 (the loop is told, as by the real one)
-            self.finished.append((done, error))
-        else:
-            self.finished.append((done, None))
-
-    def wait(self, timeout_s: float) -> bool:
-        """The loop waits: the job is run meanwhile, unless it takes too long."""
-        self.waits_s.append(timeout_s)
-        if not self.is_slow:
-            self._run()
-        return not self.is_slow
-
-    def deliver(self) -> None:
-        while self.finished:
-            done, error = self.finished.popleft()
             done(error)
+        else:
+            done(None)
 
 
 class Batch(NamedTuple):
@@ -123,19 +104,12 @@ class Driven:
             published=self.published.append,
             failed=self.failures.append,
             tokens=lambda: [("t", 1)],
-            clock=self._clock,
         )
-        self.flush_s = 0.0  # what a flush takes
-        self._now = 0.0
 
-    def _clock(self) -> float:
-        self._now += self.flush_s
-        return self._now
-
-    def turn(self, *commits: int, is_patient: bool = False) -> None:
+    def turn(self, *commits: int) -> None:
         """A turn of the loop in which these commits came."""
         self.log.pending += commits
-        self.commits.flush(is_patient=is_patient)
+        self.commits.flush()
 
 
 def test_a_commit_is_published_when_it_is_durable_and_not_before() -> None:
@@ -162,52 +136,6 @@ def test_one_flush_is_under_way_and_the_next_batch_gathers() -> None:
     assert driven.log.steps == ["write [1, 2]", "sync", "write [3, 4, 5]", "sync"]
     assert driven.published == [2, 5]
     assert driven.commits.is_settled
-
-
-def test_a_patient_loop_has_its_commits_published_in_the_turn() -> None:
-    driven = Driven()
-    driven.turn(1, 2, is_patient=True)
-    assert driven.log.steps == ["write [1, 2]", "sync"]
-    assert driven.published == [2] and driven.commits.is_settled
-    assert driven.worker.waits_s == [PATIENCE_S]
-
-
-def test_a_patient_loop_turns_on_when_the_disk_is_slow_and_waits_again_when_it_is_fast() -> None:
-    driven = Driven()
-    driven.worker.is_slow, driven.flush_s = True, PATIENCE_S
-    driven.turn(1, is_patient=True)
-    assert driven.published == [] and len(driven.worker.waits_s) == 1
-    driven.worker.run()
-    assert driven.published == [1]
-    driven.turn(2, is_patient=True)
-    assert len(driven.worker.waits_s) == 1, "the disk was slow the last time"
-    driven.worker.is_slow, driven.flush_s = False, PATIENCE_S / 2
-    driven.worker.run()
-    driven.turn(3, is_patient=True)
-    assert driven.published == [1, 2, 3] and len(driven.worker.waits_s) == 2
-
-
-@pytest.mark.parametrize("step", ["write", "sync"])
-def test_a_flush_that_fails_while_the_loop_waits_is_as_final_as_any(step: str) -> None:
-    driven = Driven()
-    driven.log.fails_at = step
-    driven.turn(1, is_patient=True)
-    assert driven.published == [] and driven.failures == [driven.log.failure]
-    driven.turn(2, is_patient=True)
-    assert not driven.worker.jobs and len(driven.worker.waits_s) == 1
-
-
-def test_a_rotation_that_was_asked_for_goes_on_after_a_flush_that_the_loop_waited_for() -> None:
-    driven = Driven()
-    told: list[Error | None] = []
-    driven.log.pending.append(1)
-    driven.commits.rotate(told.append)
-    driven.turn(2, is_patient=True)
-    assert not driven.worker.waits_s, "a flush is under way"
-    driven.worker.run()
-    driven.worker.run()
-    driven.turn(3, is_patient=True)
-    assert told == [None] and driven.published == [1, 3]
 
 
 def test_a_turn_without_commits_leaves_the_disk_alone() -> None:

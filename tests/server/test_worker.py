@@ -44,55 +44,6 @@ def test_what_a_job_raises_is_handed_over_and_the_next_job_runs() -> None:
     assert [type(outcome) for outcome in outcomes] == [SystemExit, type(None)]
 
 
-def test_the_loop_may_wait_for_a_job_as_long_as_it_likes() -> None:
-    woken, outcomes = Event(), list[BaseException | None]()
-    worker = Worker("test", woken.set)
-    begun = Event()
-    worker.submit(lambda: begun.wait(DEADLINE_S), outcomes.append)
-    assert not worker.wait(0)
-    begun.set()
-    assert woken.wait(DEADLINE_S), "nobody waited any more"
-    woken.clear()
-    assert worker.wait(DEADLINE_S) and outcomes == [], "it had finished, and is delivered when that is asked for"
-    worker.deliver()
-    worker.submit(lambda: None, outcomes.append)
-    assert worker.wait(DEADLINE_S)
-    worker.deliver()
-    worker.close()
-    assert outcomes == [None, None]
-
-
-def test_whoever_stops_waiting_as_a_job_ends_misses_nothing() -> None:
-    """Each outcome is either there when the waiting is over, or wakes the loop later."""
-    woken, outcomes = Event(), list[BaseException | None]()
-    worker = Worker("test", woken.set)
-    for number in range(300):
-        worker.submit(lambda: None, outcomes.append)
-        if not worker.wait(number % 10 * 1e-5):
-            assert woken.wait(DEADLINE_S)
-        woken.clear()
-        worker.deliver()
-        while len(outcomes) <= number:
-            assert woken.wait(DEADLINE_S)
-            woken.clear()
-            worker.deliver()
-    worker.close()
-
-
-def test_jobs_that_end_while_the_loop_is_told_of_another_are_told_of_too() -> None:
-    """The second one ended the worker's thread: it opened a lock that was open already."""
-    woken, outcomes = Event(), list[BaseException | None]()
-    worker = Worker("test", woken.set)
-    for _ in range(200):
-        for _ in range(3):
-            worker.submit(lambda: None, outcomes.append)
-        worker.wait(DEADLINE_S)
-        worker.deliver()
-    worker.close()
-    worker.deliver()
-    assert outcomes == [None] * 600
-
-
 def test_an_outcome_may_lead_to_another_job() -> None:
     woken, outcomes = Event(), []
     worker = Worker("test", woken.set)

@@ -1,0 +1,107 @@
+"""Commits wait a moment for those of others who are just speaking; never for others' silence, and never for long."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import ExitStack
+from typing import NamedTuple
+
+import pytest
+
+from mvcc_kv.engine import VersionedStore
+from mvcc_kv.server import Listeners, Server, Settings
+
+from .breaking_log import Batch, BreakingLog
+from .running import Client, until
+
+SET = b"*3\r\n$3\r\nSET\r\n$1\r\na\r\n$1\r\n1\r\n"
+GET = b"*2\r\n$3\r\nGET\r\n$1\r\nb\r\n"
+
+
+class CountingLog(BreakingLog):
+    """Notes up to which commit each batch goes."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.batches: list[int] = []
+
+    def batch(self) -> Batch:
+        batch = super().batch()
+        self.batches.append(batch.last_ts)
+        return batch
+
+
+class Table(NamedTuple):
+    """A server that turns when it is told to, and three clients that have spoken already."""
+
+    server: Server
+    log: CountingLog
+    clients: list[Client]
+
+    def turn(self) -> None:
+        self.server._loop.turn()
+
+    def turn_until_answered(self, client: Client) -> None:
+        def is_answered() -> bool:
+            self.server.wake()
+            self.turn()
+            return client.has_answer()
+
+        until(is_answered)
+        client.reply()
+
+
+@pytest.fixture
+def table() -> Iterator[Table]:
+    with ExitStack() as stack:
+        settings, log = Settings(port=0, fsync="always"), CountingLog()
+        listeners = Listeners(settings)
+        listeners.listen()
+        server = Server(VersionedStore(log), settings, listeners, log=log, clock=lambda: 0.0)
+        stack.callback(listeners.close)
+        stack.callback(server._close)
+        server._loop.door.open()
+        made = Table(server, log, [])
+        for _ in range(3):
+            client = Client(listeners.sockets[0].getsockname())
+            stack.callback(client.close)
+            client.send(b"*1\r\n$4\r\nPING\r\n")
+            made.turn_until_answered(client)
+            made.clients.append(client)
+        yield made
+
+
+def test_a_commit_goes_to_the_log_when_nobody_speaks_any_more(table: Table) -> None:
+    table.clients[0].send(SET)
+    table.turn()
+    assert table.log.batches == [], "others may have something to say"
+    table.turn()
+    assert table.log.batches == [1], "they had not, and nobody waits for that"
+    table.turn_until_answered(table.clients[0])
+
+
+def test_commits_of_those_who_speak_meanwhile_go_with_it(table: Table) -> None:
+    table.clients[0].send(SET)
+    table.turn()
+    table.clients[1].send(SET)
+    table.turn()
+    table.turn()
+    assert table.log.batches == [2]
+
+
+def test_when_all_wait_there_is_nobody_to_wait_for(table: Table) -> None:
+    for client in table.clients:
+        client.send(SET)
+    table.turn()
+    assert table.log.batches == [3]
+
+
+def test_others_who_speak_on_and_on_hold_no_commit_up(table: Table) -> None:
+    table.clients[0].send(SET)
+    turns = 0
+    while not table.log.batches:
+        table.clients[1].send(GET)
+        table.turn()
+        assert table.clients[1].reply().rstrip() == b"$-1", "nor do they wait for it"
+        turns += 1
+    assert turns == 5
