@@ -47,6 +47,7 @@ class Connection:
         "_sniffer",
         "_speak_resp",
         "_store",
+        "_visible_ts",
         "has_been_pushed",
         "on_answer",
         "output_bytes",
@@ -63,6 +64,7 @@ class Connection:
         self._output_high_bytes = settings.output_high_bytes
         self._requests: deque[Any] = deque()
         self._store = services.store
+        self._visible_ts = 0  # the newest commit of which this connection knows that it is visible; it stays so
         self._output: deque[bytes] = deque()
         self._held: deque[tuple[int, bytes]] = deque()  # replies that wait for a commit to become visible
         self._held_bytes = 0
@@ -104,10 +106,10 @@ class Connection:
 
     @property
     def is_answered(self) -> bool:
-        """Whether nothing is left to do but to send its output, a piece of it."""
+        """Whether nothing is left to do but to send its output, in one go."""
         is_through = not self._requests and not self._held and not self._is_answer_awaited and not self.session.has_more
         is_open = not self._is_over and not self._is_cut and self.session.feed is None
-        return is_through and is_open and len(self._output) == 1
+        return is_through and is_open and 0 < self.output_bytes <= SEND_BYTES
 
     def hold(self, replies: bytes, commit_ts: int) -> None:
         """A round has executed commands of this client: what it answers tells of that commit, the newest that there is.
@@ -223,25 +225,25 @@ class Connection:
         requests = self._requests
         if self._say_more():
             return
-        execute = self.session.execute
+        session, high_bytes = self.session, self._output_high_bytes
         left = self._commands_per_turn
         while requests and left > 0:
-            if self._is_answer_awaited or not self._has_room:
+            if self._is_answer_awaited or self.output_bytes + self._held_bytes >= high_bytes:
                 return
             request = requests.popleft()
             self._is_answer_awaited = True  # a reply that comes later may come while the command is executed
-            reply = execute(request)
-            left -= 1 + self.session.effort // KEYS_PER_COMMAND
+            reply = session.execute(request)
+            left -= 1 + session.effort // KEYS_PER_COMMAND
             if reply is None:
                 continue
             self._is_answer_awaited = False
             self._say(reply)
-            if self.session.wants_to_close:
+            if session.wants_to_close:
                 requests.clear()
                 return
-            if self.session.has_more:
+            if session.has_more:
                 if self._has_ended:
-                    self.session.finish()
+                    session.finish()
                 return
         if not requests and self._dialect.is_held:
             self._take(self._dialect.receive(b"", is_burst_end=True))
@@ -276,12 +278,15 @@ class Connection:
 
     def _say(self, reply: bytes) -> None:
         hold_ts = self.session.hold_ts
-        if hold_ts > self._store.visible_ts:
+        if hold_ts > self._visible_ts:
+            self._visible_ts = self._store.visible_ts
+        if hold_ts > self._visible_ts:
             self._held.append((hold_ts, reply))
             self._held_bytes += len(reply)
-        else:
+            return
+        if self._held:
             self.release(self._store.visible_ts)  # what stands before it comes before it
-            self._append(reply)
+        self._append(reply)
 
     def release(self, visible_ts: int) -> None:
         """Commits up to `visible_ts` are visible: the replies that waited for them may leave."""

@@ -31,7 +31,7 @@ from mvcc_kv.server.listeners import Listeners
 from mvcc_kv.server.logs import event
 from mvcc_kv.server.peer import Peer
 from mvcc_kv.server.refusing import Refusing
-from mvcc_kv.server.rounds import Rounds
+from mvcc_kv.server.rounds import Rounds, may_begin
 from mvcc_kv.server.served import Services
 from mvcc_kv.server.settings import Settings
 from mvcc_kv.server.timers import PeerTimers
@@ -161,7 +161,7 @@ class Loop:
         others: list[Peer] = []
         may_be_plain = self._rounds.are_held
         for peer, data in zip(peers, received, strict=True):
-            if peer.is_plain and may_be_plain and type(data) is bytes and data[:1] == b"*":
+            if peer.is_plain and may_be_plain and type(data) is bytes and may_begin(data):
                 peer.listens_since = peer.active_at = self.now
                 plain.append(peer)
                 bursts.append(data)

@@ -21,9 +21,21 @@ from mvcc_kv.server.connection import Connection
 from mvcc_kv.server.redis import quick
 from mvcc_kv.server.served import Services
 
-__all__ = ["Round", "Rounds"]
+__all__ = ["Round", "Rounds", "may_begin"]
 
 _OUT_BYTES_MAX = 256 * 1024  # of one connection; where it is more, its session goes on
+
+
+_LENGTHS = frozenset((b"$3", b"$4"))
+
+
+def may_begin(data: bytes) -> bool:
+    """Whether the lane may know the first command, by a glance: by how long its name is.
+
+    >>> may_begin(b"*2\\r\\n$3\\r\\nGET\\r\\n$1\\r\\na\\r\\n"), may_begin(b"*1\\r\\n$5\\r\\nMULTI\\r\\n")
+    (True, False)
+    """
+    return data[4:6] in _LENGTHS
 
 
 class Round(NamedTuple):
