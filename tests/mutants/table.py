@@ -256,8 +256,8 @@ MUTANTS = (
     Mutant(
         name="acknowledged before it is written",
         file="server/commits.py",
-        old='        if self._fsync != "always":\n            self._write_now(',
-        new='        self._published(batch.last_ts)\n        if self._fsync != "always":\n            self._write_now(',
+        old='        if self._fsync == "always":\n            self._submit(',
+        new='        self._published(batch.last_ts)\n        if self._fsync == "always":\n            self._submit(',
         workload="list-append",
         options=KILLED,
         seconds=8.0,
