@@ -21,6 +21,7 @@ from mvcc_kv.protocol.resp.hiredis_requests import request_parser
 from mvcc_kv.protocol.resp.sniffing import is_redis_inline, speaks_resp
 from mvcc_kv.server.feed import Feed
 from mvcc_kv.server.redis.handlers import RedisSession
+from mvcc_kv.server.redis.quick import Burst
 from mvcc_kv.server.served import Services
 from mvcc_kv.server.session import Session
 from mvcc_kv.server.settings import Settings
@@ -33,7 +34,7 @@ _FIRST_LINE_BYTES_MAX = 64 * 1024
 class Speaker(Protocol):
     """What a connection needs of a session, whatever it speaks; see `Session`.
 
-    `proto`: the version of Redis's protocol, 0 for lines. `active_at`: when the client last sent something.
+    `active_at`: when the client last sent something, by the clock.
     """
 
     hold_ts: int
@@ -43,8 +44,10 @@ class Speaker(Protocol):
     speaks_http: bool
     wants_to_close: bool
 
-    @property
-    def proto(self) -> int: ...
+    def burst(self, data: bytes, now: float) -> Burst:
+        """What a plain client sent, for a round; see `rounds.py`."""
+        ...
+
     @property
     def begun_at(self) -> float | None: ...
     @property

@@ -27,15 +27,16 @@ _OUT_BYTES_MAX = 256 * 1024  # of one connection; where it is more, its session 
 
 
 _LENGTHS = frozenset((b"$3", b"$4"))
+_NAMES = tuple(b"$5\r\n" + letter for letter in (b"W", b"w", b"M", b"m"))  # WATCH, MULTI; not START
 
 
 def may_begin(data: bytes) -> bool:
     """Whether the lane may know the first command, by a glance: by how long its name is.
 
-    >>> may_begin(b"*2\\r\\n$3\\r\\nGET\\r\\n$1\\r\\na\\r\\n"), may_begin(b"*1\\r\\n$5\\r\\nMULTI\\r\\n")
+    >>> may_begin(b"*2\\r\\n$3\\r\\nGET\\r\\n$1\\r\\na\\r\\n"), may_begin(b"*1\\r\\n$5\\r\\nSTART\\r\\n")
     (True, False)
     """
-    return data[4:6] in _LENGTHS
+    return data[4:6] in _LENGTHS or data.startswith(_NAMES, 4)
 
 
 class Round(NamedTuple):
@@ -72,11 +73,7 @@ class Rounds:
         """Execute what each has sent; the connection has what remains to be done."""
         began_s = perf_counter()
         now = self._clock()
-        bursts = []
-        for connection, data in zip(connections, received, strict=True):
-            session = connection.session
-            session.active_at = now
-            bursts.append((data, session.proto))
+        bursts = [it.session.burst(data, now) for it, data in zip(connections, received, strict=True)]
         outcome = self._store.run_lane(partial(quick.run, bursts, _OUT_BYTES_MAX))
         held: list[int] = []
         unfinished: list[int] = []

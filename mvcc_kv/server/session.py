@@ -16,6 +16,7 @@ is: it dooms nothing, and each read is told anew.
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 from mvcc_kv.errors import (
     AuthRequiredError,
@@ -58,8 +59,6 @@ class Session:
     `seen_ts`: the newest commit that this client knows of; it must not read behind that. `spent_bytes`: by the command
     at hand and those before it in its transaction.
     """
-
-    proto = 0
 
     __slots__ = (
         "_stream",
@@ -107,6 +106,9 @@ class Session:
         """The snapshot that the open transaction reads; None if there is none."""
         opened = self.opened
         return opened.transaction.start_ts if opened is not None and opened.is_running else None
+
+    def burst(self, data: bytes, now: float) -> Any:
+        raise AssertionError("a client that speaks in lines is not plain")
 
     def execute(self, line: Line) -> bytes | None:
         """The reply to a command line, or None if it comes later."""

@@ -1,5 +1,5 @@
-/* The quick lane, compiled: see quick.py, whose `run_in_python` this is to the letter. It knows PING, GET, SET and INCR in the one
- * form in which clients write them, and stops before everything else: what isn't whole, isn't canonical, expires, wants
+/* The quick lane, compiled: see quick.py, whose `run_in_python` this is to the letter. It knows PING, GET, SET, INCR, WATCH and
+ * MULTI, SET ..., EXEC in the one form in which clients write them, and stops before everything else: what isn't whole, isn't canonical, expires, wants
  * escapes, overflows. Rule: a command is executed altogether or not touched; when this stops, Python goes on there. */
 
 #define PY_SSIZE_T_CLEAN
@@ -7,6 +7,8 @@
 #include <string.h>
 
 #define ARGUMENT_BYTES_MAX 4095 /* what is larger is rare */
+#define ARGUMENTS_MAX 17        /* of a command */
+#define QUEUED_MAX 32           /* commands between MULTI and EXEC */
 
 typedef struct {
     const char *at, *end; /* the requests */
@@ -15,10 +17,11 @@ typedef struct {
     PyObject *heads;      /* key -> (commit_ts, value, older) */
     PyObject *superseded; /* list of (by ts, its own ts, key, value's bytes), where older versions are kept; or NULL */
     PyObject *writes;     /* list of (key, value), one a commit, for the log; or NULL */
+    PyObject *watched;    /* of the burst's client: key -> commit_ts; NULL: its WATCH and MULTI are not for us */
     long long read_ts, commit_ts;
     int may_write, proto;
     Py_ssize_t free_bytes; /* of the burst's replies: those before its first commit; negative: all */
-    Py_ssize_t gets, sets, incrs, pings, hits, new_keys;
+    Py_ssize_t gets, sets, incrs, pings, hits, new_keys, watches, execs;
 } Lane;
 
 typedef struct {
@@ -391,11 +394,178 @@ static int incr(Lane *lane, Slice name)
     return say(lane, text, len + 3);
 }
 
+/* Transactions: WATCH, and MULTI, SET ..., EXEC in one burst, where nobody else has a snapshot and there is no log. */
+
+/* The key's head, if it has a value that the client can see: borrowed. NULL without an error: not for us. */
+static PyObject *visible_head(Lane *lane, PyObject *key)
+{
+    PyObject *head = PyDict_GetItemWithError(lane->heads, key), *value;
+    if (head == NULL || !PyTuple_CheckExact(head) || PyTuple_GET_SIZE(head) != 3)
+        return NULL;
+    if (PyLong_AsLongLong(PyTuple_GET_ITEM(head, 0)) > lane->read_ts)
+        return NULL;
+    value = PyTuple_GET_ITEM(head, 1);
+    return PyBytes_CheckExact(value) ? head : NULL;
+}
+
+static int watch_key(Lane *lane, Slice name, int is_rehearsal)
+{
+    PyObject *key = PyBytes_FromStringAndSize(name.text, name.len), *head;
+    int outcome = STOP;
+    if (key == NULL)
+        return FAILED;
+    head = visible_head(lane, key);
+    if (head != NULL)
+        outcome = is_rehearsal || PyDict_SetDefault(lane->watched, key, PyTuple_GET_ITEM(head, 0)) != NULL ? DONE : FAILED;
+    else if (PyErr_Occurred())
+        outcome = FAILED;
+    Py_DECREF(key);
+    return outcome;
+}
+
+static int watch(Lane *lane, Slice *names, Py_ssize_t count)
+{
+    Py_ssize_t i;
+    int is_rehearsal, outcome = lane->watched != NULL ? DONE : STOP;
+    for (is_rehearsal = 1; is_rehearsal >= 0; is_rehearsal--)
+        for (i = 0; outcome == DONE && i < count; i++)
+            outcome = watch_key(lane, names[i], is_rehearsal);
+    if (outcome != DONE)
+        return outcome;
+    lane->watches++;
+    return say(lane, "+OK\r\n", 5);
+}
+
+/* Whether a key has another newest version than when it was watched. */
+static int is_lost(Lane *lane)
+{
+    PyObject *key, *ts, *head;
+    Py_ssize_t at = 0;
+    while (PyDict_Next(lane->watched, &at, &key, &ts)) {
+        head = PyDict_GetItemWithError(lane->heads, key);
+        if (head == NULL || PyLong_AsLongLong(PyTuple_GET_ITEM(head, 0)) != PyLong_AsLongLong(ts))
+            return 1;
+    }
+    return 0;
+}
+
+typedef struct {
+    PyObject *key, *value, *head; /* its own, its own, borrowed */
+} Queued;
+
+/* What a SET between MULTI and EXEC will do. STOP for a key that isn't there, or was set by one of those before. */
+static int prepare(Lane *lane, Slice name, Slice raw, Queued *queue, Py_ssize_t count)
+{
+    Queued *one = &queue[count];
+    Py_ssize_t i;
+    int outcome = find_for_writing(lane, name, &one->key, &one->head);
+    if (outcome != DONE)
+        return outcome;
+    if (one->head == NULL)
+        return STOP;
+    for (i = 0; i < count; i++)
+        if (queue[i].head == one->head)
+            return STOP;
+    one->value = json_string(raw);
+    return one->value != NULL ? DONE : PyErr_Occurred() ? FAILED : STOP;
+}
+
+/* The SETs up to EXEC, which is read too. */
+static int read_queue(Lane *lane, Queued *queue, Py_ssize_t *count)
+{
+    Slice arguments[3];
+    Py_ssize_t len, i;
+    for (*count = 0; *count < QUEUED_MAX; (*count)++) {
+        int outcome;
+        if (!read_count(lane, '*', &len) || len < 1 || len > 3)
+            return STOP;
+        for (i = 0; i < len; i++)
+            if (!read_argument(lane, &arguments[i]))
+                return STOP;
+        if (len == 1)
+            return *count > 0 && is_word(arguments[0], "EXEC") ? DONE : STOP;
+        if (len != 3 || !is_word(arguments[0], "SET"))
+            return STOP;
+        outcome = prepare(lane, arguments[1], arguments[2], queue, *count);
+        if (outcome != DONE) {
+            ++*count; /* it may hold something */
+            return outcome;
+        }
+    }
+    return STOP;
+}
+
+/* One commit of them all. Every key is there, so nothing but the nodes takes memory, and those come first. */
+static int commit_queue(Lane *lane, Queued *queue, Py_ssize_t count)
+{
+    PyObject *nodes[QUEUED_MAX];
+    Py_ssize_t i, made;
+    for (made = 0; made < count; made++) {
+        nodes[made] = new_node(lane->commit_ts + 1, queue[made].value, Py_None);
+        if (nodes[made] == NULL)
+            break;
+    }
+    for (i = 0; i < made; i++) {
+        if (made == count && PyDict_SetItem(lane->heads, queue[i].key, nodes[i]))
+            Py_FatalError("no memory in the midst of a commit");
+        Py_DECREF(nodes[i]);
+    }
+    if (made < count)
+        return FAILED;
+    lane->commit_ts++;
+    lane->read_ts = lane->commit_ts;
+    lane->sets += count;
+    return DONE;
+}
+
+static int say_times(Lane *lane, const char *text, Py_ssize_t times)
+{
+    int outcome = DONE;
+    while (outcome == DONE && times-- > 0)
+        outcome = say(lane, text, strlen(text));
+    return outcome;
+}
+
+/* MULTI was read. Room for the replies comes first: what was done can be told. */
+static int transaction(Lane *lane)
+{
+    Queued queue[QUEUED_MAX] = {{NULL, NULL, NULL}};
+    char text[32] = "*";
+    Py_ssize_t count, i;
+    int lost, outcome;
+    if (!lane->may_write || lane->watched == NULL || lane->superseded != NULL || lane->writes != NULL)
+        return STOP;
+    outcome = read_queue(lane, queue, &count);
+    lost = outcome == DONE && is_lost(lane);
+    if (outcome == DONE && !reserve(lane, 64 + 16 * count))
+        outcome = FAILED;
+    if (outcome == DONE && !lost)
+        outcome = commit_queue(lane, queue, count);
+    for (i = 0; i < count; i++) {
+        Py_XDECREF(queue[i].key);
+        Py_XDECREF(queue[i].value);
+    }
+    if (outcome != DONE)
+        return outcome;
+    PyDict_Clear(lane->watched);
+    lane->execs++;
+    say(lane, "+OK\r\n", 5);
+    say_times(lane, "+QUEUED\r\n", count);
+    if (lost)
+        return lane->proto == 3 ? say(lane, "_\r\n", 3) : say(lane, "*-1\r\n", 5);
+    i = 1 + write_number(text + 1, count);
+    memcpy(text + i, "\r\n", 2);
+    say(lane, text, i + 2);
+    return say_times(lane, "+OK\r\n", count);
+}
+
+/* Any command */
+
 static int execute(Lane *lane)
 {
     Py_ssize_t count, i;
-    Slice arguments[3];
-    if (!read_count(lane, '*', &count) || count < 1 || count > 3)
+    Slice arguments[ARGUMENTS_MAX];
+    if (!read_count(lane, '*', &count) || count < 1 || count > ARGUMENTS_MAX)
         return STOP;
     for (i = 0; i < count; i++)
         if (!read_argument(lane, &arguments[i]))
@@ -406,6 +576,10 @@ static int execute(Lane *lane)
         return set(lane, arguments[1], arguments[2]);
     if (count == 2 && is_word(arguments[0], "INCR"))
         return incr(lane, arguments[1]);
+    if (count == 1 && is_word(arguments[0], "MULTI"))
+        return transaction(lane);
+    if (count >= 2 && is_word(arguments[0], "WATCH"))
+        return watch(lane, arguments + 1, count - 1);
     if (count == 1 && is_word(arguments[0], "PING")) {
         lane->pings++;
         return say(lane, "+PONG\r\n", 7);
@@ -435,11 +609,12 @@ static void run_burst(Lane *lane, const char *begun, Py_ssize_t len)
 /* Run one burst, and say of it what quick.py says; `seen_ts` is the newest commit that everybody sees. */
 static int take_burst(Lane *lane, PyObject *burst, Py_ssize_t number, long long seen_ts, PyObject *replies, PyObject *rest)
 {
-    PyObject *data;
+    PyObject *data, *watched;
     Py_ssize_t len;
     int is_over, is_free;
-    if (!PyArg_ParseTuple(burst, "Si", &data, &lane->proto))
+    if (!PyArg_ParseTuple(burst, "SiO", &data, &lane->proto, &watched))
         return FAILED;
+    lane->watched = PyDict_CheckExact(watched) ? watched : NULL;
     len = PyBytes_GET_SIZE(data);
     lane->read_ts = lane->writes == NULL ? lane->commit_ts : seen_ts;
     run_burst(lane, PyBytes_AS_STRING(data), len);
@@ -461,8 +636,8 @@ static PyObject *run_bursts(Lane *lane, PyObject *bursts, long long seen_ts)
     for (i = 0; outcome == DONE && i < PyList_GET_SIZE(bursts); i++)
         outcome = take_burst(lane, PyList_GET_ITEM(bursts, i), i, seen_ts, replies, rest);
     if (outcome == DONE)
-        result = Py_BuildValue("OOLnnnnnn", replies, rest, lane->commit_ts, lane->gets, lane->sets, lane->incrs,
-                               lane->pings, lane->hits, lane->new_keys);
+        result = Py_BuildValue("OOLnnnnnnnn", replies, rest, lane->commit_ts, lane->gets, lane->sets, lane->incrs,
+                               lane->pings, lane->hits, lane->new_keys, lane->watches, lane->execs);
     Py_XDECREF(replies);
     Py_XDECREF(rest);
     return result;

@@ -65,7 +65,7 @@ def _flags(session: RedisSession) -> str:
     flags = {
         "P": session.subscriptions is not None,
         "x": session.queue is not None,
-        "d": session.watch is not None and session.watch.is_lost,
+        "d": session.watch.is_lost,
         "c": session.wants_to_close,
         "e": "e" in session.flags,
         "T": "T" in session.flags,

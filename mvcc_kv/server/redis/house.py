@@ -23,6 +23,7 @@ __all__ = ["House"]
 
 _ERROR_CODES_MAX = 128
 _GET, _SET, _INCR, _PING = b"get", b"set", b"incr", b"ping"
+_WATCH, _MULTI, _EXEC = b"watch", b"multi", b"exec"
 _UNTIMED = 0b1111  # of 16 calls 15
 _QUICK_S = 0.001  # who wants to know of commands that are faster, has all timed
 
@@ -96,8 +97,8 @@ class House:
 
     def count_lane(self, outcome: Outcome, took_s: float) -> None:
         """What the quick lane has done; its time is shared out evenly."""
-        *_, gets, sets, incrs, pings, hits, _ = outcome
-        each_s = took_s / max(gets + sets + incrs + pings, 1)
+        *_, gets, sets, incrs, pings, hits, _, watches, execs = outcome
+        each_s = took_s / max(gets + sets + incrs + pings + watches + 2 * execs, 1)
         if gets:
             self._count(_GET, gets, each_s)
             self.lookups.hits += hits
@@ -108,6 +109,11 @@ class House:
             self._count(_INCR, incrs, each_s)
         if pings:
             self._count(_PING, pings, each_s)
+        if watches:
+            self._count(_WATCH, watches, each_s)
+        if execs:
+            self._count(_MULTI, execs, each_s)
+            self._count(_EXEC, execs, each_s)
 
     def _count(self, name: bytes, calls: int, each_s: float) -> None:
         tally = self.tally(COMMANDS[name])

@@ -1,4 +1,5 @@
-"""The quick lane: runs of PING, GET, SET and INCR, executed straight on the store's index, without an object a command.
+"""The quick lane: runs of PING, GET, SET, INCR and transactions of SETs, executed straight on the
+store's index, without an object a command.
 
     b"*2 $3 GET .. *3 $3 SET .. *2 $3 GET .. *3 $4 HSET .. *2 $3 GET .."
      '------------- the lane, in one go ---''---- the session, one by one
@@ -24,13 +25,19 @@ from mvcc_kv.protocol.resp import replies as resp
 from mvcc_kv.protocol.resp.scanning import scan
 from mvcc_kv.server.redis.arguments import integer_of
 
-__all__ = ["IS_COMPILED", "Outcome", "run", "run_in_python"]
+__all__ = ["IS_COMPILED", "Burst", "Outcome", "run", "run_in_python"]
 
-_GETS, _SETS, _INCRS, _PINGS, _HITS, _NEW_KEYS = range(6)
+_GETS, _SETS, _INCRS, _PINGS, _HITS, _NEW_KEYS, _WATCHES, _EXECS = range(8)
 _DIGITS_MAX = 18
+_ARGUMENTS_MAX = 17
+_QUEUED_MAX = 32
 _ESCAPED = frozenset(range(0x20)) | frozenset(range(0x7F, 0x100)) | frozenset(b'"\\')
 _PLAIN = bytes(set(range(0x100)) - _ESCAPED)
 
+
+Burst: TypeAlias = tuple[bytes, int, dict[bytes, int] | None]
+"""What a client sent, the version of the protocol, and the keys that it watches, each with its newest commit then; None
+instead if its WATCH and MULTI are not for the lane."""
 
 Rest: TypeAlias = tuple[int, int, int, int]
 """Of a burst that is not through: its place, its bytes that were used, how many bytes of its replies may leave now,
@@ -53,6 +60,8 @@ class Outcome(NamedTuple):
     pings: int
     hits: int
     new_keys: int
+    watches: int
+    execs: int
 
 
 class _Stop(Exception):
@@ -60,7 +69,7 @@ class _Stop(Exception):
 
 
 def run_in_python(
-    bursts: list[tuple[bytes, int]],
+    bursts: list[Burst],
     out_max: int,
     heads: MutableMapping[bytes, Version],
     seen_ts: int,
@@ -71,16 +80,15 @@ def run_in_python(
 ) -> Outcome:
     """Execute the commands at the beginning of each burst, as far as the lane goes and the replies reach `out_max`.
 
-    A burst is what one client sent, and the version of the protocol. It sees `heads` at `seen_ts` and its own commits;
-    commits come after `commit_ts`. `superseded` takes what they supersede, as `engine.versions` has it; None: nobody
-    can see that any more, and it goes at once. `writes` takes what is for the log; None: there is none, and everybody
-    sees each commit at once.
+    A burst sees `heads` at `seen_ts` and its own commits; commits come after `commit_ts`. `superseded` takes what they
+    supersede, as `engine.versions` has it; None: nobody can see that any more, and it goes at once. `writes` takes what
+    is for the log; None: there is none, and everybody sees each commit at once.
     """
     lane = _Lane(heads, commit_ts, may_write, superseded, writes)
     replies: list[bytes] = []
     rest: list[Rest] = []
-    for number, (data, proto) in enumerate(bursts):
-        lane.begin(seen_ts, proto)
+    for number, (data, proto, watched) in enumerate(bursts):
+        lane.begin(seen_ts, proto, watched)
         said, used_bytes, free_bytes = _run_burst(lane, data, out_max)
         is_free = free_bytes is None or writes is None
         replies.append(said)
@@ -96,19 +104,20 @@ def _run_burst(lane: _Lane, data: bytes, out_max: int) -> tuple[bytes, int, int 
     said: list[bytes] = []
     used_bytes = said_bytes = 0
     free_bytes: int | None = None
-    for arguments in scan(data)[0]:
-        if said_bytes >= out_max:
-            break
+    commands = scan(data)[0]
+    at = 0
+    while at < len(commands) and said_bytes < out_max:
         begun_ts = lane.commit_ts
         try:
-            reply = lane.execute(arguments)
+            reply, used = lane.execute(commands, at)
         except _Stop:
             break
         if free_bytes is None and lane.commit_ts != begun_ts:
             free_bytes = said_bytes
         said.append(reply)
         said_bytes += len(reply)
-        used_bytes += _length(arguments)
+        used_bytes += sum(map(_length, commands[at : at + used]))
+        at += used
     return b"".join(said), used_bytes, free_bytes
 
 
@@ -120,7 +129,17 @@ def _length(arguments: list[bytes]) -> int:
 class _Lane:
     """What a run has come to. `counts`: gets, sets, incrs, pings, hits, new keys."""
 
-    __slots__ = ("_heads", "_may_write", "_null", "_read_ts", "_superseded", "_writes", "commit_ts", "counts")
+    __slots__ = (
+        "_heads",
+        "_may_write",
+        "_proto",
+        "_read_ts",
+        "_superseded",
+        "_watched",
+        "_writes",
+        "commit_ts",
+        "counts",
+    )
 
     def __init__(
         self,
@@ -135,24 +154,34 @@ class _Lane:
         self._may_write = may_write
         self._superseded = superseded
         self._writes = writes
-        self._null = b""
         self.commit_ts = commit_ts
-        self.counts = [0] * 6
+        self.counts = [0] * 8
+        self._proto = 2
+        self._watched: dict[bytes, int] | None = None
 
-    def begin(self, seen_ts: int, proto: int) -> None:
+    def begin(self, seen_ts: int, proto: int, watched: dict[bytes, int] | None) -> None:
         """Go on with another client's commands."""
         self._read_ts = self.commit_ts if self._writes is None else seen_ts
-        self._null = resp.null(proto)
+        self._proto = proto
+        self._watched = watched
 
-    def execute(self, arguments: list[bytes]) -> bytes:
-        """The reply. Raises `_Stop`."""
+    def execute(self, commands: list[list[bytes]], at: int) -> tuple[bytes, int]:
+        """The reply to the command there, and how many commands that took. Raises `_Stop`."""
+        arguments = commands[at]
         name = arguments[0].upper()
+        if name == b"MULTI" and len(arguments) == 1:
+            return self._transaction(commands, at)
+        return self._execute(name, arguments), 1
+
+    def _execute(self, name: bytes, arguments: list[bytes]) -> bytes:
         if name == b"GET" and len(arguments) == 2:
             return self._get(arguments[1])
         if name == b"SET" and len(arguments) == 3:
             return self._set(arguments[1], arguments[2])
         if name == b"INCR" and len(arguments) == 2:
             return self._incr(arguments[1])
+        if name == b"WATCH" and 2 <= len(arguments) <= _ARGUMENTS_MAX:
+            return self._watch(arguments[1:])
         if name == b"PING" and len(arguments) == 1:
             self.counts[_PINGS] += 1
             return resp.PONG
@@ -161,16 +190,14 @@ class _Lane:
     def _get(self, key: bytes) -> bytes:
         version = visible(self._heads.get(key), self._read_ts)
         value = None if version is None else version[1]
-        text = self._null if value is None else resp.bulk(_raw(value))
+        text = resp.null(self._proto) if value is None else resp.bulk(_raw(value))
         self.counts[_GETS] += 1
         self.counts[_HITS] += value is not None
         return text
 
     def _set(self, key: bytes, raw: bytes) -> bytes:
         head = self._head_for_writing(key)
-        if raw.translate(None, _PLAIN):
-            raise _Stop
-        self._commit(key, b'"%b"' % raw, head)
+        self._commit(key, _json_string(raw), head)
         self.counts[_SETS] += 1
         return resp.OK
 
@@ -195,6 +222,50 @@ class _Lane:
             raise _Stop  # deleted, or it expires
         return commit_ts, value, older
 
+    def _watch(self, keys: list[bytes]) -> bytes:
+        """Note each key's newest commit, if all have a value that can be seen; to watch what is absent takes more."""
+        if self._watched is None:
+            raise _Stop
+        heads = [self._heads.get(key) for key in keys]
+        for head in heads:
+            if head is None or head[0] > self._read_ts or type(head[1]) is not bytes:
+                raise _Stop
+        for key, head in zip(keys, heads, strict=True):
+            assert head is not None
+            self._watched.setdefault(key, head[0])
+        self.counts[_WATCHES] += 1
+        return resp.OK
+
+    def _transaction(self, commands: list[list[bytes]], at: int) -> tuple[bytes, int]:
+        """SETs up to EXEC, of keys that are there and differ, as one commit; where there is no snapshot and no log."""
+        if not self._may_write or self._watched is None or self._superseded is not None or self._writes is not None:
+            raise _Stop
+        writes: dict[bytes, bytes] = {}
+        for arguments in commands[at + 1 : at + 1 + _QUEUED_MAX]:
+            name = arguments[0].upper()
+            if name == b"EXEC" and len(arguments) == 1 and writes:
+                return self._exec(writes), len(writes) + 2
+            if name != b"SET" or len(arguments) != 3 or arguments[1] in writes:
+                raise _Stop
+            if self._head_for_writing(arguments[1]) is None:
+                raise _Stop
+            writes[arguments[1]] = _json_string(arguments[2])
+        raise _Stop
+
+    def _exec(self, writes: dict[bytes, bytes]) -> bytes:
+        assert self._watched is not None
+        is_lost = any(key not in self._heads or self._heads[key][0] != ts for key, ts in self._watched.items())
+        self._watched.clear()
+        self.counts[_EXECS] += 1
+        queued = resp.OK + resp.QUEUED * len(writes)
+        if is_lost:
+            return queued + resp.null_array(self._proto)
+        self.commit_ts = self._read_ts = self.commit_ts + 1
+        for key, value in writes.items():
+            self._heads[key] = (self.commit_ts, value, None)
+        self.counts[_SETS] += len(writes)
+        return queued + resp.array([resp.OK] * len(writes))
+
     def _commit(self, key: bytes, value: bytes, head: tuple[int, bytes, Version | None] | None) -> None:
         """One commit of one key, on top of its head."""
         self.commit_ts = self._read_ts = commit_ts = self.commit_ts + 1
@@ -205,6 +276,13 @@ class _Lane:
         elif self._superseded is not None:
             self._superseded.append((commit_ts, head[0], key, len(head[1])))
         self._heads[key] = (commit_ts, value, None if self._superseded is None else head)
+
+
+def _json_string(raw: bytes) -> bytes:
+    """The JSON string of printable ASCII without quotes and backslashes. Raises `_Stop` for other text."""
+    if raw.translate(None, _PLAIN):
+        raise _Stop
+    return b'"%b"' % raw
 
 
 def _raw(value: bytes) -> bytes:

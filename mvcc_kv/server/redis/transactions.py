@@ -9,7 +9,6 @@ from mvcc_kv.server.redis.commands import Command, command
 from mvcc_kv.server.redis.failures import Failure, failure_of
 from mvcc_kv.server.redis.keyspace import Within
 from mvcc_kv.server.redis.session import RedisSession
-from mvcc_kv.server.redis.watching import Watch
 
 __all__: list[str] = []
 
@@ -59,8 +58,6 @@ def watch(session: RedisSession, arguments: list[bytes]) -> bytes:
         raise Failure("ERR WATCH inside MULTI is not allowed")
     if session.opened is not None:
         raise Failure("ERR WATCH inside a transaction that START began is not needed: its snapshot doesn't change")
-    if session.watch is None:
-        session.watch = Watch(session.services.store, session.address)
     keys = arguments[1:]
     newest = list(map(session.services.store.newest_ts, keys))
     session.wait_for(max(newest))  # who reads behind that has lost already
@@ -93,7 +90,7 @@ def execute(session: RedisSession, _: list[bytes]) -> bytes:
     queue, is_dirty, watched = session.queue, session.is_dirty, session.watch
     if queue is None:
         raise Failure("ERR EXEC without MULTI")
-    is_lost = watched is not None and watched.is_lost
+    is_lost = watched.is_lost
     session.discard()
     if is_dirty:
         raise Failure("EXECABORT Transaction discarded because of previous errors.")

@@ -25,14 +25,17 @@ _OPTIONS = TransactionOptions(label="WATCH")
 
 
 class Watch:
-    """The keys that a client watches, each from the moment on when it said so."""
+    """The keys that a client watches, each from the moment on when it said so.
 
-    __slots__ = ("_absent", "_client", "_store", "_there", "_transaction")
+    `there`: those that have a value, which is all that the quick lane knows of.
+    """
+
+    __slots__ = ("_absent", "_client", "_store", "_transaction", "there")
 
     def __init__(self, store: ServedStore, client: str | None) -> None:
         self._store = store
         self._client = client
-        self._there: dict[bytes, int] = {}  # the commit_ts of the value that the client could see
+        self.there: dict[bytes, int] = {}  # the commit_ts of the value that the client could see
         self._absent: dict[bytes, int] = {}  # the newest commit that it may have seen
         self._transaction: ServedTransaction | None = None
 
@@ -44,12 +47,12 @@ class Watch:
         get = self._store.get
         now_ts = max(self._store.visible_ts, seen_ts)
         for key, newest_ts in newest:
-            if key in self._there or key in self._absent:
+            if key in self.there or key in self._absent:
                 continue
             if get(key, seen_ts) is None:
                 self._add_absent(key, now_ts)
             else:
-                self._there[key] = min(newest_ts, now_ts)  # if that is older, the watch is lost already
+                self.there[key] = min(newest_ts, now_ts)  # if that is older, the watch is lost already
 
     def _add_absent(self, key: bytes, now_ts: int) -> None:
         """A key that this client doesn't see. If it went, it is gone for all, whether or not that is visible yet.
@@ -62,10 +65,15 @@ class Watch:
         self._absent[key] = max(now_ts, self._store.newest_ts(key)) if is_gone else now_ts
 
     @property
+    def is_of_absent_keys(self) -> bool:
+        """Whether keys are watched that are not in `there`."""
+        return bool(self._absent)
+
+    @property
     def is_lost(self) -> bool:
         """Whether one of them has changed, or nobody can say because the server ended the watch."""
         newest_ts = self._store.newest_ts
-        for key, commit_ts in self._there.items():
+        for key, commit_ts in self.there.items():
             if newest_ts(key) != commit_ts:
                 return True
         if self._transaction is None:
@@ -74,5 +82,8 @@ class Watch:
 
     def end(self) -> None:
         """Nothing is watched any more."""
+        self.there.clear()
+        self._absent.clear()
         if self._transaction is not None:
             self._transaction.rollback()
+            self._transaction = None

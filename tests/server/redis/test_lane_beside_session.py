@@ -12,7 +12,7 @@ from mvcc_kv.server.rounds import Rounds
 from mvcc_kv.server.served import Services
 from mvcc_kv.server.settings import Settings
 from tests.engine.logs import DeferringLog
-from tests.server.redis.test_quick import COMMANDS, KEYS, packed
+from tests.server.redis.test_quick import COMMANDS, KEYS, TRANSACTIONS, packed
 
 OTHERS = st.one_of(
     st.tuples(st.just(b"DEL"), KEYS),
@@ -82,7 +82,8 @@ class Place:
         return {key: self.store.chain(key) for key in self._keys()}
 
 
-SENT = st.lists(st.one_of(COMMANDS, COMMANDS, OTHERS), max_size=6)
+PARTS = st.one_of(COMMANDS.map(lambda it: [it]), TRANSACTIONS, OTHERS.map(lambda it: [it]))
+SENT = st.lists(PARTS, max_size=6).map(lambda parts: [command for part in parts for command in part])
 BURSTS = st.lists(st.tuples(st.tuples(SENT, SENT), st.integers(0, 3)), max_size=8)
 GREETING = b"*1\r\n$4\r\nPING\r\n"
 

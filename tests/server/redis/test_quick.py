@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mvcc_kv.server.redis.quick import Outcome, run_in_python
+from mvcc_kv.server.redis.quick import Burst, Outcome, run_in_python
 from mvcc_kv.values import Expiring
 
 KEYS = st.sampled_from([b"a", b"b", b"c", b"key:1", "é".encode(), b""])
@@ -24,6 +24,14 @@ COMMANDS = st.one_of(
     st.tuples(st.sampled_from([b"GET", b"get", b"INCR"]), KEYS),
     st.tuples(st.sampled_from([b"SET", b"set"]), KEYS, TEXTS),
     st.lists(st.one_of(NAMES, KEYS, TEXTS), min_size=1, max_size=4).map(tuple),
+    st.lists(KEYS, min_size=1, max_size=3).map(lambda keys: (b"WATCH", *keys)),
+    st.sampled_from([(b"MULTI",), (b"multi",), (b"EXEC",)]),
+)
+TRANSACTIONS = st.lists(st.tuples(st.sampled_from([b"SET", b"set"]), KEYS, TEXTS), max_size=3).map(
+    lambda writes: [(b"MULTI",), *writes, (b"EXEC",)]
+)
+BURSTS = st.lists(st.one_of(COMMANDS.map(lambda it: [it]), TRANSACTIONS), max_size=8).map(
+    lambda parts: [command for part in parts for command in part]
 )
 VALUES = st.one_of(
     st.sampled_from([b'"x"', b"1", b"-5", b"1.5", b'"7"', b'"a\\n"', b'{"$bytes": "//4="}', b"[1]", b"true", b"null"]),
@@ -31,6 +39,7 @@ VALUES = st.one_of(
     st.just(Expiring(b'"soon"', 10)),
     st.none(),
 )
+WATCHED = st.one_of(st.none(), st.dictionaries(KEYS, st.integers(1, 4), max_size=3))
 HEADS = st.dictionaries(KEYS, st.lists(VALUES, min_size=1, max_size=3), max_size=5)
 
 
@@ -59,7 +68,7 @@ def chains(values: dict[bytes, list[bytes | None]]) -> dict[bytes, Any]:
 
 @settings(max_examples=500)
 @given(
-    sent=st.lists(st.tuples(st.lists(COMMANDS, max_size=8), st.integers(0, 40), st.sampled_from([2, 3])), max_size=3),
+    sent=st.lists(st.tuples(BURSTS, st.integers(0, 40), st.sampled_from([2, 3]), WATCHED), max_size=3),
     values=HEADS,
     seen_ts=st.integers(0, 4),
     may_write=st.booleans(),
@@ -68,7 +77,7 @@ def chains(values: dict[bytes, list[bytes | None]]) -> dict[bytes, Any]:
     out_max=st.sampled_from([1, 10, 1000]),
 )
 def test_the_compiled_lane_is_the_one_in_python(
-    sent: list[tuple[list[tuple[bytes, ...]], int, int]],
+    sent: list[tuple[list[tuple[bytes, ...]], int, int, dict[bytes, int] | None]],
     values: dict[bytes, list[bytes | None]],
     seen_ts: int,
     may_write: bool,
@@ -76,24 +85,26 @@ def test_the_compiled_lane_is_the_one_in_python(
     logs: bool,
     out_max: int,
 ) -> None:
-    bursts = []
-    for commands, cut, proto in sent:
-        data = b"".join(map(packed, commands))
-        bursts.append((data[: len(data) - cut] if cut < len(data) else data, proto))
     outcomes = []
     for run in (run_in_python, compiled()):
         heads: dict[bytes, Any] = chains(values)
+        bursts = [_burst(*it) for it in sent]
         superseded: list[Any] | None = [] if keeps else None
         writes: list[Any] | None = [] if logs else None
         outcome = Outcome._make(run(bursts, out_max, heads, seen_ts, 3, may_write, superseded, writes))
-        outcomes.append((outcome, heads, superseded, writes))
+        outcomes.append((outcome, heads, superseded, writes, [watched for *_, watched in bursts]))
     assert outcomes[0] == outcomes[1]
+
+
+def _burst(commands: list[tuple[bytes, ...]], cut: int, proto: int, watched: dict[bytes, int] | None) -> Burst:
+    data = b"".join(map(packed, commands))
+    return data[: len(data) - cut] if cut < len(data) else data, proto, None if watched is None else dict(watched)
 
 
 @settings(max_examples=300)
 @given(st.binary(max_size=60).map(lambda noise: b"*2\r\n$3\r\nGET\r\n$1\r\na\r\n" + noise))
 def test_what_is_no_command_ends_either_lane_at_the_same_byte(data: bytes) -> None:
-    outcomes = [run([(data, 2)], 1000, {}, 0, 0, True, None, None) for run in (run_in_python, compiled())]
+    outcomes = [run([(data, 2, None)], 1000, {}, 0, 0, True, None, None) for run in (run_in_python, compiled())]
     assert tuple(outcomes[0]) == outcomes[1]
 
 
@@ -106,7 +117,7 @@ def run(request: pytest.FixtureRequest) -> Any:
 def test_the_lane_executes_what_it_knows_and_stops_before_the_rest(run: Any) -> None:
     data = b"".join(map(packed, [(b"SET", b"a", b"1"), (b"INCR", b"a"), (b"GET", b"a"), (b"DEL", b"a"), (b"PING",)]))
     heads: dict[bytes, Any] = {}
-    outcome = run([(data, 2)], 1000, heads, 0, 0, True, None, None)
+    outcome = run([(data, 2, None)], 1000, heads, 0, 0, True, None, None)
     assert outcome.replies == [b"+OK\r\n:2\r\n$1\r\n2\r\n"]
     ((place, used_bytes, free_bytes, waits_for_ts),) = outcome.rest
     assert data[used_bytes:].startswith(b"*2\r\n$3\r\nDEL")
@@ -119,13 +130,62 @@ def test_with_a_log_another_client_does_not_see_what_is_not_on_disk(run: Any) ->
     writes_then_reads, reads = packed((b"SET", b"a", b"2")) + packed((b"GET", b"a")), packed((b"GET", b"a"))
     for writes, seen_by_others in (([], b"1"), (None, b"2")):
         heads: dict[bytes, Any] = {b"a": (1, b'"1"', None)}
-        outcome = run([(writes_then_reads, 2), (reads, 2)], 1000, heads, 1, 1, True, [], writes)
+        outcome = run([(writes_then_reads, 2, None), (reads, 2, None)], 1000, heads, 1, 1, True, [], writes)
         assert outcome.replies == [b"+OK\r\n$1\r\n2\r\n", b"$1\r\n%b\r\n" % seen_by_others]
         assert outcome.rest == ([] if writes is None else [(0, len(writes_then_reads), 0, 2)])
 
 
 def test_what_stands_before_a_commit_does_not_wait_for_it(run: Any) -> None:
     data = packed((b"GET", b"a")) + packed((b"SET", b"a", b"2"))
-    outcome = run([(data, 2)], 1000, {b"a": (1, b'"1"', None)}, 1, 1, True, [], [])
+    outcome = run([(data, 2, None)], 1000, {b"a": (1, b'"1"', None)}, 1, 1, True, [], [])
     assert outcome.replies == [b"$1\r\n1\r\n+OK\r\n"]
     assert outcome.rest == [(0, len(data), len(b"$1\r\n1\r\n"), 2)]
+
+
+INCREMENT = [(b"MULTI",), (b"SET", b"a", b"2"), (b"SET", b"b", b"2"), (b"EXEC",)]
+
+
+def test_a_transaction_of_sets_is_one_commit(run: Any) -> None:
+    heads: dict[bytes, Any] = {b"a": (1, b'"1"', None), b"b": (2, b'"1"', None)}
+    watched: dict[bytes, int] = {}
+    data = b"".join(map(packed, [(b"WATCH", b"a", b"b"), (b"GET", b"a"), *INCREMENT]))
+    outcome = run([(data, 2, watched)], 1000, heads, 2, 2, True, None, None)
+    said = b"+OK\r\n$1\r\n1\r\n+OK\r\n+QUEUED\r\n+QUEUED\r\n*2\r\n+OK\r\n+OK\r\n"
+    assert (outcome.replies, outcome.rest, outcome.commit_ts) == ([said], [], 3)
+    assert heads == {b"a": (3, b'"2"', None), b"b": (3, b'"2"', None)}
+    assert (watched, outcome.watches, outcome.execs, outcome.sets) == ({}, 1, 1, 2)
+
+
+@pytest.mark.parametrize(("proto", "null"), [(2, b"*-1\r\n"), (3, b"_\r\n")])
+def test_a_transaction_whose_watch_is_lost_changes_nothing(run: Any, proto: int, null: bytes) -> None:
+    heads: dict[bytes, Any] = {b"a": (1, b'"1"', None), b"b": (2, b'"1"', None)}
+    for watched in ({b"b": 1}, {b"a": 1, b"gone": 1}):
+        outcome = run([(b"".join(map(packed, INCREMENT)), proto, watched)], 1000, heads, 2, 2, True, None, None)
+        assert outcome.replies == [b"+OK\r\n+QUEUED\r\n+QUEUED\r\n" + null]
+        assert (outcome.commit_ts, watched, outcome.execs, outcome.sets) == (2, {}, 1, 0)
+    assert heads == {b"a": (1, b'"1"', None), b"b": (2, b'"1"', None)}
+
+
+@pytest.mark.parametrize(
+    "commands",
+    [
+        [(b"MULTI",), (b"SET", b"a", b"2")],
+        [(b"MULTI",), (b"EXEC",)],
+        [(b"MULTI",), (b"SET", b"a", b"2"), (b"SET", b"a", b"3"), (b"EXEC",)],
+        [(b"MULTI",), (b"SET", b"new", b"2"), (b"EXEC",)],
+        [(b"MULTI",), (b"SET", b"a", b"2"), (b"GET", b"a"), (b"EXEC",)],
+        [(b"MULTI",), (b"SET", b"a", b'"'), (b"EXEC",)],
+        [(b"MULTI",), *[(b"SET", b"%d" % at, b"2") for at in range(32)], (b"EXEC",)],
+        [(b"WATCH", b"a", b"new")],
+        [(b"WATCH",)],
+        [(b"EXEC",)],
+    ],
+)
+def test_what_takes_more_than_that_is_for_the_session(run: Any, commands: list[tuple[bytes, ...]]) -> None:
+    keys = [b"a", *(b"%d" % at for at in range(32))]
+    heads: dict[bytes, Any] = dict.fromkeys(keys, (1, b'"1"', None))
+    watched: dict[bytes, int] = {}
+    outcome = run([(b"".join(map(packed, commands)), 2, watched)], 1000, heads, 1, 1, True, None, None)
+    assert (outcome.replies, outcome.commit_ts, watched) == ([b""], 1, {})
+    assert outcome.rest == [(0, 0, 0, 0)]
+    assert heads == dict.fromkeys(keys, (1, b'"1"', None))
