@@ -39,7 +39,7 @@ import os
 from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 from mvcc_kv.durability.files import FileSystem
 from mvcc_kv.durability.framing import Framed, frame
@@ -167,14 +167,19 @@ class Log:
         self._pending.append(body)
         return False
 
-    def append_lane(self, first_ts: int, writes: list[tuple[bytes, bytes]], time_us: int) -> None:
-        """Take commits in that each write one key, from `first_ts` on. As `append`, but that nothing may be amiss.
+    def append_lane(
+        self, first_ts: int, writes: list[Framed | dict[bytes, bytes]], time_us: int, label: str | None = None
+    ) -> None:
+        """Take commits in from `first_ts` on, each of a key and its value, or of a dict of them, which has the label.
 
-        The list is the log's from now on.
+        As `append`, but that nothing may be amiss. The list is the log's from now on.
         """
         assert first_ts == self._appended_ts + 1 and self._history is None and self._failure is None
         if writes:
-            self._pending.append(_Lane(single_write_head(time_us), writes))
+            for at, commit in enumerate(writes):
+                if type(commit) is dict:
+                    writes[at] = encode_commit(commit, label, None, time_us)
+            self._pending.append(_Lane(single_write_head(time_us), cast("list[Framed]", writes)))
             self._appended_ts += len(writes)
 
     def settle(self, commit_ts: int, *, waits: bool = True) -> None:

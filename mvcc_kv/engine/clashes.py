@@ -19,6 +19,7 @@ from collections.abc import Collection, Iterable, Iterator
 from itertools import chain, takewhile
 
 from mvcc_kv.engine.chains import Version
+from mvcc_kv.engine.freeing import SupersededVersion
 from mvcc_kv.errors import Winner
 
 __all__ = ["Marks", "RecentKeys"]
@@ -90,6 +91,14 @@ class Marks:
         self.used_bytes -= _weight(self._sums)
         self._sums.clear()  # each was a key's newest version, and a value
 
+    def take_in(self, label: str, commits: Iterable[tuple[int, int]], superseded: Iterable[SupersededVersion]) -> None:
+        """Commits have this label, each of so many keys; these versions are heads no more. No marks are on keys."""
+        for commit_ts, keys in commits:
+            self.name(commit_ts, label, keys)
+        if self._labels:
+            for _, commit_ts, _, _ in superseded:
+                self._unname(commit_ts)
+
     def _unname(self, commit_ts: int) -> None:
         """A head of this commit was superseded; with its last one goes its label."""
         label = self._labels.get(commit_ts)
@@ -98,6 +107,11 @@ class Marks:
             if not label.heads:
                 del self._labels[commit_ts]
                 self.used_bytes -= MARK_BYTES + len(label.text)
+
+    @property
+    def has_keys(self) -> bool:
+        """Whether there are marks on keys, not only labels of commits."""
+        return bool(self._tombstones or self._sums)
 
     @property
     def is_empty(self) -> bool:

@@ -1,4 +1,4 @@
-"""Lanes: gets and blind writes of single keys, by the batch, as work on the index itself.
+"""Lanes: gets and blind writes, by the batch, as work on the index itself.
 
     a session's commands     GET a   SET b 1   SET c 2   GET b      one call of a `Lane`, under one lock
     commits                            8         9                  each write one of its own; told to the log at once
@@ -9,7 +9,7 @@ done one by one, by the slow twin of each command, through the store.
 
 from __future__ import annotations
 
-from typing import Protocol, TypeVar
+from typing import Protocol, TypeAlias, TypeVar
 
 from sortedcontainers import SortedDict
 
@@ -17,16 +17,25 @@ from mvcc_kv.engine.chains import Version
 from mvcc_kv.engine.freeing import SupersededVersion
 from mvcc_kv.engine.section import CommitSection
 
-__all__ = ["Lane", "LaneOutcome", "run_lane"]
+__all__ = ["Lane", "LaneOutcome", "Written", "run_lane"]
+
+Written: TypeAlias = "tuple[bytes, bytes] | dict[bytes, bytes]"
+"""What a commit of a lane put: a key and its value, or, a transaction's, several."""
 
 
 class LaneOutcome(Protocol):
-    """What a lane has done: the newest commit_ts there is now, and how many keys are new."""
+    """What a lane has done: the newest commit_ts there is now, and how many keys are new.
+
+    `transactions`: which of the commits were transactions', each with how many keys it wrote; at least if there was a
+    list for what is superseded.
+    """
 
     @property
     def commit_ts(self) -> int: ...
     @property
     def new_keys(self) -> int: ...
+    @property
+    def transactions(self) -> list[tuple[int, int]]: ...
 
 
 T = TypeVar("T", bound=LaneOutcome)
@@ -34,7 +43,7 @@ T_co = TypeVar("T_co", bound=LaneOutcome, covariant=True)
 
 
 class Lane(Protocol[T_co]):
-    """Work on the index itself: gets, and blind writes of single keys, each a commit of its own.
+    """Work on the index itself: gets, and blind writes of single keys or several, each a commit of its own.
 
     Reads are of `heads` at `seen_ts`, or at the newest commit of the same client. If it `may_write`, each commit takes
     the next number after `commit_ts` and is a new head of its key: on top of the older versions where there is a list
@@ -49,30 +58,34 @@ class Lane(Protocol[T_co]):
         commit_ts: int,
         may_write: bool,
         superseded: list[SupersededVersion] | None,
-        writes: list[tuple[bytes, bytes]] | None,
+        writes: list[Written] | None,
         /,
     ) -> T_co: ...
 
 
-def run_lane(section: CommitSection, run: Lane[T]) -> T:
-    """Let `run(heads, seen_ts, commit_ts, may_write, superseded, writes)` work on the index itself; see `Lane`."""
+def run_lane(section: CommitSection, run: Lane[T], label: str | None) -> T:
+    """Let `run(heads, seen_ts, commit_ts, may_write, superseded, writes)` work on the index itself; see `Lane`.
+
+    `label`: what its transactions are called.
+    """
     versions = section.versions
     with section.lock:
         if section.opened.abandoned:
             section.reap()
         is_logged = section.log is not None
-        superseded: list[SupersededVersion] | None = [] if is_logged or not versions.is_seen_by_none else None
-        writes: list[tuple[bytes, bytes]] | None = [] if is_logged else None
+        is_alone = not is_logged and versions.is_seen_by_none and versions.marks.is_empty
+        superseded: list[SupersededVersion] | None = None if is_alone else []
+        writes: list[Written] | None = [] if is_logged else None
         outcome = run(versions.heads, versions.visible_ts, section.commit_ts, _is_calm(section), superseded, writes)
         if outcome.commit_ts != section.commit_ts:
-            _take_in(section, outcome, superseded, writes or [])
+            _take_in(section, outcome, superseded, writes or [], label)
     return outcome
 
 
 def _is_calm(section: CommitSection) -> bool:
-    """Whether of a commit that puts nothing is to be noted but its versions, and what they supersede."""
+    """Whether of a commit that puts nothing is to be noted but its versions, what they supersede, and its label."""
     versions, log = section.versions, section.log
-    if section.may_expire or versions.history is not None or not versions.marks.is_empty:
+    if section.may_expire or versions.history is not None or versions.marks.has_keys:
         return False
     if section.opened.recent.wants_keys:
         return False
@@ -83,18 +96,20 @@ def _take_in(
     section: CommitSection,
     outcome: LaneOutcome,
     superseded: list[SupersededVersion] | None,
-    writes: list[tuple[bytes, bytes]],
+    writes: list[Written],
+    label: str | None,
 ) -> None:
     """What a lane has committed: tell the log, count it, and publish it unless the log says to wait."""
     first_ts, time_us = section.commit_ts + 1, max(section.time_us(), section.newest_us)
     if section.log is not None:
-        section.log.append_lane(first_ts, writes, time_us)  # type: ignore[attr-defined]  # see `_is_calm`
+        section.log.append_lane(first_ts, writes, time_us, label)  # type: ignore[attr-defined]  # see `_is_calm`
     section.commits_total += outcome.commit_ts - section.commit_ts
     section.commit_ts, section.newest_us = outcome.commit_ts, time_us
     section.versions.take_in(outcome.new_keys, superseded or [])
-    if section.log is not None:
-        return
     if superseded is None:
         section.show(outcome.commit_ts)
-    else:
+        return
+    if label is not None:
+        section.versions.marks.take_in(label, outcome.transactions, superseded)
+    if section.log is None:
         section.publish(outcome.commit_ts)

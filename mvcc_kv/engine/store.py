@@ -210,11 +210,14 @@ class VersionedStore:
         """
         return self._home.begin(options, seen_ts, client, is_ours, newest)
 
-    def run_lane(self, run: Lane[T]) -> T:
-        """Let `run(heads, seen_ts, commit_ts, may_write, superseded, writes)` work on the index itself; see `Lane`."""
+    def run_lane(self, run: Lane[T], label: str | None = None) -> T:
+        """Let `run(heads, seen_ts, commit_ts, may_write, superseded, writes)` work on the index itself; see `Lane`.
+
+        `label`: what its transactions are called.
+        """
         if self._section.may_expire:
             self._sweep.first()
-        return run_lane(self._section, run)
+        return run_lane(self._section, run, label)
 
     def outcome(self, token: str, after_ts: int | None = None) -> int | None:
         """The commit_ts of the commit with this token; None if it was not applied, and then it never will be.

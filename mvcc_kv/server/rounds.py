@@ -19,6 +19,7 @@ from typing import NamedTuple
 
 from mvcc_kv.server.connection import Connection
 from mvcc_kv.server.redis import quick
+from mvcc_kv.server.redis.transactions import EXEC_LABEL
 from mvcc_kv.server.served import Services
 
 __all__ = ["Round", "Rounds", "may_begin"]
@@ -74,7 +75,7 @@ class Rounds:
         began_s = perf_counter()
         now = self._clock()
         bursts = [it.session.burst(data, now) for it, data in zip(connections, received, strict=True)]
-        outcome = self._store.run_lane(partial(quick.run, bursts, _OUT_BYTES_MAX))
+        outcome = self._store.run_lane(partial(quick.run, bursts, _OUT_BYTES_MAX), EXEC_LABEL)
         held: list[int] = []
         unfinished: list[int] = []
         for at, used_bytes, free_bytes, commit_ts in outcome.rest:

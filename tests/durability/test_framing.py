@@ -27,6 +27,7 @@ from mvcc_kv.durability.records import (
 U64 = st.integers(0, 2**64 - 2_000)
 BODIES = st.binary(min_size=1, max_size=300)
 WRITES = st.tuples(st.binary(max_size=40), st.binary(max_size=300))
+SEVERAL = st.lists(WRITES, min_size=1, max_size=3).map(dict)
 
 
 def compiled() -> Any:
@@ -72,15 +73,17 @@ def test_single_writes_are_read_as_the_commits_that_they_are(
 
 
 @settings(deadline=None)
-@given(st.lists(st.one_of(st.tuples(WRITES, U64), st.lists(WRITES, max_size=4)), max_size=12))
+@given(st.lists(st.one_of(st.tuples(WRITES, U64), st.lists(st.one_of(WRITES, SEVERAL), max_size=4)), max_size=12))
 def test_a_batch_of_lanes_and_single_commits_is_the_records_one_after_the_other(gathered: list[Any]) -> None:
-    """Whatever came how: a tuple here is a commit of its own with its time, a list a lane at the time 9."""
+    """Whatever came how: a tuple is a commit of its own with its time, a list a lane at the time 9, which has dicts too."""
     log = Log("nowhere", LogEnd(40, 77), files=OsFileSystem())
     bodies: list[bytes] = []
     for it in gathered:
         if isinstance(it, list):
-            log.append_lane(41 + len(bodies), it, 9)
-            bodies += [encode_commit({key: value}, None, None, 9) for key, value in it]
+            log.append_lane(41 + len(bodies), list(it), 9, "EXEC")
+            for one in it:
+                writes, label = (one, "EXEC") if isinstance(one, dict) else (dict([one]), None)
+                bodies.append(encode_commit(writes, label, None, 9))
         else:
             (key, value), time_us = it
             log.append(41 + len(bodies), {key: value}, "label", None, time_us, None)

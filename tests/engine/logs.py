@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from mvcc_kv.engine.lanes import Written
 from mvcc_kv.errors import UnavailableError
 
 
@@ -23,7 +24,7 @@ class DeferringLog:
     ) -> bool:
         return False
 
-    def append_lane(self, first_ts: int, writes: list[tuple[bytes, bytes]], time_us: int) -> None:
+    def append_lane(self, first_ts: int, writes: list[Written], time_us: int, label: str | None = None) -> None:
         pass
 
     def settle(self, commit_ts: int, *, waits: bool = True) -> None:

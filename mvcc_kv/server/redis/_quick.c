@@ -16,12 +16,13 @@ typedef struct {
     Py_ssize_t out_len, out_size, out_max;
     PyObject *heads;      /* key -> (commit_ts, value, older) */
     PyObject *superseded; /* list of (by ts, its own ts, key, value's bytes), where older versions are kept; or NULL */
-    PyObject *writes;     /* list of (key, value), one a commit, for the log; or NULL */
+    PyObject *writes;     /* list of (key, value), or of a dict, one a commit, for the log; or NULL */
+    PyObject *execs;      /* list of (commit_ts, its writes), of the commits that were an EXEC's, if there is superseded */
     PyObject *watched;    /* of the burst's client: key -> commit_ts; NULL: its WATCH and MULTI are not for us */
     long long read_ts, commit_ts;
     int may_write, proto;
     Py_ssize_t free_bytes; /* of the burst's replies: those before its first commit; negative: all */
-    Py_ssize_t gets, sets, incrs, pings, hits, new_keys, watches, execs;
+    Py_ssize_t gets, sets, incrs, pings, hits, new_keys, watches, execs_total;
 } Lane;
 
 typedef struct {
@@ -229,17 +230,23 @@ static void truncate_to(PyObject *list, Py_ssize_t len)
         PyList_SetSlice(list, len, PY_SSIZE_T_MAX, NULL);
 }
 
+/* The next commit takes the place of this version, if there is one: whoever keeps older ones is told. */
+static int note_superseded(Lane *lane, PyObject *key, PyObject *head)
+{
+    PyObject *value;
+    if (lane->superseded == NULL || head == NULL)
+        return DONE;
+    value = PyTuple_GET_ITEM(head, 1);
+    return append(lane->superseded, Py_BuildValue("LOOn", lane->commit_ts + 1, PyTuple_GET_ITEM(head, 0), key, PyBytes_GET_SIZE(value)));
+}
+
 /* Tell the log and collection of the commit, then link it: `node` on top of `head`, which is NULL for a new key. */
 static int link_version(Lane *lane, PyObject *key, PyObject *value, PyObject *head, PyObject *node)
 {
     if (lane->writes != NULL && append(lane->writes, PyTuple_Pack(2, key, value)) == FAILED)
         return FAILED;
-    if (lane->superseded != NULL && head != NULL) {
-        PyObject *old = PyTuple_GET_ITEM(head, 1), *old_ts = PyTuple_GET_ITEM(head, 0);
-        PyObject *entry = Py_BuildValue("LOOn", lane->commit_ts + 1, old_ts, key, PyBytes_GET_SIZE(old));
-        if (append(lane->superseded, entry) == FAILED)
-            return FAILED;
-    }
+    if (note_superseded(lane, key, head) == FAILED)
+        return FAILED;
     if (head == NULL) /* only a new key costs an ordered insert */
         return PyObject_SetItem(lane->heads, key, node) ? FAILED : DONE;
     return PyDict_SetItem(lane->heads, key, node) ? FAILED : DONE;
@@ -394,7 +401,7 @@ static int incr(Lane *lane, Slice name)
     return say(lane, text, len + 3);
 }
 
-/* Transactions: WATCH, and MULTI, SET ..., EXEC in one burst, where nobody else has a snapshot and there is no log. */
+/* Transactions: WATCH, and MULTI, SET ..., EXEC in one burst. */
 
 /* The key's head, if it has a value that the client can see: borrowed. NULL without an error: not for us. */
 static PyObject *visible_head(Lane *lane, PyObject *key)
@@ -495,23 +502,57 @@ static int read_queue(Lane *lane, Queued *queue, Py_ssize_t *count)
     return STOP;
 }
 
-/* One commit of them all. Every key is there, so nothing but the nodes takes memory, and those come first. */
-static int commit_queue(Lane *lane, Queued *queue, Py_ssize_t count)
+/* Tell the log, and who keeps older versions, of the commit that is to come. */
+static int note_queue(Lane *lane, Queued *queue, Py_ssize_t count)
 {
-    PyObject *nodes[QUEUED_MAX];
-    Py_ssize_t i, made;
+    PyObject *writes;
+    Py_ssize_t i;
+    int outcome = DONE;
+    for (i = 0; outcome == DONE && i < count; i++)
+        outcome = note_superseded(lane, queue[i].key, queue[i].head);
+    if (outcome == DONE && lane->superseded != NULL)
+        outcome = append(lane->execs, Py_BuildValue("Ln", lane->commit_ts + 1, count));
+    if (outcome == FAILED || lane->writes == NULL)
+        return outcome;
+    writes = PyDict_New();
+    for (i = 0; writes != NULL && i < count; i++)
+        if (PyDict_SetItem(writes, queue[i].key, queue[i].value))
+            Py_CLEAR(writes);
+    return append(lane->writes, writes);
+}
+
+/* The nodes of the commit that is to come; how many could be made. */
+static Py_ssize_t make_nodes(Lane *lane, Queued *queue, Py_ssize_t count, PyObject **nodes)
+{
+    Py_ssize_t made;
     for (made = 0; made < count; made++) {
-        nodes[made] = new_node(lane->commit_ts + 1, queue[made].value, Py_None);
+        PyObject *older = lane->superseded != NULL ? queue[made].head : Py_None;
+        nodes[made] = new_node(lane->commit_ts + 1, queue[made].value, older);
         if (nodes[made] == NULL)
             break;
     }
+    return made;
+}
+
+/* One commit of them all. Whatever takes memory comes first: every key is there, so linking takes none. */
+static int commit_queue(Lane *lane, Queued *queue, Py_ssize_t count)
+{
+    PyObject *nodes[QUEUED_MAX];
+    Py_ssize_t writes = lane->writes == NULL ? 0 : PyList_GET_SIZE(lane->writes);
+    Py_ssize_t superseded = lane->superseded == NULL ? 0 : PyList_GET_SIZE(lane->superseded);
+    Py_ssize_t i, execs = PyList_GET_SIZE(lane->execs), made = make_nodes(lane, queue, count, nodes);
+    int is_made = made == count && note_queue(lane, queue, count) == DONE;
     for (i = 0; i < made; i++) {
-        if (made == count && PyDict_SetItem(lane->heads, queue[i].key, nodes[i]))
+        if (is_made && PyDict_SetItem(lane->heads, queue[i].key, nodes[i]))
             Py_FatalError("no memory in the midst of a commit");
         Py_DECREF(nodes[i]);
     }
-    if (made < count)
+    if (!is_made) {
+        truncate_to(lane->writes, writes);
+        truncate_to(lane->superseded, superseded);
+        truncate_to(lane->execs, execs);
         return FAILED;
+    }
     lane->commit_ts++;
     lane->read_ts = lane->commit_ts;
     lane->sets += count;
@@ -526,18 +567,34 @@ static int say_times(Lane *lane, const char *text, Py_ssize_t times)
     return outcome;
 }
 
-/* MULTI was read. Room for the replies comes first: what was done can be told. */
+/* The replies to what was queued, and to EXEC; `free_bytes` as for any commit. There is room for them. */
+static int say_executed(Lane *lane, Py_ssize_t count, int lost)
+{
+    char text[32] = "*";
+    Py_ssize_t len;
+    say(lane, "+OK\r\n", 5);
+    say_times(lane, "+QUEUED\r\n", count);
+    if (lost)
+        return lane->proto == 3 ? say(lane, "_\r\n", 3) : say(lane, "*-1\r\n", 5);
+    if (lane->free_bytes < 0)
+        lane->free_bytes = lane->out_len;
+    len = 1 + write_number(text + 1, count);
+    memcpy(text + len, "\r\n", 2);
+    say(lane, text, len + 2);
+    return say_times(lane, "+OK\r\n", count);
+}
+
+/* MULTI was read. */
 static int transaction(Lane *lane)
 {
     Queued queue[QUEUED_MAX] = {{NULL, NULL, NULL}};
-    char text[32] = "*";
     Py_ssize_t count, i;
     int lost, outcome;
-    if (!lane->may_write || lane->watched == NULL || lane->superseded != NULL || lane->writes != NULL)
+    if (!lane->may_write || lane->watched == NULL)
         return STOP;
     outcome = read_queue(lane, queue, &count);
     lost = outcome == DONE && is_lost(lane);
-    if (outcome == DONE && !reserve(lane, 64 + 16 * count))
+    if (outcome == DONE && !reserve(lane, 64 + 16 * count)) /* room for the replies comes first: what was done is told */
         outcome = FAILED;
     if (outcome == DONE && !lost)
         outcome = commit_queue(lane, queue, count);
@@ -548,15 +605,8 @@ static int transaction(Lane *lane)
     if (outcome != DONE)
         return outcome;
     PyDict_Clear(lane->watched);
-    lane->execs++;
-    say(lane, "+OK\r\n", 5);
-    say_times(lane, "+QUEUED\r\n", count);
-    if (lost)
-        return lane->proto == 3 ? say(lane, "_\r\n", 3) : say(lane, "*-1\r\n", 5);
-    i = 1 + write_number(text + 1, count);
-    memcpy(text + i, "\r\n", 2);
-    say(lane, text, i + 2);
-    return say_times(lane, "+OK\r\n", count);
+    lane->execs_total++;
+    return say_executed(lane, count, lost);
 }
 
 /* Any command */
@@ -636,8 +686,8 @@ static PyObject *run_bursts(Lane *lane, PyObject *bursts, long long seen_ts)
     for (i = 0; outcome == DONE && i < PyList_GET_SIZE(bursts); i++)
         outcome = take_burst(lane, PyList_GET_ITEM(bursts, i), i, seen_ts, replies, rest);
     if (outcome == DONE)
-        result = Py_BuildValue("OOLnnnnnnnn", replies, rest, lane->commit_ts, lane->gets, lane->sets, lane->incrs,
-                               lane->pings, lane->hits, lane->new_keys, lane->watches, lane->execs);
+        result = Py_BuildValue("OOLnnnnnnnnO", replies, rest, lane->commit_ts, lane->gets, lane->sets, lane->incrs,
+                               lane->pings, lane->hits, lane->new_keys, lane->watches, lane->execs_total, lane->execs);
     Py_XDECREF(replies);
     Py_XDECREF(rest);
     return result;
@@ -656,13 +706,17 @@ static PyObject *run(PyObject *module, PyObject *arguments)
     lane.writes = writes == Py_None ? NULL : writes;
     lane.out_size = 4096;
     lane.out = PyMem_Malloc(lane.out_size);
-    if (lane.out == NULL)
+    lane.execs = lane.out == NULL ? NULL : PyList_New(0);
+    if (lane.execs == NULL) {
+        PyMem_Free(lane.out);
         return PyErr_NoMemory();
+    }
     begun_ts = lane.commit_ts;
     result = run_bursts(&lane, bursts, seen_ts);
     if (result == NULL && lane.commit_ts != begun_ts) /* a store that doesn't know of its commits must not go on */
         Py_FatalError("no memory to tell what was committed");
     PyMem_Free(lane.out);
+    Py_DECREF(lane.execs);
     return result;
 }
 

@@ -97,7 +97,7 @@ class House:
 
     def count_lane(self, outcome: Outcome, took_s: float) -> None:
         """What the quick lane has done; its time is shared out evenly."""
-        *_, gets, sets, incrs, pings, hits, _, watches, execs = outcome
+        *_, gets, sets, incrs, pings, hits, _, watches, execs, _ = outcome
         each_s = took_s / max(gets + sets + incrs + pings + watches + 2 * execs, 1)
         if gets:
             self._count(_GET, gets, each_s)

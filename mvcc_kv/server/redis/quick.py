@@ -1,14 +1,14 @@
-"""The quick lane: runs of PING, GET, SET, INCR and transactions of SETs, executed straight on the
-store's index, without an object a command.
+"""The quick lane: runs of GET, SET and other plain commands, executed straight on the index, without an object each.
 
     b"*2 $3 GET .. *3 $3 SET .. *2 $3 GET .. *3 $4 HSET .. *2 $3 GET .."
      '------------- the lane, in one go ---''---- the session, one by one
 
-What many clients sent since the last turn, a burst each, is executed in one call (`server/rounds.py`). The lane knows
-only the forms that clients write and the cases in which nothing else is to be done: no option, no expiry, no escape,
-nothing to note of a commit but a new head (`VersionedStore.run_lane` says whether). Before anything else it stops,
-having executed each command altogether or not at all, and the session goes on there. So whatever it does the session
-would have done, byte for byte; that is how it is tested.
+The commands are PING, GET, SET, INCR, WATCH, and MULTI, SET ..., EXEC. What many clients sent since the last turn, a
+burst each, is executed in one call (`server/rounds.py`). The lane knows only the forms that clients write and the cases
+in which nothing else is to be done: no option, no expiry, no escape, nothing to note of a commit but a new head
+(`VersionedStore.run_lane` says whether). Before anything else it stops, having executed each command altogether or not
+at all, and the session goes on there. So whatever it does the session would have done, byte for byte; that is how it is
+tested.
 
 `run_in_python` is the rule. `_quick.c` is the same, compiled, and used where a compiler was when this was installed;
 with MVCC_KV_PURE=1 in the environment it is not.
@@ -39,6 +39,9 @@ Burst: TypeAlias = tuple[bytes, int, dict[bytes, int] | None]
 """What a client sent, the version of the protocol, and the keys that it watches, each with its newest commit then; None
 instead if its WATCH and MULTI are not for the lane."""
 
+Written: TypeAlias = tuple[bytes, bytes] | dict[bytes, bytes]
+"""What a commit wrote: the key and its value, or, an EXEC's, several."""
+
 Rest: TypeAlias = tuple[int, int, int, int]
 """Of a burst that is not through: its place, its bytes that were used, how many bytes of its replies may leave now,
 and the commit that the others tell of; 0: they may leave all."""
@@ -48,7 +51,8 @@ class Outcome(NamedTuple):
     """What the lane did with some bursts.
 
     `replies`: of each. `rest`: what is to be done about those that were not executed to their end, or have to wait for
-    a commit to become visible. `commit_ts`: of the newest commit. The rest are counts, `hits` among the `gets`.
+    a commit to become visible. `commit_ts`: of the newest commit. Then counts, `hits` among the `gets`. `transactions`:
+    the commits that were an EXEC's, each with how many keys it wrote, if there was a list for what is superseded.
     """
 
     replies: list[bytes]
@@ -62,6 +66,7 @@ class Outcome(NamedTuple):
     new_keys: int
     watches: int
     execs: int
+    transactions: list[tuple[int, int]]
 
 
 class _Stop(Exception):
@@ -76,7 +81,7 @@ def run_in_python(
     commit_ts: int,
     may_write: bool,
     superseded: list[tuple[int, int, bytes, int]] | None,
-    writes: list[tuple[bytes, bytes]] | None,
+    writes: list[Written] | None,
 ) -> Outcome:
     """Execute the commands at the beginning of each burst, as far as the lane goes and the replies reach `out_max`.
 
@@ -96,7 +101,7 @@ def run_in_python(
             rest.append(
                 (number, used_bytes, len(said) if is_free else free_bytes or 0, 0 if is_free else lane.commit_ts)
             )
-    return Outcome(replies, rest, lane.commit_ts, *lane.counts)
+    return tuple.__new__(Outcome, (replies, rest, lane.commit_ts, *lane.counts, lane.transactions))
 
 
 def _run_burst(lane: _Lane, data: bytes, out_max: int) -> tuple[bytes, int, int | None]:
@@ -113,7 +118,7 @@ def _run_burst(lane: _Lane, data: bytes, out_max: int) -> tuple[bytes, int, int 
         except _Stop:
             break
         if free_bytes is None and lane.commit_ts != begun_ts:
-            free_bytes = said_bytes
+            free_bytes = said_bytes + lane.free_bytes
         said.append(reply)
         said_bytes += len(reply)
         used_bytes += sum(map(_length, commands[at : at + used]))
@@ -127,7 +132,10 @@ def _length(arguments: list[bytes]) -> int:
 
 
 class _Lane:
-    """What a run has come to. `counts`: gets, sets, incrs, pings, hits, new keys."""
+    """What a run has come to. `counts`: gets, sets, incrs, pings, hits, new keys, watches, execs.
+
+    `free_bytes`: of the reply to the last command, what comes before it tells of a commit.
+    """
 
     __slots__ = (
         "_heads",
@@ -139,6 +147,8 @@ class _Lane:
         "_writes",
         "commit_ts",
         "counts",
+        "free_bytes",
+        "transactions",
     )
 
     def __init__(
@@ -147,7 +157,7 @@ class _Lane:
         commit_ts: int,
         may_write: bool,
         superseded: list[tuple[int, int, bytes, int]] | None,
-        writes: list[tuple[bytes, bytes]] | None,
+        writes: list[Written] | None,
     ) -> None:
         self._heads = heads
         self._read_ts = 0
@@ -156,6 +166,8 @@ class _Lane:
         self._writes = writes
         self.commit_ts = commit_ts
         self.counts = [0] * 8
+        self.transactions: list[tuple[int, int]] = []
+        self.free_bytes = 0
         self._proto = 2
         self._watched: dict[bytes, int] | None = None
 
@@ -169,6 +181,7 @@ class _Lane:
         """The reply to the command there, and how many commands that took. Raises `_Stop`."""
         arguments = commands[at]
         name = arguments[0].upper()
+        self.free_bytes = 0
         if name == b"MULTI" and len(arguments) == 1:
             return self._transaction(commands, at)
         return self._execute(name, arguments), 1
@@ -237,8 +250,8 @@ class _Lane:
         return resp.OK
 
     def _transaction(self, commands: list[list[bytes]], at: int) -> tuple[bytes, int]:
-        """SETs up to EXEC, of keys that are there and differ, as one commit; where there is no snapshot and no log."""
-        if not self._may_write or self._watched is None or self._superseded is not None or self._writes is not None:
+        """SETs up to EXEC, of keys that are there and differ, as one commit."""
+        if not self._may_write or self._watched is None:
             raise _Stop
         writes: dict[bytes, bytes] = {}
         for arguments in commands[at + 1 : at + 1 + _QUEUED_MAX]:
@@ -260,11 +273,24 @@ class _Lane:
         queued = resp.OK + resp.QUEUED * len(writes)
         if is_lost:
             return queued + resp.null_array(self._proto)
-        self.commit_ts = self._read_ts = self.commit_ts + 1
-        for key, value in writes.items():
-            self._heads[key] = (self.commit_ts, value, None)
-        self.counts[_SETS] += len(writes)
+        self.free_bytes = len(queued)
+        self._commit_all(writes)
         return queued + resp.array([resp.OK] * len(writes))
+
+    def _commit_all(self, writes: dict[bytes, bytes]) -> None:
+        """One commit of keys that are all there."""
+        self.commit_ts = self._read_ts = commit_ts = self.commit_ts + 1
+        heads, superseded = self._heads, self._superseded
+        for key, value in writes.items():
+            head = heads[key]
+            if superseded is not None:
+                superseded.append((commit_ts, head[0], key, len(head[1] or b"")))
+            heads[key] = (commit_ts, value, None if superseded is None else head)
+        if superseded is not None:
+            self.transactions.append((commit_ts, len(writes)))
+        if self._writes is not None:
+            self._writes.append(writes)
+        self.counts[_SETS] += len(writes)
 
     def _commit(self, key: bytes, value: bytes, head: tuple[int, bytes, Version | None] | None) -> None:
         """One commit of one key, on top of its head."""

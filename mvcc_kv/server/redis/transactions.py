@@ -10,10 +10,10 @@ from mvcc_kv.server.redis.failures import Failure, failure_of
 from mvcc_kv.server.redis.keyspace import Within
 from mvcc_kv.server.redis.session import RedisSession
 
-__all__: list[str] = []
+__all__ = ["EXEC_LABEL"]
 
-_LABEL = "EXEC"
-_OPTIONS = TransactionOptions(label=_LABEL)
+EXEC_LABEL = "EXEC"
+_OPTIONS = TransactionOptions(label=EXEC_LABEL)
 _GROUP = "transactions"
 
 
@@ -124,7 +124,7 @@ def _run_plainly(session: RedisSession, queue: list[tuple[Command, list[bytes]]]
     """
     space = session.space = session.begin_writing()
     replies = _replies(session, queue)
-    space.commit(_LABEL)
+    space.commit(EXEC_LABEL)
     session.wait_for(session.services.store.commit_ts)
     return resp.array(replies)
 
