@@ -75,7 +75,7 @@ def test_single_writes_are_read_as_the_commits_that_they_are(
 @settings(deadline=None)
 @given(st.lists(st.one_of(st.tuples(WRITES, U64), st.lists(st.one_of(WRITES, SEVERAL), max_size=4)), max_size=12))
 def test_a_batch_of_lanes_and_single_commits_is_the_records_one_after_the_other(gathered: list[Any]) -> None:
-    """Whatever came how: a tuple is a commit of its own with its time, a list a lane at the time 9, which has dicts too."""
+    """Whatever came how: a tuple is a commit of its own with its time, a list a lane at the time 9, with dicts too."""
     log = Log("nowhere", LogEnd(40, 77), files=OsFileSystem())
     bodies: list[bytes] = []
     for it in gathered:

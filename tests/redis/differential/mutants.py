@@ -127,7 +127,7 @@ MUTANTS = (
     Mutant(
         "a key watched twice is watched from the second time on",
         _ROOM + "watching.py",
-        "            if key in self._there or key in self._absent:\n                continue\n",
+        "            if key in self.there or key in self._absent:\n                continue\n",
         "",
     ),
     Mutant(
