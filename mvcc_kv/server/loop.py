@@ -154,13 +154,15 @@ class Loop:
 
     def _round(self, peers: list[Peer]) -> None:
         """Receive from each of these, and execute what they ask for: of those that are plain, in one go."""
-        peers = [peer for peer in peers if peer.is_plain or peer.can_receive]
-        received = wire.receive([peer.socket for peer in peers], self._settings.receive_bytes)
+        ready: list[Peer] = []
+        others: list[Peer] = []
+        for peer in peers:
+            (ready if peer.is_plain or peer.can_receive else others).append(peer)
+        received = wire.receive([peer.socket for peer in ready], self._settings.receive_bytes)
         plain: list[Peer] = []
         bursts: list[bytes] = []
-        others: list[Peer] = []
         may_be_plain = self._rounds.are_held
-        for peer, data in zip(peers, received, strict=True):
+        for peer, data in zip(ready, received, strict=True):
             if peer.is_plain and may_be_plain and type(data) is bytes and may_begin(data):
                 peer.listens_since = peer.active_at = self.now
                 plain.append(peer)
@@ -176,12 +178,12 @@ class Loop:
     def _run_plain(self, peers: list[Peer], bursts: list[bytes]) -> list[Peer]:
         """Execute what these have sent and reply; returns those that have more to do."""
         done = self._rounds.run([peer.connection for peer in peers], bursts)
-        self._send_all(peers, done.replies)
-        self._rounds.count(done)
         for at in done.held:
             peer = peers[at]
             peer.is_plain, peer.is_waiting = False, True
             self._holding[peer] = None
+        self._send_all(peers, done.replies)
+        self._rounds.count(done)
         return [peers[at] for at in done.unfinished]
 
     def _advance_all(self, peers: list[Peer]) -> None:
@@ -208,7 +210,7 @@ class Loop:
         if count < 0 and -count not in wire.NOT_NOW:
             self._drop(peer, "lost", reason=os.strerror(-count))
             return
-        peer.is_plain = False
+        peer.is_plain = peer.is_waiting = False
         peer.connection.put_back(data[max(count, 0) :])
         self._runnable[peer] = None
 

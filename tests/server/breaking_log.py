@@ -9,6 +9,7 @@ from threading import Event
 from typing import Any, NamedTuple
 
 from mvcc_kv.engine import VersionedStore
+from mvcc_kv.engine.lanes import Written
 from mvcc_kv.errors import UnavailableError
 
 from .running import DEADLINE_S
@@ -47,6 +48,9 @@ class BreakingLog:
             raise self.failure
         self._pending_ts = commit_ts
         return False
+
+    def append_lane(self, first_ts: int, writes: list[Written], time_us: int, label: str | None = None) -> None:
+        self._pending_ts = first_ts + len(writes) - 1
 
     def settle(self, commit_ts: int, *, waits: bool = True) -> None:
         pass

@@ -1,7 +1,11 @@
-"""Commits wait a moment for those of others who are just speaking; never for others' silence, and never for long."""
+"""Turns, one by one: which commits go to the log together, and what a round says when a client has no room.
+
+Commits wait a moment for those of others who are just speaking; never for others' silence, and never for long.
+"""
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Iterator
 from contextlib import ExitStack
 from typing import NamedTuple
@@ -35,6 +39,7 @@ class Table(NamedTuple):
     """A server that turns when it is told to, and three clients that have spoken already."""
 
     server: Server
+    address: tuple[str, int]
     log: CountingLog
     clients: list[Client]
 
@@ -61,9 +66,9 @@ def table() -> Iterator[Table]:
         stack.callback(listeners.close)
         stack.callback(server._close)
         server._loop.door.open()
-        made = Table(server, log, [])
+        made = Table(server, listeners.sockets[0].getsockname(), log, [])
         for _ in range(3):
-            client = Client(listeners.sockets[0].getsockname())
+            client = Client(made.address)
             stack.callback(client.close)
             client.send(b"*1\r\n$4\r\nPING\r\n")
             made.turn_until_answered(client)
@@ -105,3 +110,58 @@ def test_others_who_speak_on_and_on_hold_no_commit_up(table: Table) -> None:
         assert table.clients[1].reply().rstrip() == b"$-1", "nor do they wait for it"
         turns += 1
     assert turns == 5
+
+
+def packed(*arguments: bytes) -> bytes:
+    return b"*%d\r\n" % len(arguments) + b"".join(b"$%d\r\n%b\r\n" % (len(it), it) for it in arguments)
+
+
+def test_a_reply_that_is_held_comes_behind_what_the_client_had_no_room_for(table: Table) -> None:
+    slow = _who_is_alone_and_slow(table)
+    big = b"x" * 4000
+    slow.send(packed(b"SET", b"big", big))
+    table.turn_until_answered(slow)
+    slow.send(packed(b"GET", b"big") * 60 + packed(b"SET", b"a", b"1"))
+    table.turn()
+    (peer,) = table.server._loop.peers
+    assert peer.connection.output_bytes, "the client had room for all of it: the test tells nothing"
+    until(lambda: bool(table.server._disk._log_worker._finished))  # the commit is on disk before the next turn
+    expected = (b"$4000\r\n" + big + b"\r\n") * 60 + b"+OK\r\n"
+    received = b""
+    while len(received) < len(expected):
+        table.server.wake()
+        table.turn()
+        while slow.has_answer():
+            received += slow.socket.recv(65536)
+    assert received == expected
+    slow.close()
+
+
+def _who_is_alone_and_slow(table: Table) -> Client:
+    slow = Client(table.address, receive_bytes=4096)
+    for client in table.clients:
+        client.close()
+    slow.send(packed(b"PING"))
+    table.turn_until_answered(slow)
+    while len(table.server._loop.peers) > 1:
+        table.server.wake()
+        table.turn()
+    for peer in table.server._loop.peers:
+        peer.socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
+    return slow
+
+
+def test_who_vanishes_with_a_reply_held_is_forgotten(table: Table) -> None:
+    table.log.may_write.clear()
+    first, second, _ = table.clients
+    first.send(packed(b"SET", b"a", b"1"))
+    table.turn()
+    first.reset()
+    until_gone = len(table.server._loop.peers) - 1
+    while len(table.server._loop.peers) > until_gone:
+        table.server.wake()
+        table.turn()
+    table.log.may_write.set()
+    second.send(packed(b"SET", b"a", b"2"))
+    table.turn_until_answered(second)
+    assert not table.server._loop._holding
