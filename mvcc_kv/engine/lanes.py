@@ -9,6 +9,7 @@ done one by one, by the slow twin of each command, through the store.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Protocol, TypeAlias, TypeVar
 
 from sortedcontainers import SortedDict
@@ -17,7 +18,7 @@ from mvcc_kv.engine.chains import Version
 from mvcc_kv.engine.freeing import SupersededVersion
 from mvcc_kv.engine.section import CommitSection
 
-__all__ = ["Lane", "LaneOutcome", "Written", "run_lane"]
+__all__ = ["Lane", "LaneOutcome", "Permit", "Written", "run_lane"]
 
 Written: TypeAlias = "tuple[bytes, bytes] | dict[bytes, bytes]"
 """What a commit of a lane put: a key and its value, or, a transaction's, several."""
@@ -38,6 +39,9 @@ class LaneOutcome(Protocol):
     def transactions(self) -> list[tuple[int, int]]: ...
 
 
+Permit: TypeAlias = "tuple[list[SupersededVersion] | None, list[Written] | None]"
+"""A list for what is superseded, and one for what is written."""
+
 T = TypeVar("T", bound=LaneOutcome)
 T_co = TypeVar("T_co", bound=LaneOutcome, covariant=True)
 
@@ -45,9 +49,10 @@ T_co = TypeVar("T_co", bound=LaneOutcome, covariant=True)
 class Lane(Protocol[T_co]):
     """Work on the index itself: gets, and blind writes of single keys or several, each a commit of its own.
 
-    Reads are of `heads` at `seen_ts`, or at the newest commit of the same client. If it `may_write`, each commit takes
+    Reads are of `heads` at `seen_ts`, or at the newest commit of the same client. Before its first write it asks for a
+    `permit`: `None` if it must not, or a list for what is superseded and a list for what is written. Each commit takes
     the next number after `commit_ts` and is a new head of its key: on top of the older versions where there is a list
-    for what is `superseded`, alone where it is None and nobody can see those any more. `writes` is for the log, in
+    for what is superseded, alone where it is None and nobody can see those any more. What is written is for the log, in
     order; None: there is none, and each commit is seen by everybody at once.
     """
 
@@ -56,30 +61,45 @@ class Lane(Protocol[T_co]):
         heads: SortedDict[bytes, Version],
         seen_ts: int,
         commit_ts: int,
-        may_write: bool,
-        superseded: list[SupersededVersion] | None,
-        writes: list[Written] | None,
+        permit: Callable[[], Permit | None],
         /,
     ) -> T_co: ...
 
 
 def run_lane(section: CommitSection, run: Lane[T], label: str | None) -> T:
-    """Let `run(heads, seen_ts, commit_ts, may_write, superseded, writes)` work on the index itself; see `Lane`.
+    """Let `run(heads, seen_ts, commit_ts, permit)` work on the index itself; see `Lane`.
 
     `label`: what its transactions are called.
     """
-    versions = section.versions
+    versions, permits = section.versions, _Permits(section)
     with section.lock:
         if section.opened.abandoned:
             section.reap()
-        is_logged = section.log is not None
-        is_alone = not is_logged and versions.is_seen_by_none and versions.marks.is_empty
-        superseded: list[SupersededVersion] | None = None if is_alone else []
-        writes: list[Written] | None = [] if is_logged else None
-        outcome = run(versions.heads, versions.visible_ts, section.commit_ts, _is_calm(section), superseded, writes)
+        outcome = run(versions.heads, versions.visible_ts, section.commit_ts, permits)
         if outcome.commit_ts != section.commit_ts:
-            _take_in(section, outcome, superseded, writes or [], label)
+            _take_in(section, outcome, permits.superseded, permits.writes or [], label)
     return outcome
+
+
+class _Permits:
+    """Gives leave to write, once, if there is nothing to say against it; and has the lists then."""
+
+    __slots__ = ("_section", "superseded", "writes")
+
+    def __init__(self, section: CommitSection) -> None:
+        self._section = section
+        self.superseded: list[SupersededVersion] | None = None
+        self.writes: list[Written] | None = None
+
+    def __call__(self) -> Permit | None:
+        section = self._section
+        if not _is_calm(section):
+            return None
+        if section.log is not None:
+            self.superseded, self.writes = [], []
+        elif not (section.versions.is_seen_by_none and section.versions.marks.is_empty):
+            self.superseded = []
+        return self.superseded, self.writes
 
 
 def _is_calm(section: CommitSection) -> bool:

@@ -211,7 +211,7 @@ class VersionedStore:
         return self._home.begin(options, seen_ts, client, is_ours, newest)
 
     def run_lane(self, run: Lane[T], label: str | None = None) -> T:
-        """Let `run(heads, seen_ts, commit_ts, may_write, superseded, writes)` work on the index itself; see `Lane`.
+        """Let `run(heads, seen_ts, commit_ts, permit)` work on the index itself; see `Lane`.
 
         `label`: what its transactions are called.
         """

@@ -20,6 +20,7 @@ typedef struct {
     PyObject *execs;      /* list of (commit_ts, its writes), of the commits that were an EXEC's, if there is superseded */
     PyObject *watched;    /* of the burst's client: key -> commit_ts; NULL: its WATCH and MULTI are not for us */
     long long read_ts, commit_ts;
+    PyObject *permit;     /* called once before the first write; NULL from then on */
     int may_write, proto;
     Py_ssize_t free_bytes; /* of the burst's replies: those before its first commit; negative: all */
     Py_ssize_t gets, sets, incrs, pings, hits, new_keys, watches, execs_total;
@@ -319,11 +320,31 @@ static int commit(Lane *lane, PyObject *key, PyObject *value, PyObject *head)
     return DONE;
 }
 
+/* Whether this may write: STOP if not. Asks for it the first time, and gets the lists. They are kept by who gives them. */
+static int get_permit(Lane *lane)
+{
+    PyObject *permit, *superseded, *writes;
+    if (lane->permit == NULL)
+        return lane->may_write ? DONE : STOP;
+    permit = PyObject_CallNoArgs(lane->permit);
+    if (permit == NULL)
+        return FAILED;
+    lane->permit = NULL;
+    if (permit != Py_None && PyArg_ParseTuple(permit, "OO", &superseded, &writes)) {
+        lane->superseded = superseded == Py_None ? NULL : superseded;
+        lane->writes = writes == Py_None ? NULL : writes;
+        lane->may_write = 1;
+    }
+    Py_DECREF(permit);
+    return lane->may_write ? DONE : PyErr_Occurred() ? FAILED : STOP;
+}
+
 /* The key as an object, and its head: borrowed; NULL if there is none. STOP where writing takes more than this. */
 static int find_for_writing(Lane *lane, Slice name, PyObject **key, PyObject **head)
 {
-    if (!lane->may_write || !is_ascii(name))
-        return STOP;
+    int outcome = is_ascii(name) ? get_permit(lane) : STOP;
+    if (outcome != DONE)
+        return outcome;
     *key = PyBytes_FromStringAndSize(name.text, name.len);
     if (*key == NULL)
         return FAILED;
@@ -590,8 +611,11 @@ static int transaction(Lane *lane)
     Queued queue[QUEUED_MAX] = {{NULL, NULL, NULL}};
     Py_ssize_t count, i;
     int lost, outcome;
-    if (!lane->may_write || lane->watched == NULL)
+    if (lane->watched == NULL)
         return STOP;
+    outcome = get_permit(lane);
+    if (outcome != DONE)
+        return outcome;
     outcome = read_queue(lane, queue, &count);
     lost = outcome == DONE && is_lost(lane);
     if (outcome == DONE && !reserve(lane, 64 + 16 * count)) /* room for the replies comes first: what was done is told */
@@ -666,7 +690,7 @@ static int take_burst(Lane *lane, PyObject *burst, Py_ssize_t number, long long 
         return FAILED;
     lane->watched = PyDict_CheckExact(watched) ? watched : NULL;
     len = PyBytes_GET_SIZE(data);
-    lane->read_ts = lane->writes == NULL ? lane->commit_ts : seen_ts;
+    lane->read_ts = lane->may_write && lane->writes == NULL ? lane->commit_ts : seen_ts;
     run_burst(lane, PyBytes_AS_STRING(data), len);
     is_over = lane->at == lane->end;
     is_free = lane->free_bytes < 0 || lane->writes == NULL;
@@ -696,14 +720,12 @@ static PyObject *run_bursts(Lane *lane, PyObject *bursts, long long seen_ts)
 static PyObject *run(PyObject *module, PyObject *arguments)
 {
     Lane lane = {0};
-    PyObject *bursts, *superseded, *writes, *result;
+    PyObject *bursts, *result;
     long long seen_ts, begun_ts;
     (void)module;
-    if (!PyArg_ParseTuple(arguments, "O!nO!LLpOO", &PyList_Type, &bursts, &lane.out_max, &PyDict_Type, &lane.heads,
-                          &seen_ts, &lane.commit_ts, &lane.may_write, &superseded, &writes))
+    if (!PyArg_ParseTuple(arguments, "O!nO!LLO", &PyList_Type, &bursts, &lane.out_max, &PyDict_Type, &lane.heads,
+                          &seen_ts, &lane.commit_ts, &lane.permit))
         return NULL;
-    lane.superseded = superseded == Py_None ? NULL : superseded;
-    lane.writes = writes == Py_None ? NULL : writes;
     lane.out_size = 4096;
     lane.out = PyMem_Malloc(lane.out_size);
     lane.execs = lane.out == NULL ? NULL : PyList_New(0);

@@ -21,6 +21,7 @@ from typing import Any, NamedTuple, TypeAlias
 
 from mvcc_kv.compiled import compiled_twin
 from mvcc_kv.engine.chains import Version, visible
+from mvcc_kv.engine.lanes import Permit, Written
 from mvcc_kv.protocol.resp import replies as resp
 from mvcc_kv.protocol.resp.scanning import scan
 from mvcc_kv.server.redis.arguments import integer_of
@@ -38,9 +39,6 @@ _PLAIN = bytes(set(range(0x100)) - _ESCAPED)
 Burst: TypeAlias = tuple[bytes, int, dict[bytes, int] | None]
 """What a client sent, the version of the protocol, and the keys that it watches, each with its newest commit then; None
 instead if its WATCH and MULTI are not for the lane."""
-
-Written: TypeAlias = tuple[bytes, bytes] | dict[bytes, bytes]
-"""What a commit wrote: the key and its value, or, an EXEC's, several."""
 
 Rest: TypeAlias = tuple[int, int, int, int]
 """Of a burst that is not through: its place, its bytes that were used, how many bytes of its replies may leave now,
@@ -79,23 +77,20 @@ def run_in_python(
     heads: MutableMapping[bytes, Version],
     seen_ts: int,
     commit_ts: int,
-    may_write: bool,
-    superseded: list[tuple[int, int, bytes, int]] | None,
-    writes: list[Written] | None,
+    permit: Callable[[], Permit | None],
 ) -> Outcome:
     """Execute the commands at the beginning of each burst, as far as the lane goes and the replies reach `out_max`.
 
-    A burst sees `heads` at `seen_ts` and its own commits; commits come after `commit_ts`. `superseded` takes what they
-    supersede, as `engine.versions` has it; None: nobody can see that any more, and it goes at once. `writes` takes what
-    is for the log; None: there is none, and everybody sees each commit at once.
+    A burst sees `heads` at `seen_ts` and its own commits; commits come after `commit_ts`. Before the first of them
+    there has to be a `permit`, with the lists for what it supersedes and what it writes; see `engine.lanes.Lane`.
     """
-    lane = _Lane(heads, commit_ts, may_write, superseded, writes)
+    lane = _Lane(heads, commit_ts, permit)
     replies: list[bytes] = []
     rest: list[Rest] = []
     for number, (data, proto, watched) in enumerate(bursts):
         lane.begin(seen_ts, proto, watched)
         said, used_bytes, free_bytes = _run_burst(lane, data, out_max)
-        is_free = free_bytes is None or writes is None
+        is_free = free_bytes is None or not lane.is_logged
         replies.append(said)
         if used_bytes < len(data) or not is_free:
             rest.append(
@@ -140,6 +135,7 @@ class _Lane:
     __slots__ = (
         "_heads",
         "_may_write",
+        "_permit",
         "_proto",
         "_read_ts",
         "_superseded",
@@ -155,15 +151,14 @@ class _Lane:
         self,
         heads: MutableMapping[bytes, Version],
         commit_ts: int,
-        may_write: bool,
-        superseded: list[tuple[int, int, bytes, int]] | None,
-        writes: list[Written] | None,
+        permit: Callable[[], Permit | None],
     ) -> None:
         self._heads = heads
         self._read_ts = 0
-        self._may_write = may_write
-        self._superseded = superseded
-        self._writes = writes
+        self._permit: Callable[[], Permit | None] | None = permit  # None once it was asked for
+        self._may_write = False
+        self._superseded: list[tuple[int, int, bytes, int]] | None = None
+        self._writes: list[Written] | None = None
         self.commit_ts = commit_ts
         self.counts = [0] * 8
         self.transactions: list[tuple[int, int]] = []
@@ -173,9 +168,23 @@ class _Lane:
 
     def begin(self, seen_ts: int, proto: int, watched: dict[bytes, int] | None) -> None:
         """Go on with another client's commands."""
-        self._read_ts = self.commit_ts if self._writes is None else seen_ts
+        self._read_ts = self.commit_ts if self._may_write and not self.is_logged else seen_ts
         self._proto = proto
         self._watched = watched
+
+    @property
+    def is_logged(self) -> bool:
+        """Whether what was written is for the log."""
+        return self._writes is not None
+
+    def _is_permitted(self) -> bool:
+        """Whether this may write; asks for it the first time."""
+        if self._permit is not None:
+            permit, self._permit = self._permit(), None
+            if permit is not None:
+                self._may_write = True
+                self._superseded, self._writes = permit
+        return self._may_write
 
     def execute(self, commands: list[list[bytes]], at: int) -> tuple[bytes, int]:
         """The reply to the command there, and how many commands that took. Raises `_Stop`."""
@@ -225,7 +234,7 @@ class _Lane:
         return resp.integer(number + 1)
 
     def _head_for_writing(self, key: bytes) -> tuple[int, bytes, Version | None] | None:
-        if not self._may_write or not key.isascii():
+        if not key.isascii() or not self._is_permitted():
             raise _Stop
         head = self._heads.get(key)
         if head is None:
@@ -251,7 +260,7 @@ class _Lane:
 
     def _transaction(self, commands: list[list[bytes]], at: int) -> tuple[bytes, int]:
         """SETs up to EXEC, of keys that are there and differ, as one commit."""
-        if not self._may_write or self._watched is None:
+        if self._watched is None or not self._is_permitted():
             raise _Stop
         writes: dict[bytes, bytes] = {}
         for arguments in commands[at + 1 : at + 1 + _QUEUED_MAX]:

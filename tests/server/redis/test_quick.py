@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from functools import partial
 from importlib import import_module
 from typing import Any
 
@@ -10,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from mvcc_kv.engine.lanes import Permit
 from mvcc_kv.server.redis.quick import Burst, Outcome, run_in_python
 from mvcc_kv.values import Expiring
 
@@ -41,6 +43,11 @@ VALUES = st.one_of(
 )
 WATCHED = st.one_of(st.none(), st.dictionaries(KEYS, st.integers(1, 4), max_size=3))
 HEADS = st.dictionaries(KEYS, st.lists(VALUES, min_size=1, max_size=3), max_size=5)
+
+
+def permit_alone() -> Permit:
+    """Leave to write where nobody else is and nothing is logged."""
+    return None, None
 
 
 def compiled() -> Any:
@@ -91,9 +98,14 @@ def test_the_compiled_lane_is_the_one_in_python(
         bursts = [_burst(*it) for it in sent]
         superseded: list[Any] | None = [] if keeps else None
         writes: list[Any] | None = [] if logs else None
-        outcome = Outcome._make(run(bursts, out_max, heads, seen_ts, 3, may_write, superseded, writes))
+        permit = (superseded, writes) if may_write else None
+        outcome = Outcome._make(run(bursts, out_max, heads, seen_ts, 3, partial(_given, permit)))
         outcomes.append((outcome, heads, superseded, writes, [watched for *_, watched in bursts]))
     assert outcomes[0] == outcomes[1]
+
+
+def _given(permit: Permit | None) -> Permit | None:
+    return permit
 
 
 def _burst(commands: list[tuple[bytes, ...]], cut: int, proto: int, watched: dict[bytes, int] | None) -> Burst:
@@ -104,7 +116,7 @@ def _burst(commands: list[tuple[bytes, ...]], cut: int, proto: int, watched: dic
 @settings(max_examples=300)
 @given(st.binary(max_size=60).map(lambda noise: b"*2\r\n$3\r\nGET\r\n$1\r\na\r\n" + noise))
 def test_what_is_no_command_ends_either_lane_at_the_same_byte(data: bytes) -> None:
-    outcomes = [run([(data, 2, None)], 1000, {}, 0, 0, True, None, None) for run in (run_in_python, compiled())]
+    outcomes = [run([(data, 2, None)], 1000, {}, 0, 0, permit_alone) for run in (run_in_python, compiled())]
     assert tuple(outcomes[0]) == outcomes[1]
 
 
@@ -117,7 +129,7 @@ def run(request: pytest.FixtureRequest) -> Any:
 def test_the_lane_executes_what_it_knows_and_stops_before_the_rest(run: Any) -> None:
     data = b"".join(map(packed, [(b"SET", b"a", b"1"), (b"INCR", b"a"), (b"GET", b"a"), (b"DEL", b"a"), (b"PING",)]))
     heads: dict[bytes, Any] = {}
-    outcome = run([(data, 2, None)], 1000, heads, 0, 0, True, None, None)
+    outcome = run([(data, 2, None)], 1000, heads, 0, 0, permit_alone)
     assert outcome.replies == [b"+OK\r\n:2\r\n$1\r\n2\r\n"]
     ((place, used_bytes, free_bytes, waits_for_ts),) = outcome.rest
     assert data[used_bytes:].startswith(b"*2\r\n$3\r\nDEL")
@@ -130,14 +142,16 @@ def test_with_a_log_another_client_does_not_see_what_is_not_on_disk(run: Any) ->
     writes_then_reads, reads = packed((b"SET", b"a", b"2")) + packed((b"GET", b"a")), packed((b"GET", b"a"))
     for writes, seen_by_others in (([], b"1"), (None, b"2")):
         heads: dict[bytes, Any] = {b"a": (1, b'"1"', None)}
-        outcome = run([(writes_then_reads, 2, None), (reads, 2, None)], 1000, heads, 1, 1, True, [], writes)
+        outcome = run(
+            [(writes_then_reads, 2, None), (reads, 2, None)], 1000, heads, 1, 1, lambda writes=writes: ([], writes)
+        )
         assert outcome.replies == [b"+OK\r\n$1\r\n2\r\n", b"$1\r\n%b\r\n" % seen_by_others]
         assert outcome.rest == ([] if writes is None else [(0, len(writes_then_reads), 0, 2)])
 
 
 def test_what_stands_before_a_commit_does_not_wait_for_it(run: Any) -> None:
     data = packed((b"GET", b"a")) + packed((b"SET", b"a", b"2"))
-    outcome = run([(data, 2, None)], 1000, {b"a": (1, b'"1"', None)}, 1, 1, True, [], [])
+    outcome = run([(data, 2, None)], 1000, {b"a": (1, b'"1"', None)}, 1, 1, lambda: ([], []))
     assert outcome.replies == [b"$1\r\n1\r\n+OK\r\n"]
     assert outcome.rest == [(0, len(data), len(b"$1\r\n1\r\n"), 2)]
 
@@ -149,7 +163,7 @@ def test_a_transaction_of_sets_is_one_commit(run: Any) -> None:
     heads: dict[bytes, Any] = {b"a": (1, b'"1"', None), b"b": (2, b'"1"', None)}
     watched: dict[bytes, int] = {}
     data = b"".join(map(packed, [(b"WATCH", b"a", b"b"), (b"GET", b"a"), *INCREMENT]))
-    outcome = run([(data, 2, watched)], 1000, heads, 2, 2, True, None, None)
+    outcome = run([(data, 2, watched)], 1000, heads, 2, 2, permit_alone)
     said = b"+OK\r\n$1\r\n1\r\n+OK\r\n+QUEUED\r\n+QUEUED\r\n*2\r\n+OK\r\n+OK\r\n"
     assert (outcome.replies, outcome.rest, outcome.commit_ts) == ([said], [], 3)
     assert heads == {b"a": (3, b'"2"', None), b"b": (3, b'"2"', None)}
@@ -160,7 +174,7 @@ def test_a_transaction_of_sets_is_one_commit(run: Any) -> None:
 def test_a_transaction_whose_watch_is_lost_changes_nothing(run: Any, proto: int, null: bytes) -> None:
     heads: dict[bytes, Any] = {b"a": (1, b'"1"', None), b"b": (2, b'"1"', None)}
     for watched in ({b"b": 1}, {b"a": 1, b"gone": 1}):
-        outcome = run([(b"".join(map(packed, INCREMENT)), proto, watched)], 1000, heads, 2, 2, True, None, None)
+        outcome = run([(b"".join(map(packed, INCREMENT)), proto, watched)], 1000, heads, 2, 2, permit_alone)
         assert outcome.replies == [b"+OK\r\n+QUEUED\r\n+QUEUED\r\n" + null]
         assert (outcome.commit_ts, watched, outcome.execs, outcome.sets) == (2, {}, 1, 0)
     assert heads == {b"a": (1, b'"1"', None), b"b": (2, b'"1"', None)}
@@ -185,7 +199,7 @@ def test_what_takes_more_than_that_is_for_the_session(run: Any, commands: list[t
     keys = [b"a", *(b"%d" % at for at in range(32))]
     heads: dict[bytes, Any] = dict.fromkeys(keys, (1, b'"1"', None))
     watched: dict[bytes, int] = {}
-    outcome = run([(b"".join(map(packed, commands)), 2, watched)], 1000, heads, 1, 1, True, None, None)
+    outcome = run([(b"".join(map(packed, commands)), 2, watched)], 1000, heads, 1, 1, permit_alone)
     assert (outcome.replies, outcome.commit_ts, watched) == ([b""], 1, {})
     assert outcome.rest == [(0, 0, 0, 0)]
     assert heads == dict.fromkeys(keys, (1, b'"1"', None))
