@@ -92,7 +92,7 @@ SIDES = (
 )
 _TARGETED = {
     ("transactions-uniform", "uniform"): ("mvcc-kv WATCH", "Redis WATCH"),
-    ("transactions-hot", "hot"): ("mvcc-kv START, lines, turns", "Redis WATCH"),
+    ("transactions-hot", "hot"): ("mvcc-kv WATCH", "Redis WATCH"),
     ("transactions-postgresql", "uniform"): ("mvcc-kv START, fsync always", "PostgreSQL, synchronous_commit=on"),
     ("transactions-etcd", "uniform"): ("mvcc-kv START, fsync always", "etcd Txn"),
 }
