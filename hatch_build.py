@@ -16,7 +16,7 @@ from typing import Any
 from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
 PACKAGE = "mvcc_kv"
-FLAGS = ["-O2", "-shared", "-fPIC", "-fvisibility=hidden"]
+FLAGS = ["-O3", "-shared", "-fPIC", "-fvisibility=hidden"]
 
 
 class CompiledTwins(BuildHookInterface):
