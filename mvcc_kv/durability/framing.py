@@ -18,7 +18,7 @@ from typing import TypeAlias
 from mvcc_kv.compiled import compiled_twin
 from mvcc_kv.durability.records import encode_record, encode_single_write
 
-__all__ = ["IS_COMPILED", "Framed", "frame", "frame_in_python"]
+__all__ = ["Framed", "frame", "frame_in_python"]
 
 Framed: TypeAlias = "bytes | tuple[bytes, bytes]"
 """A commit to frame: its body, or the key and the value of its only write."""
@@ -41,6 +41,5 @@ def frame_in_python(
 
 
 _TWIN = compiled_twin("mvcc_kv.durability._framing")
-IS_COMPILED = _TWIN is not None
 frame: Callable[[Sequence[Framed], bytes, int, int, int], tuple[bytes, int]]
 frame = frame_in_python if _TWIN is None else _TWIN.frame

@@ -21,7 +21,7 @@ from typing import TypeAlias, cast
 from mvcc_kv.compiled import compiled_twin
 from mvcc_kv.engine.chains import Version
 
-__all__ = ["IS_COMPILED", "SupersededVersion", "free", "free_in_python", "ripe"]
+__all__ = ["SupersededVersion", "free", "free_in_python", "ripe"]
 
 SupersededVersion: TypeAlias = tuple[int, int, bytes, int]
 """By which commit, its own commit_ts, its key, and how many bytes its value has."""
@@ -67,6 +67,5 @@ def _cut(heads: _Heads, key: bytes, ts: int) -> bool:
 
 
 _TWIN = compiled_twin("mvcc_kv.engine._freeing")
-IS_COMPILED = _TWIN is not None
 free: Callable[[_Heads, list[SupersededVersion], int], list[bytes]]
 free = free_in_python if _TWIN is None else _TWIN.free
