@@ -289,6 +289,8 @@ class VersionedStore:
     @property
     def has_garbage(self) -> bool:
         """Whether versions wait to be collected: every call collects some, and so does `collect`."""
+        if self._versions.is_calm:  # nearly always, where there is no log
+            return False
         with self._section.lock:
             return self._versions.has_garbage
 

@@ -1,10 +1,14 @@
 /* Many sockets in one go, compiled: see wire.py, whose functions these are. The sockets don't block, so the interpreter's
- * lock is kept: to give it away and take it back would cost as much as the system call. */
+ * lock is kept: to give it away and take it back would cost as much as the system call. Only `hear` waits, without it. */
 
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>
 #include <errno.h>
 #include <sys/socket.h>
+#ifdef __linux__
+#include <sys/epoll.h>
+#define HAS_EPOLL
+#endif
 
 #ifndef MSG_NOSIGNAL
 #define MSG_NOSIGNAL 0 /* Python ignores SIGPIPE */
@@ -108,7 +112,140 @@ static PyObject *send_all(PyObject *module, PyObject *arguments)
     return rest;
 }
 
+#ifdef HAS_EPOLL
+#define HEARD_MAX 1024
+#define WAIT_S_MAX 3600
+
+typedef struct {
+    PyObject *plain, *said, *ended, *events; /* lists; see `Heard` */
+} Heard;
+
+/* How long to wait, in ms: -1 for None. Never shorter than asked for, or the caller would turn for nothing. */
+static int timeout_of(PyObject *seconds, int *timeout_ms)
+{
+    double s;
+    *timeout_ms = -1;
+    if (seconds == Py_None)
+        return 1;
+    s = PyFloat_AsDouble(seconds);
+    if (s == -1.0 && PyErr_Occurred())
+        return 0;
+    if (!(s > 0))
+        *timeout_ms = 0;
+    else if (s < WAIT_S_MAX)
+        *timeout_ms = (int)(s * 1e3) + 1;
+    else
+        *timeout_ms = WAIT_S_MAX * 1000;
+    return 1;
+}
+
+/* Append both, or neither need be right: the caller gives everything up. The items are the lists' own from now on. */
+static int append_pair(PyObject *list, PyObject *item, PyObject *other_list, PyObject *other)
+{
+    int failed = item == NULL || other == NULL || PyList_Append(list, item) || PyList_Append(other_list, other);
+    Py_XDECREF(item);
+    Py_XDECREF(other);
+    return failed ? -1 : 0;
+}
+
+static int append_one(PyObject *list, PyObject *item)
+{
+    int failed = item == NULL || PyList_Append(list, item);
+    Py_XDECREF(item);
+    return failed ? -1 : 0;
+}
+
+/* Receive from a plain peer. */
+static int hear_peer(Heard *heard, PyObject *peer, int fd, char *buffer, Py_ssize_t size)
+{
+    PyObject *data = receive_one(fd, buffer, size);
+    int has_ended;
+    if (data == NULL)
+        return -1;
+    has_ended = !PyBytes_Check(data) || PyBytes_GET_SIZE(data) == 0;
+    if (has_ended)
+        return append_one(heard->ended, Py_BuildValue("ON", peer, data));
+    Py_INCREF(peer);
+    return append_pair(heard->plain, peer, heard->said, data);
+}
+
+/* As selectors tell it: 1 to read, 2 to write; what is amiss is both. */
+static int mask_of(unsigned int events)
+{
+    return (events & ~(unsigned int)EPOLLOUT ? 1 : 0) | (events & ~(unsigned int)EPOLLIN ? 2 : 0);
+}
+
+static int hear_event(Heard *heard, PyObject *plain, struct epoll_event *event, char *buffer, Py_ssize_t size)
+{
+    int fd = event->data.fd;
+    PyObject *number = PyLong_FromLong(fd), *peer;
+    if (number == NULL)
+        return -1;
+    peer = PyDict_GetItemWithError(plain, number);
+    Py_DECREF(number);
+    if (peer != NULL)
+        return hear_peer(heard, peer, fd, buffer, size);
+    return PyErr_Occurred() ? -1 : append_one(heard->events, Py_BuildValue("ii", fd, mask_of(event->events)));
+}
+
+static PyObject *hear_all(PyObject *plain, struct epoll_event *events, int count, char *buffer, Py_ssize_t size)
+{
+    Heard heard = {PyList_New(0), PyList_New(0), PyList_New(0), PyList_New(0)};
+    int i, failed = heard.plain == NULL || heard.said == NULL || heard.ended == NULL || heard.events == NULL;
+    for (i = 0; !failed && i < count; i++)
+        failed = hear_event(&heard, plain, &events[i], buffer, size);
+    if (!failed)
+        return Py_BuildValue("NNNN", heard.plain, heard.said, heard.ended, heard.events);
+    Py_XDECREF(heard.plain);
+    Py_XDECREF(heard.said);
+    Py_XDECREF(heard.ended);
+    Py_XDECREF(heard.events);
+    return NULL;
+}
+
+/* How many events there are; none if a signal came first. -1 with an error. */
+static int wait_for(int epoll, struct epoll_event *events, int events_max, int timeout_ms)
+{
+    int count;
+    Py_BEGIN_ALLOW_THREADS
+    count = epoll_wait(epoll, events, events_max, timeout_ms);
+    Py_END_ALLOW_THREADS
+    if (count >= 0)
+        return count;
+    if (errno == EINTR)
+        return PyErr_CheckSignals() ? -1 : 0;
+    PyErr_SetFromErrno(PyExc_OSError);
+    return -1;
+}
+
+static PyObject *hear(PyObject *module, PyObject *arguments)
+{
+    struct epoll_event events[HEARD_MAX];
+    PyObject *plain, *seconds, *heard;
+    Py_ssize_t size;
+    int epoll, events_max, timeout_ms, count;
+    char *buffer;
+    (void)module;
+    if (!PyArg_ParseTuple(arguments, "iniO!O", &epoll, &size, &events_max, &PyDict_Type, &plain, &seconds))
+        return NULL;
+    if (!timeout_of(seconds, &timeout_ms))
+        return NULL;
+    count = wait_for(epoll, events, events_max < HEARD_MAX ? events_max : HEARD_MAX, timeout_ms);
+    if (count < 0)
+        return NULL;
+    buffer = PyMem_Malloc(size);
+    if (buffer == NULL)
+        return PyErr_NoMemory();
+    heard = hear_all(plain, events, count, buffer, size);
+    PyMem_Free(buffer);
+    return heard;
+}
+#endif
+
 static PyMethodDef methods[] = {
+#ifdef HAS_EPOLL
+    {"hear", hear, METH_VARARGS, "Wait, and receive from who is plain; see wire.py."},
+#endif
     {"receive", receive, METH_VARARGS, "What each socket has; see wire.py."},
     {"send", send_all, METH_VARARGS, "Send to each socket; see wire.py."},
     {NULL, NULL, 0, NULL},

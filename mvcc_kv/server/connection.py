@@ -112,23 +112,10 @@ class Connection:
         return is_through and is_open and 0 < self.output_bytes <= SEND_BYTES
 
     def hold(self, replies: bytes, commit_ts: int) -> None:
-        """A round has executed commands of this client: what it answers tells of that commit, the newest that there is.
-
-        It is held until then: for `release`, or, if nothing else has come meanwhile, for `take_held`.
-        """
+        """A round has executed commands of this client: what it answers tells of that commit."""
         self.session.seen_ts = self.session.hold_ts = commit_ts
         self._held.append((commit_ts, replies))
         self._held_bytes += len(replies)
-
-    @property
-    def held_ts(self) -> int:
-        """The commit that the first of the held replies waits for; 0 if none is held."""
-        return self._held[0][0] if self._held else 0
-
-    def take_held(self) -> bytes:
-        """The one reply that is held, to be sent."""
-        self._held_bytes = 0
-        return self._held.popleft()[1]
 
     def go_on(self, data: bytes) -> None:
         """A round has come as far as this: the rest is for the session."""

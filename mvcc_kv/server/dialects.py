@@ -21,7 +21,6 @@ from mvcc_kv.protocol.resp.hiredis_requests import request_parser
 from mvcc_kv.protocol.resp.sniffing import is_redis_inline, speaks_resp
 from mvcc_kv.server.feed import Feed
 from mvcc_kv.server.redis.handlers import RedisSession
-from mvcc_kv.server.redis.quick import Burst
 from mvcc_kv.server.served import Services
 from mvcc_kv.server.session import Session
 from mvcc_kv.server.settings import Settings
@@ -43,10 +42,6 @@ class Speaker(Protocol):
     active_at: float
     speaks_http: bool
     wants_to_close: bool
-
-    def burst(self, data: bytes, now: float) -> Burst:
-        """What a plain client sent, for a round; see `rounds.py`."""
-        ...
 
     @property
     def begun_at(self) -> float | None: ...

@@ -18,6 +18,7 @@ import logging
 import os
 import selectors
 import socket
+from collections.abc import Collection
 from functools import partial
 from typing import Any
 
@@ -31,7 +32,7 @@ from mvcc_kv.server.listeners import Listeners
 from mvcc_kv.server.logs import event
 from mvcc_kv.server.peer import Peer
 from mvcc_kv.server.refusing import Refusing
-from mvcc_kv.server.rounds import Rounds, may_begin
+from mvcc_kv.server.rounds import Rounds
 from mvcc_kv.server.served import Services
 from mvcc_kv.server.settings import Settings
 from mvcc_kv.server.timers import PeerTimers
@@ -42,11 +43,10 @@ __all__ = ["Loop"]
 _READ, _WRITE = selectors.EVENT_READ, selectors.EVENT_WRITE
 _SENDS_MAX = 4  # in a turn, for one connection
 _GATHER_TURNS_MAX = 4  # some tenths of a millisecond
-_ROUND_MAX = 64  # connections: the first gets its replies when all of them have been executed
 
 
 class Loop:
-    """Turns when it is told to. `peers`: those who are connected. `now`: when its turn began, by the clock."""
+    """Turns when it is told to. `now`: when its turn began, by the clock."""
 
     def __init__(
         self, services: Services, settings: Settings, listeners: Listeners, disk: Disk, wake_up: WakeUp
@@ -69,7 +69,8 @@ class Loop:
             quiet_s=settings.line_quiet_ms / 1000,
             now=lambda: self.now,
         )
-        self._rounds = Rounds(services)
+        self._rounds = Rounds(services, keep=self._keep_unsent)
+        self._hear = wire.ear(self._selector, settings.receive_bytes)
         self._expiry = ExpiryTimer(services.store, services.deadlines)
         self._runnable: dict[Peer, None] = {}
         self._holding: dict[Peer, None] = {}  # with replies that wait for a commit to become visible
@@ -78,14 +79,19 @@ class Loop:
         self._fed_ts = 0  # the newest commit of which the feeds were told that there is one
         self._has_garbage = False  # versions wait to be collected: turn on, even if nobody asks for anything
         self._unpinned = 0  # transactions of which the logs tell that too much was pinned
-        self.peers: dict[Peer, None] = {}
+        self._peers: dict[int, Peer] = {}  # by descriptor
         self.now = services.clock()
         self.wake_up = wake_up
         self._selector.register(wake_up.receiver, _READ, self._woken)
 
+    @property
+    def peers(self) -> Collection[Peer]:
+        """Those who are connected."""
+        return self._peers.values()
+
     def stats(self) -> dict[str, int]:
         """What STATS says of it."""
-        return {"connections": len(self.peers), "feeds": len(self._feeds)}
+        return {"connections": len(self._peers), "feeds": len(self._feeds)}
 
     def close(self) -> None:
         """Hang up."""
@@ -100,12 +106,13 @@ class Loop:
         """Wait until there is something to do, and do it."""
         now = self._clock()
         busy = self._runnable or self._disk.checkpoints.has_slice or self._has_garbage or self._expiry.has_more
-        events = self._selector.select(0 if busy or self._gathering else self._deadlines.wait_s(now))
+        wait_s = 0.0 if busy or self._gathering else self._deadlines.wait_s(now)
+        heard = self._hear(self._rounds.plain, wait_s)
         self.now = self._clock()
-        self._serve(events)
+        self._serve(heard)
         if self._expiry.has_more or self._store.next_expiry_us is not None:
             self._expiry.sweep(self.now)
-        self._gathering = self._gathering + 1 if self._may_gather(len(events)) else 0
+        self._gathering = self._gathering + 1 if self._may_gather(heard) else 0
         if not self._gathering:
             self._disk.flush()
         if self._feeds:
@@ -120,97 +127,69 @@ class Loop:
             for action in self._deadlines.due(self.now):
                 action(self.now)
 
-    def _may_gather(self, events: int) -> bool:
+    def _may_gather(self, heard: wire.Heard) -> bool:
         """Whether the turn's commits wait a turn for those of others, who are just speaking: the fuller each flush is,
         the fewer there are. Not if all who are connected wait for the disk, and a few turns at most.
         """
-        is_early = events > 0 and self._gathering < _GATHER_TURNS_MAX
-        return is_early and self._disk.has_batch and len(self._holding) < len(self.peers)
+        if self._gathering == _GATHER_TURNS_MAX or not self._disk.has_batch or not (heard.plain or heard.events):
+            return False
+        return len(self._holding) + self._rounds.waiting < len(self._peers)
 
     def _tell_of_the_unpinned(self) -> None:
         ended, self._unpinned = self._store.unpinned_total - self._unpinned, self._store.unpinned_total
         event(logging.WARNING, "ended the oldest snapshots: too much was pinned", transactions=ended)
 
-    def _serve(self, events: list[tuple[selectors.SelectorKey, int]]) -> None:
-        readable: list[Peer] = []
-        others: list[tuple[Peer, int]] = []
-        for key, mask in events:
-            if type(key.data) is not Peer:
-                key.data(mask)
-            elif mask == _READ:
-                readable.append(key.data)
-            else:
-                others.append((key.data, mask))
+    def _serve(self, heard: wire.Heard) -> None:
+        """Execute what was heard, and what is left of earlier turns: a helping of each connection's."""
         leftover, self._runnable = self._runnable, {}
-        if leftover:
-            for key, _ in events:
-                leftover.pop(key.data, None)
-        for at in range(0, len(readable), _ROUND_MAX):
-            self._round(readable[at : at + _ROUND_MAX])
-        for peer, mask in others:
-            self._on_event(peer, mask)
+        ready = self._serve_others(heard.events, leftover) if heard.events else []
+        for peer, data in heard.ended:
+            self._take_in(peer, data)
+            ready.append(peer)
+        if heard.plain:
+            ready += self._rounds.run(heard.plain, heard.said, self.now)
+        if ready:
+            self._advance_all(ready)
         for peer in leftover:
             self.advance(peer)
 
-    def _round(self, peers: list[Peer]) -> None:
-        """Receive from each of these, and execute what they ask for: of those that are plain, in one go."""
-        ready: list[Peer] = []
-        others: list[Peer] = []
-        for peer in peers:
-            (ready if peer.is_plain or peer.can_receive else others).append(peer)
-        received = wire.receive([peer.socket for peer in ready], self._settings.receive_bytes)
-        plain: list[Peer] = []
-        bursts: list[bytes] = []
-        may_be_plain = self._rounds.are_held
-        for peer, data in zip(ready, received, strict=True):
-            if peer.is_plain and may_be_plain and type(data) is bytes and may_begin(data):
-                peer.listens_since = peer.active_at = self.now
-                plain.append(peer)
-                bursts.append(data)
-            else:
-                self._take_in(peer, data)
-                others.append(peer)
-        if plain:
-            others += self._run_plain(plain, bursts)
-        if others:
-            self._advance_all(others)
+    def _serve_others(self, events: list[tuple[int, int]], leftover: dict[Peer, None]) -> list[Peer]:
+        """Call who is to be called, and take in what those sent who are not plain; who may have something to run now.
 
-    def _run_plain(self, peers: list[Peer], bursts: list[bytes]) -> list[Peer]:
-        """Execute what these have sent and reply; returns those that have more to do."""
-        done = self._rounds.run([peer.connection for peer in peers], bursts)
-        for at in done.held:
-            peer = peers[at]
-            peer.is_plain, peer.is_waiting = False, True
-            self._holding[peer] = None
-        self._send_all(peers, done.replies)
-        self._rounds.count(done)
-        return [peers[at] for at in done.unfinished]
+        `leftover`: who would be served in any case, but once is enough.
+        """
+        readable: list[Peer] = []
+        for descriptor, mask in events:
+            peer = self._peers.get(descriptor)
+            if peer is None:
+                self._selector.get_key(descriptor).data(mask)
+                continue
+            leftover.pop(peer, None)
+            if mask == _READ:
+                readable.append(peer)
+            else:
+                self._on_event(peer, mask & peer.events)
+        listened_to = [peer for peer in readable if peer.can_receive]
+        received = wire.receive([peer.socket for peer in listened_to], self._settings.receive_bytes)
+        for peer, data in zip(listened_to, received, strict=True):
+            self._take_in(peer, data)
+        return readable
 
     def _advance_all(self, peers: list[Peer]) -> None:
         """As `advance` with each of these, but what they are told is sent in one go."""
         peers = [peer for peer in peers if self._run(peer)]
         answered = [peer for peer in peers if peer.events == _READ and peer.connection.is_answered]
-        self._send_all(answered, [peer.connection.take_output() for peer in answered])
+        self._rounds.send(answered, [peer.connection.take_output() for peer in answered], self.now)
         for peer in peers:
             if peer.is_open:
                 self._settle(peer, is_writable=False)
-
-    def _send_all(self, peers: list[Peer], said: list[bytes]) -> None:
-        """Send to each of these what is for it; they have no other output, and the selector waits for no room."""
-        if not all(said):
-            told = [at for at, data in enumerate(said) if data]
-            peers, said = [peers[at] for at in told], [said[at] for at in told]
-        for peer in peers:
-            peer.active_at = peer.took_at = self.now
-        for at, count in wire.send([peer.socket for peer in peers], said):
-            self._keep_unsent(peers[at], said[at], count)
 
     def _keep_unsent(self, peer: Peer, data: bytes, count: int) -> None:
         """The client took only so many bytes, or, negative, sending failed with that error."""
         if count < 0 and -count not in wire.NOT_NOW:
             self._drop(peer, "lost", reason=os.strerror(-count))
             return
-        peer.is_plain = peer.is_waiting = False
+        self._rounds.leave(peer)
         peer.connection.put_back(data[max(count, 0) :])
         self._runnable[peer] = None
 
@@ -225,29 +204,18 @@ class Loop:
 
     def release(self, visible_ts: int) -> None:
         """Commits up to `visible_ts` are visible: the replies that tell of them leave."""
-        peers: list[Peer] = []
-        said: list[bytes] = []
+        self._rounds.release(visible_ts, self.now)
         for peer in list(self._holding):
-            connection = peer.connection
-            if connection.held_ts > visible_ts:
-                continue
-            if peer.is_waiting:
-                peer.is_plain, peer.is_waiting = True, False
-                del self._holding[peer]
-                said.append(connection.take_held())
-                peers.append(peer)
-                continue
-            connection.release(visible_ts)
+            peer.connection.release(visible_ts)
             self._runnable[peer] = None
-            if not connection.is_held:
+            if not peer.connection.is_held:
                 del self._holding[peer]
-        self._send_all(peers, said)
 
     def refuse_held(self, error: UnavailableError) -> None:
         """No commit that is on its way will arrive, whether replies wait for it or a client has only seen it."""
-        for peer in self.peers:
+        self._rounds.disband()
+        for peer in self._peers.values():
             peer.connection.refuse_held(error)
-            peer.is_plain = peer.is_waiting = False
             self._runnable[peer] = None
         self._holding.clear()
 
@@ -265,7 +233,7 @@ class Loop:
 
     def _welcome(self, sock: socket.socket, name: str) -> None:
         sock.setblocking(False)
-        if len(self.peers) >= self._settings.max_connections:
+        if len(self._peers) >= self._settings.max_connections:
             event(logging.WARNING, "connection refused", peer=name, max_connections=self._settings.max_connections)
             self._refusing.refuse(sock)
             return
@@ -274,7 +242,7 @@ class Loop:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
         peer = Peer(sock, name, Connection(self._services, self._settings, name), self.now)
         peer.connection.on_answer = partial(self._answered, peer)
-        self.peers[peer] = None
+        self._peers[peer.descriptor] = peer
         self._selector.register(sock, _READ, peer)
         event(logging.DEBUG, "connected", peer=name)
         self._timers.arm_idle(peer)
@@ -315,7 +283,7 @@ class Loop:
         """Run what the client asked for; whether the connection is still there."""
         if not peer.is_open:
             return False
-        peer.is_plain = peer.is_waiting = False
+        self._rounds.leave(peer)
         connection = peer.connection
         if not connection.can_run:
             return True
@@ -338,7 +306,8 @@ class Loop:
                 self._feeds.pop(peer, None)
             if peer.transaction_timer is None:
                 self._timers.arm(peer, self.now)
-            peer.is_plain = connection.is_plain
+            if connection.is_plain:
+                self._rounds.join(peer)
             return
         if connection.output_bytes:
             has_room = is_writable or not peer.events & _WRITE
@@ -358,12 +327,13 @@ class Loop:
             del self._feeds[peer]
         self._timers.arm(peer, self.now)
         self._watch(peer)
-        peer.is_plain = peer.events == _READ and connection.is_plain
+        if peer.events == _READ and connection.is_plain:
+            self._rounds.join(peer)
 
     def _answered(self, peer: Peer) -> None:
         """A reply came that this connection was waiting for: it goes on in the next turn."""
         if peer.is_open:
-            peer.is_plain = peer.is_waiting = False
+            self._rounds.leave(peer)
             peer.active_at = self.now  # until now it waited for us
             self._runnable[peer] = None
             if peer.connection.is_held:
@@ -431,8 +401,9 @@ class Loop:
     def _drop(self, peer: Peer, why: str, *, level: int = logging.DEBUG, **facts: Any) -> None:
         if not peer.is_open:
             return
-        peer.is_open = peer.is_plain = peer.is_waiting = False
-        self.peers.pop(peer, None)
+        peer.is_open = False
+        self._rounds.leave(peer)
+        del self._peers[peer.descriptor]
         self._runnable.pop(peer, None)
         self._holding.pop(peer, None)
         self._feeds.pop(peer, None)

@@ -17,30 +17,32 @@ class Peer:
     __slots__ = (
         "active_at",
         "connection",
+        "descriptor",
         "events",
         "has_ended",
         "has_quiet_timer",
         "heartbeat_timer",
         "idle_timer",
         "is_open",
-        "is_plain",
-        "is_waiting",
         "listens_since",
         "name",
         "socket",
         "stall_timer",
         "took_at",
         "transaction_timer",
+        "waits_for",
     )
 
     def __init__(self, sock: socket.socket, name: str, connection: Connection, now: float) -> None:
         self.socket = sock
+        self.descriptor = sock.fileno()
         self.name = name
         self.connection = connection
         self.events = EVENT_READ  # what the selector watches it for
         self.is_open = True
-        self.is_plain = False  # as its connection: what it sends next may be executed in a round
-        self.is_waiting = False  # it would be plain, but for one reply that is held
+        self.waits_for: tuple[bytes, int] | None = (
+            None  # a reply, all that it waits for, and the commit that this tells of
+        )
         self.has_ended = False
         self.has_quiet_timer = False
         self.heartbeat_timer: Timer | None = None

@@ -16,7 +16,6 @@ is: it dooms nothing, and each read is told anew.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 from mvcc_kv.errors import (
     AuthRequiredError,
@@ -106,9 +105,6 @@ class Session:
         """The snapshot that the open transaction reads; None if there is none."""
         opened = self.opened
         return opened.transaction.start_ts if opened is not None and opened.is_running else None
-
-    def burst(self, data: bytes, now: float) -> Any:
-        raise AssertionError("a client that speaks in lines is not plain")
 
     def execute(self, line: Line) -> bytes | None:
         """The reply to a command line, or None if it comes later."""

@@ -1,25 +1,81 @@
-"""Many sockets in one go: receive from each, send to each, without waiting for any.
+"""Many sockets in one go: wait for the first, receive from each, send to each.
 
 A turn of the loop has many ready sockets, and a call of Python's for each costs as much as the system call in it. Here
-one call does them all. `_wire.c` is the same, compiled, and used where there is a compiler; this is the rule.
+one call does them all. `_wire.c` is the same, compiled, and used where there is a compiler, and `hear` where the system
+has epoll; this is the rule.
 """
 
 from __future__ import annotations
 
 import errno
+import selectors
 import socket
-from collections.abc import Callable, Sequence
-from typing import Any, TypeAlias
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from selectors import BaseSelector
+from typing import Any, NamedTuple, Protocol, TypeAlias
 
 from mvcc_kv.compiled import compiled_twin
 
-__all__ = ["NOT_NOW", "Received", "receive", "receive_in_python", "send", "send_in_python"]
+__all__ = [
+    "NOT_NOW",
+    "Hear",
+    "Heard",
+    "Received",
+    "ear",
+    "hear_in_python",
+    "receive",
+    "receive_in_python",
+    "send",
+    "send_in_python",
+]
+
+HEARD_MAX = 64
+"""Of so many something is heard at a time: the first is answered when all of them have been executed."""
 
 NOT_NOW = frozenset((errno.EAGAIN, errno.EWOULDBLOCK, errno.EINTR))
 """Errors that are none: there is nothing to receive, or no room to send, now."""
 
 Received: TypeAlias = "bytes | int"
 """What a socket had: nothing at all where its end was reached; or the number of the error, such as EAGAIN."""
+
+
+class Heard(NamedTuple):
+    """What has happened.
+
+    `said`: what each of `plain` has sent, not empty. `ended`: of others that are plain, the end, or the number of an
+    error. `events`: of everybody else, the descriptor, and for what it is ready, as selectors tell it.
+    """
+
+    plain: list[Any]
+    said: list[bytes]
+    ended: list[tuple[Any, Received]]
+    events: list[tuple[int, int]]
+
+
+class Hear(Protocol):
+    """Waits until something happens, for `timeout_s` at most (None: forever), and receives at once from those who are
+    `plain`, by descriptor: peers whose sockets are watched for reading alone.
+    """
+
+    def __call__(self, plain: Mapping[int, Any], timeout_s: float | None, /) -> Heard: ...
+
+
+def hear_in_python(selector: BaseSelector, size: int, plain: Mapping[int, Any], timeout_s: float | None) -> Heard:
+    """What the selector tells of, and up to `size` bytes from each who is plain, the first `HEARD_MAX` of them."""
+    heard = Heard([], [], [], [])
+    for key, mask in selector.select(timeout_s):
+        peer = plain.get(key.fd)
+        if peer is None or len(heard.said) == HEARD_MAX:
+            heard.events.append((key.fd, mask))
+            continue
+        data = _received(peer.socket, size)
+        if data and isinstance(data, bytes):
+            heard.plain.append(peer)
+            heard.said.append(data)
+        else:
+            heard.ended.append((peer, data))
+    return heard
 
 
 def receive_in_python(sockets: Sequence[socket.socket], size: int) -> list[Received]:
@@ -51,6 +107,16 @@ def _sent(sock: socket.socket, data: bytes) -> int:
 
 
 _TWIN = compiled_twin("mvcc_kv.server._wire")
+
+
+def ear(selector: BaseSelector, size: int) -> Hear:
+    """`hear_in_python` with this selector, and this many bytes at a time; or what was compiled of it."""
+    if hasattr(_TWIN, "hear") and isinstance(selector, getattr(selectors, "EpollSelector", ())):
+        hear = partial(_TWIN.hear, selector.fileno(), size, HEARD_MAX)  # type: ignore[union-attr, attr-defined]
+        return lambda plain, timeout_s: tuple.__new__(Heard, hear(plain, timeout_s))
+    return partial(hear_in_python, selector, size)
+
+
 receive: Callable[[Sequence[Any], int], list[Received]] = receive_in_python if _TWIN is None else _TWIN.receive
 send: Callable[[Sequence[Any], Sequence[bytes]], list[tuple[int, int]]] = (
     send_in_python if _TWIN is None else _TWIN.send

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import errno
 import os
+import selectors
+import signal
 import socket
 import struct
 from collections.abc import Iterator
 from contextlib import ExitStack
+from functools import partial
 from importlib import import_module
-from typing import Any
+from itertools import chain
+from types import ModuleType
+from typing import Any, NamedTuple
 
 import pytest
 
@@ -23,6 +28,10 @@ def twin(request: pytest.FixtureRequest) -> Any:
     """Either twin: something with `receive` and `send`."""
     if request.param == "python":
         return type("Twin", (), {"receive": wire.receive_in_python, "send": wire.send_in_python})
+    return _compiled()
+
+
+def _compiled() -> ModuleType:
     try:
         return import_module("mvcc_kv.server._wire")
     except ImportError:
@@ -93,3 +102,106 @@ def test_what_a_socket_has_no_room_for_is_told(twin: Any, pairs: list[Pair]) -> 
 def test_nothing_is_asked_of_no_sockets(twin: Any) -> None:
     assert twin.receive([], 10) == []
     assert twin.send([], []) == []
+
+
+class _Peer(NamedTuple):
+    socket: socket.socket
+
+
+@pytest.fixture
+def selector() -> Iterator[selectors.DefaultSelector]:
+    with selectors.DefaultSelector() as made:
+        yield made
+
+
+@pytest.fixture(params=["python", "compiled"])
+def hear(request: pytest.FixtureRequest, selector: selectors.DefaultSelector) -> wire.Hear:
+    """Either twin, with 100 bytes at a time."""
+    if request.param == "python":
+        return partial(wire.hear_in_python, selector, 100)
+    compiled = partial(_compiled().hear, selector.fileno(), 100, wire.HEARD_MAX)
+    return lambda plain, timeout_s: wire.Heard._make(compiled(plain, timeout_s))
+
+
+def _watched(selector: selectors.DefaultSelector, pairs: list[Pair]) -> dict[int, _Peer]:
+    for ours, _ in pairs:
+        selector.register(ours, selectors.EVENT_READ)
+    return {ours.fileno(): _Peer(ours) for ours, _ in pairs}
+
+
+def test_from_those_who_are_plain_is_received_at_once(
+    hear: wire.Hear, selector: selectors.DefaultSelector, pairs: list[Pair]
+) -> None:
+    plain = _watched(selector, pairs)
+    silent = pairs[1][0].fileno()
+    pairs[0][1].sendall(b"hello")
+    pairs[2][1].sendall(b"x" * 150)
+    heard = hear(plain, None)
+    assert dict(zip((it.socket for it in heard.plain), heard.said, strict=True)) == {
+        pairs[0][0]: b"hello",
+        pairs[2][0]: b"x" * 100,
+    }
+    assert (heard.ended, heard.events) == ([], [])
+    assert hear(plain, 0.0).said == [b"x" * 50]
+    assert hear(plain, 0.0) == hear(plain, -1.0) == hear(plain, 0.0001) == ([], [], [], [])
+    assert silent in plain
+
+
+def test_of_others_only_their_events_are_told(
+    hear: wire.Hear, selector: selectors.DefaultSelector, pairs: list[Pair]
+) -> None:
+    _watched(selector, pairs)
+    pairs[0][1].sendall(b"hello")
+    selector.modify(pairs[1][0], selectors.EVENT_READ | selectors.EVENT_WRITE)
+    heard = hear({}, None)
+    assert sorted(heard.events) == sorted([(pairs[0][0].fileno(), 1), (pairs[1][0].fileno(), 2)])
+    assert (heard.plain, heard.said, heard.ended) == ([], [], [])
+    assert pairs[0][0].recv(10) == b"hello"
+
+
+def test_the_end_of_who_is_plain_is_told_and_so_is_an_error(
+    hear: wire.Hear, selector: selectors.DefaultSelector, pairs: list[Pair]
+) -> None:
+    plain = _watched(selector, pairs)
+    pairs[0][1].close()
+    _vanish(pairs[1][1])
+    heard = hear(plain, None)
+    assert {it.socket: data for it, data in heard.ended} == {pairs[0][0]: b"", pairs[1][0]: errno.ECONNRESET}
+    assert (heard.plain, heard.said, heard.events) == ([], [], [])
+
+
+def test_of_many_who_speak_all_are_heard_some_at_a_time(hear: wire.Hear, selector: selectors.DefaultSelector) -> None:
+    with ExitStack() as stack:
+        pairs = [socket.socketpair() for _ in range(wire.HEARD_MAX + 10)]
+        for sock in chain.from_iterable(pairs):
+            stack.enter_context(sock).setblocking(False)
+        plain = _watched(selector, pairs)
+        for _, theirs in pairs:
+            theirs.sendall(b"x")
+        told: set[int] = set()
+        while len(told) < len(pairs):
+            heard = hear(plain, None)
+            assert len(heard.said) <= wire.HEARD_MAX
+            told.update(it.socket.fileno() for it in heard.plain)
+        assert told == set(plain)
+
+
+def test_a_signal_ends_the_wait_and_its_handler_is_called(
+    hear: wire.Hear, selector: selectors.DefaultSelector, pairs: list[Pair]
+) -> None:
+    _watched(selector, pairs)
+    called: list[int] = []
+
+    def rings(number: int, _: object) -> None:
+        called.append(number)
+        pairs[0][1].sendall(b"x")
+
+    before = signal.signal(signal.SIGALRM, rings)
+    try:
+        signal.setitimer(signal.ITIMER_REAL, 0.01)
+        while not called:
+            hear({}, None)
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+    assert called == [signal.SIGALRM]

@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 __all__ = ["House"]
 
 _ERROR_CODES_MAX = 128
-_GET, _SET, _INCR, _PING = b"get", b"set", b"incr", b"ping"
-_WATCH, _MULTI, _EXEC = b"watch", b"multi", b"exec"
+_GET, _SET, _INCR, _PING = "get", "set", "incr", "ping"
+_WATCH, _MULTI, _EXEC = "watch", "multi", "exec"
 _UNTIMED = 0b1111  # of 16 calls 15
 _QUICK_S = 0.001  # who wants to know of commands that are faster, has all timed
 
@@ -97,8 +97,8 @@ class House:
 
     def count_lane(self, outcome: Outcome, took_s: float) -> None:
         """What the quick lane has done; its time is shared out evenly."""
-        *_, gets, sets, incrs, pings, hits, _, watches, execs, _ = outcome
-        each_s = took_s / max(gets + sets + incrs + pings + watches + 2 * execs, 1)
+        _, _, _, gets, sets, incrs, pings, hits, _, watches, execs, _ = outcome
+        each_s = took_s / ((gets + sets + incrs + pings + watches + 2 * execs) or 1)
         if gets:
             self._count(_GET, gets, each_s)
             self.lookups.hits += hits
@@ -115,8 +115,8 @@ class House:
             self._count(_MULTI, execs, each_s)
             self._count(_EXEC, execs, each_s)
 
-    def _count(self, name: bytes, calls: int, each_s: float) -> None:
-        tally = self.tally(COMMANDS[name])
+    def _count(self, name: str, calls: int, each_s: float) -> None:
+        tally = self.tallies.get(name) or self.tally(COMMANDS[name.encode()])
         tally.calls += calls
         tally.timed += calls
         tally.seconds += calls * each_s

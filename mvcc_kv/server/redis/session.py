@@ -31,7 +31,6 @@ from mvcc_kv.server.redis.failures import (
     wrong_arity,
 )
 from mvcc_kv.server.redis.keyspace import Reading, Space, Within, Writing
-from mvcc_kv.server.redis.quick import Burst
 from mvcc_kv.server.redis.silence import Silence
 from mvcc_kv.server.redis.subscriptions import Subscriptions
 from mvcc_kv.server.redis.watching import Watch
@@ -228,12 +227,6 @@ class RedisSession:
             and not self.wants_to_close
             and self.seen_ts <= self.services.store.visible_ts
         )
-
-    def burst(self, data: bytes, now: float) -> Burst:
-        """What the client sent by now, as the quick lane takes it."""
-        self.active_at = now
-        watch = self.watch
-        return data, self.proto, None if watch.is_of_absent_keys else watch.there
 
     def execute(self, arguments: list[bytes] | ProtocolError, *, is_special: bool | None = None) -> bytes | None:
         """The reply to a command, or None if it comes later. To what is none, it's the last one."""

@@ -27,15 +27,16 @@ _OPTIONS = TransactionOptions(label="WATCH")
 class Watch:
     """The keys that a client watches, each from the moment on when it said so.
 
-    `there`: those that have a value, which is all that the quick lane knows of.
+    `there`: those that have a value. `in_lane`: the same for the quick lane, which knows no others; None if there are.
     """
 
-    __slots__ = ("_absent", "_client", "_store", "_transaction", "there")
+    __slots__ = ("_absent", "_client", "_store", "_transaction", "in_lane", "there")
 
     def __init__(self, store: ServedStore, client: str | None) -> None:
         self._store = store
         self._client = client
         self.there: dict[bytes, int] = {}  # the commit_ts of the value that the client could see
+        self.in_lane: dict[bytes, int] | None = self.there
         self._absent: dict[bytes, int] = {}  # the newest commit that it may have seen
         self._transaction: ServedTransaction | None = None
 
@@ -62,12 +63,8 @@ class Watch:
         if self._transaction is None:
             self._transaction = self._store.begin(_OPTIONS, now_ts, client=self._client)
         is_gone = self._store.newest(key) is None
+        self.in_lane = None
         self._absent[key] = max(now_ts, self._store.newest_ts(key)) if is_gone else now_ts
-
-    @property
-    def is_of_absent_keys(self) -> bool:
-        """Whether keys are watched that are not in `there`."""
-        return bool(self._absent)
 
     @property
     def is_lost(self) -> bool:
@@ -83,6 +80,7 @@ class Watch:
     def end(self) -> None:
         """Nothing is watched any more."""
         self.there.clear()
+        self.in_lane = self.there
         self._absent.clear()
         if self._transaction is not None:
             self._transaction.rollback()

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import socket
+from contextlib import ExitStack
+from itertools import chain
+
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mvcc_kv.engine import VersionedStore
 from mvcc_kv.server.connection import Connection
+from mvcc_kv.server.peer import Peer
 from mvcc_kv.server.redis.house import House
 from mvcc_kv.server.rounds import Rounds
 from mvcc_kv.server.served import Services
@@ -31,12 +37,12 @@ OTHERS = st.one_of(
 
 
 class Place:
-    """A server without sockets, two connections, and a wall clock; with the quick lane, or without.
+    """A server with two connections and a wall clock, whose loop is the test; with the quick lane, or without.
 
     If it `logs`, commits are visible when `publish` says so.
     """
 
-    def __init__(self, *, has_lane: bool, logs: bool) -> None:
+    def __init__(self, stack: ExitStack, *, has_lane: bool, logs: bool) -> None:
         self.now_us = 1_000_000
         self.store = VersionedStore(DeferringLog() if logs else None, time_us=lambda: self.now_us)
         house = House()
@@ -45,35 +51,49 @@ class Place:
         services = Services(
             store=self.store, stats=self.store.stats, checkpoint=lambda _: None, clock=lambda: 0.0, redis=house
         )
-        self.connections = [Connection(services, Settings()) for _ in range(2)]
-        self._rounds = Rounds(services)
+        pairs = [socket.socketpair() for _ in range(2)]
+        for sock in chain.from_iterable(pairs):
+            stack.enter_context(sock).setblocking(False)
+        self._peers = [Peer(ours, "", Connection(services, Settings()), 0.0) for ours, _ in pairs]
+        self._clients = [theirs for _, theirs in pairs]
+        self._rounds = Rounds(services, keep=lambda *_: pytest.fail("there is room"))
 
     def said(self, *data: bytes) -> list[bytes]:
         """What each is told at once when they have sent this, of one turn."""
-        plain = [at for at, sent in enumerate(data) if self._is_for_a_round(at, sent)]
-        connections = [self.connections[at] for at in plain]
-        done = self._rounds.run(connections, [data[at] for at in plain])
-        self._rounds.count(done)
-        said = dict(zip(plain, done.replies, strict=True))
-        for at, sent in enumerate(data):
-            if sent and at not in plain:
-                self.connections[at].receive(sent, is_burst_end=True)
-        return [said.get(at, b"") + self._run(connection) for at, connection in enumerate(self.connections)]
+        plain = [(peer, sent) for peer, sent in zip(self._peers, data, strict=True) if self._is_for_a_round(peer, sent)]
+        self._rounds.run([peer for peer, _ in plain], [sent for _, sent in plain], 0.0)
+        for peer, sent in zip(self._peers, data, strict=True):
+            if sent and (peer, sent) not in plain:
+                self._rounds.leave(peer)
+                peer.connection.receive(sent, is_burst_end=True)
+        told = [self._told(client) for client in self._clients]
+        return [said + self._run(peer) for said, peer in zip(told, self._peers, strict=True)]
 
-    def _is_for_a_round(self, at: int, sent: bytes) -> bool:
-        return self._rounds.are_held and self.connections[at].is_plain and sent[:1] == b"*"
+    def _is_for_a_round(self, peer: Peer, sent: bytes) -> bool:
+        return bool(sent) and peer.descriptor in self._rounds.plain
 
-    def _run(self, connection: Connection) -> bytes:
+    def _told(self, client: socket.socket) -> bytes:
+        try:
+            return client.recv(1 << 20)
+        except BlockingIOError:
+            return b""
+
+    def _run(self, peer: Peer) -> bytes:
+        connection = peer.connection
         while connection.can_run:
             connection.run()
+        if peer.waits_for is None and connection.is_plain:
+            self._rounds.join(peer)
         return connection.take_output()
 
     def publish(self) -> list[bytes]:
         """All commits are visible: what was held back until then."""
         self.store.publish(self.store.commit_ts)
-        for connection in self.connections:
-            connection.release(self.store.visible_ts)
-        return [connection.take_output() for connection in self.connections]
+        self._rounds.release(self.store.visible_ts, 0.0)
+        told = [self._told(client) for client in self._clients]
+        for peer in self._peers:
+            peer.connection.release(self.store.visible_ts)
+        return [said + self._run(peer) for said, peer in zip(told, self._peers, strict=True)]
 
     def _keys(self) -> list[bytes]:
         return self.store.keys()
@@ -93,7 +113,14 @@ GREETING = b"*1\r\n$4\r\nPING\r\n"
 def test_a_client_cannot_tell_whether_there_is_a_lane(
     bursts: list[tuple[tuple[list[tuple[bytes, ...]], ...], int]], cut: int, logs: bool, publishes: int
 ) -> None:
-    quick, slow = Place(has_lane=True, logs=logs), Place(has_lane=False, logs=logs)
+    with ExitStack() as stack:
+        quick, slow = (Place(stack, has_lane=has_lane, logs=logs) for has_lane in (True, False))
+        _tell_apart(quick, slow, bursts, cut, publishes)
+
+
+def _tell_apart(
+    quick: Place, slow: Place, bursts: list[tuple[tuple[list[tuple[bytes, ...]], ...], int]], cut: int, publishes: int
+) -> None:
     for place in (quick, slow):
         assert place.said(GREETING, GREETING) == [b"+PONG\r\n"] * 2
     for number, (sent, passed_ms) in enumerate(bursts):
@@ -118,7 +145,12 @@ def test_a_client_cannot_tell_whether_there_is_a_lane(
 def test_in_a_round_of_several_each_is_served_as_if_they_had_come_one_by_one(
     turns: list[tuple[list[tuple[bytes, ...]], ...]], logs: bool
 ) -> None:
-    together, apart = Place(has_lane=True, logs=logs), Place(has_lane=True, logs=logs)
+    with ExitStack() as stack:
+        together, apart = (Place(stack, has_lane=True, logs=logs) for _ in range(2))
+        _serve_alike(together, apart, turns)
+
+
+def _serve_alike(together: Place, apart: Place, turns: list[tuple[list[tuple[bytes, ...]], ...]]) -> None:
     for place in (together, apart):
         assert place.said(GREETING, GREETING) == [b"+PONG\r\n"] * 2
     for sent in turns:
