@@ -192,6 +192,8 @@ class Loop:
         self._rounds.leave(peer)
         peer.connection.put_back(data[max(count, 0) :])
         self._runnable[peer] = None
+        if peer.connection.is_held:
+            self._holding[peer] = None
 
     def _woken(self, _: int) -> None:
         self.wake_up.heard()
