@@ -35,7 +35,9 @@ floats = st.one_of(st.floats(-1e6, 1e6).map(repr), st.floats().map(repr), st.dec
 texts = st.one_of(st.binary(max_size=12), st.text("abc", max_size=12).map(str.encode), st.text(max_size=5), numbers)
 bits = st.one_of(st.integers(0, 1), st.integers(0, 1), numbers)
 offsets = st.one_of(st.integers(0, 200), st.integers(0, 200), st.sampled_from((-1, 2**32, 2**63 - 1, 2**63)), odd_texts)
-times = st.one_of(st.sampled_from((100, 5000, 0, -1, 10**15, 2**63 - 1, 2**63 // 1000, 2**63 // 1000 + 1)), odd_texts)
+times = st.one_of(
+    st.sampled_from((100_000, 500_000, 0, -1, 10**15, 2**63 - 1, 2**63 // 1000, 2**63 // 1000 + 1)), odd_texts
+)
 moments = st.one_of(st.sampled_from((1, 1000, 4102444800, 4102444800000, 0, -5, 2**63 - 1)), odd_texts)
 
 
