@@ -57,6 +57,10 @@ class TimestampCounts:
     def oldest(self) -> int | None:
         return self._order[0] if self._order else None
 
+    @property
+    def newest(self) -> int | None:
+        return self._order[-1] if self._order else None
+
     def count(self, ts: int) -> int:
         """How many use this timestamp."""
         return self._counts.get(ts, 0)
@@ -237,12 +241,24 @@ class LiveSnapshots:
         if at == 0 or self._order[at - 1] < commit_ts:
             return False
         heappush(self._held[self._order[at - 1]], (-commit_ts, key))
-        newest = self._users.before(superseded_ts)
-        if newest is not None and newest >= commit_ts:  # else only an ending snapshot sees it
+        self._pin(commit_ts, self._users.before(superseded_ts), VERSION_BYTES + len(key) + value_bytes)
+        return True
+
+    def hold_newest(self, commit_ts: int, key: bytes, value_bytes: int) -> bool:
+        """As `hold` of a version that was superseded just now, and so by a commit that is newer than every snapshot."""
+        order = self._order
+        if not order or order[-1] < commit_ts:
+            return False
+        heappush(self._held[order[-1]], (-commit_ts, key))
+        self._pin(commit_ts, self._users.newest, VERSION_BYTES + len(key) + value_bytes)
+        return True
+
+    def _pin(self, commit_ts: int, newest: int | None, size_bytes: int) -> None:
+        """The version of `commit_ts` is kept by those up to `newest`, unless only an ending one sees it."""
+        if newest is not None and newest >= commit_ts:
             oldest = self._users.from_on(commit_ts)
             assert oldest is not None, "newest is one"
-            self.pins.add(oldest, newest, VERSION_BYTES + len(key) + value_bytes)
-        return True
+            self.pins.add(oldest, newest, size_bytes)
 
     def collect(self, steps_max: int) -> Iterator[tuple[int, bytes]]:
         """Work off ended snapshots; yields `(commit_ts, key)` of each version that nobody sees any more.

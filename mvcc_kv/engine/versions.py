@@ -202,6 +202,34 @@ class Versions:
             if below is not None:
                 overwrite(index.heads, key, (commit_ts, value, None))
 
+    @property
+    def has_ending(self) -> bool:
+        """Whether snapshots have ended that still hold something. Where it is calm, that is all there is to collect."""
+        return bool(self._live.ending)
+
+    def put_on_top(self, commit_ts: int, writes: Mapping[bytes, bytes]) -> None:
+        """Values, visible at once, take the place of what is newest: which is held by a snapshot that sees it, or goes.
+
+        As `link` and `publish`, where it is calm.
+        """
+        index, live, heads = self.index, self._opened.snapshots, self.heads
+        unseen: list[Replaced] = []
+        for key, value in writes.items():
+            head = heads.get(key)
+            if head is None:
+                heads[key] = (commit_ts, value, None)
+                index.keys += 1
+                index.versions += 1
+                continue
+            overwrite(heads, key, (commit_ts, value, head))
+            if live.hold_newest(head[0], key, len(head[1] or b"")):
+                index.versions += 1
+            else:
+                unseen.append((key, value, head[2]))
+        self.visible_ts = commit_ts
+        for key, value, rest in unseen:
+            overwrite(heads, key, (commit_ts, value, rest))
+
     def keys_with_value(self) -> list[bytes]:
         """Every key whose newest version is a value, visible or not; in no order."""
         return self.index.with_value()
