@@ -255,7 +255,17 @@ class RedisSession:
             queue.append((command, arguments))
             return resp.QUEUED
         try:
-            return self._run(command, arguments)
+            opened = self.opened
+            if opened is not None and command.heeds_transaction:
+                if opened.cause is not None or opened.transaction.ended is not None:
+                    return self._answer_too_late(opened, command)
+                self.space = self.inside
+            elif command.writes:
+                return self._run_writing(command, arguments)
+            else:
+                reading = self.space = self._reading
+                reading.seen_ts = self.seen_ts
+            return self.called(command, arguments)
         except Failure as failure:
             return self._broken_off(command, failure)
         except Error as error:
@@ -343,19 +353,6 @@ class RedisSession:
         if name.lower() in (b"post", b"host:"):
             self.speaks_http = self.wants_to_close = True
 
-    def _run(self, command: Command, arguments: list[bytes]) -> bytes | None:
-        """A command's reply, in the open transaction or else as a transaction of its own."""
-        opened = self.opened
-        if opened is not None and command.heeds_transaction:
-            if opened.cause is not None or opened.transaction.ended is not None:
-                return self._answer_too_late(opened, command)
-            self.space = self.inside
-        elif command.writes:
-            return self._run_writing(command, arguments)
-        else:
-            self.space = self.begin_reading()
-        return self.called(command, arguments)
-
     def _run_writing(self, command: Command, arguments: list[bytes]) -> bytes | None:
         store = self.services.store
         rests_on_ts = store.commit_ts
@@ -399,8 +396,11 @@ class RedisSession:
 
     def wait_for(self, commit_ts: int) -> None:
         """As in `Session`: the reply tells of this commit, so it leaves when that is visible."""
-        if commit_ts > self.services.store.visible_ts:
-            commit_ts = min(commit_ts, self.services.store.reachable_ts)
+        if commit_ts <= self.hold_ts and commit_ts <= self.seen_ts:
+            return
+        store = self.services.store
+        if commit_ts > store.visible_ts:
+            commit_ts = min(commit_ts, store.reachable_ts)
         if commit_ts > self.seen_ts:
             self.seen_ts = commit_ts
         if commit_ts > self.hold_ts:
