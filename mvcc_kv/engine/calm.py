@@ -61,13 +61,14 @@ def _commit_in_company(section: CommitSection, transaction: Transaction) -> int 
     if not writes or not _are_plain_and_not_lost(writes, versions, transaction.start_ts):
         return None
     opened.end(transaction)
-    if versions.has_ending:
+    if versions.ending:
         versions.collect()
     section.commit_ts = commit_ts = section.commit_ts + 1
     versions.put_on_top(commit_ts, writes)
     section.commits_total += 1
-    section.bound_pins()
-    if versions.has_ending:
+    if section.pin_limit.bytes_max:
+        section.bound_pins()
+    if versions.ending:
         versions.collect()
     if section.gates:
         section.open_gates()
