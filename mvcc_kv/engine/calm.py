@@ -26,7 +26,9 @@ from collections.abc import Mapping
 from typing import TypeGuard
 
 from mvcc_kv.engine.chains import Replaced
+from mvcc_kv.engine.index import overwrite
 from mvcc_kv.engine.section import CommitSection
+from mvcc_kv.engine.snapshots import LiveSnapshots
 from mvcc_kv.engine.transaction import Transaction
 from mvcc_kv.engine.versions import Versions
 from mvcc_kv.values import Expiring
@@ -64,7 +66,7 @@ def _commit_in_company(section: CommitSection, transaction: Transaction) -> int 
     if versions.ending:
         versions.collect()
     section.commit_ts = commit_ts = section.commit_ts + 1
-    versions.put_on_top(commit_ts, writes)
+    _put_on_top(versions, opened.snapshots, commit_ts, writes)
     section.commits_total += 1
     if section.pin_limit.bytes_max:
         section.bound_pins()
@@ -97,11 +99,48 @@ def write_calmly(section: CommitSection, writes: Mapping[bytes, bytes | None]) -
 
 def _applied(section: CommitSection, replaced: list[Replaced]) -> int:
     section.commit_ts = commit_ts = section.commit_ts + 1
-    section.versions.replace(commit_ts, replaced)
+    _replace(section.versions, commit_ts, replaced)
     section.commits_total += 1
     if section.gates:
         section.open_gates()
     return commit_ts
+
+
+def _replace(versions: Versions, commit_ts: int, replaced: list[Replaced]) -> None:
+    """Values, visible at once, take the place of lone versions, which nobody sees any more from then on."""
+    index, heads = versions.index, versions.heads
+    for key, value, below in replaced:
+        if below is None:
+            heads[key] = (commit_ts, value, None)
+            index.keys += 1
+            index.versions += 1
+        else:
+            overwrite(heads, key, (commit_ts, value, below))
+    versions.visible_ts = commit_ts
+    for key, value, below in replaced:
+        if below is not None:
+            overwrite(heads, key, (commit_ts, value, None))
+
+
+def _put_on_top(versions: Versions, live: LiveSnapshots, commit_ts: int, writes: Mapping[bytes, bytes]) -> None:
+    """Values, visible at once, take the place of what is newest: which is held by a snapshot that sees it, or goes."""
+    index, heads = versions.index, versions.heads
+    unseen: list[Replaced] = []
+    for key, value in writes.items():
+        head = heads.get(key)
+        if head is None:
+            heads[key] = (commit_ts, value, None)
+            index.keys += 1
+            index.versions += 1
+            continue
+        overwrite(heads, key, (commit_ts, value, head))
+        if live.hold_newest(head[0], key, len(head[1] or b"")):
+            index.versions += 1
+        else:
+            unseen.append((key, value, head[2]))
+    versions.visible_ts = commit_ts
+    for key, value, rest in unseen:
+        overwrite(heads, key, (commit_ts, value, rest))
 
 
 def _are_plain_and_not_lost(

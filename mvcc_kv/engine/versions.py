@@ -24,7 +24,7 @@ from itertools import chain as chained
 from itertools import islice, pairwise
 
 from mvcc_kv.api import CommittedWrites, KeyRange, KeyVersion, Page, VersionPage
-from mvcc_kv.engine.chains import Replaced, Version, versions, visible
+from mvcc_kv.engine.chains import Version, versions, visible
 from mvcc_kv.engine.clashes import Marks
 from mvcc_kv.engine.expiry import Expiries
 from mvcc_kv.engine.freeing import SupersededVersion, free, ripe
@@ -187,44 +187,6 @@ class Versions:
         """Whether there is nothing but what is newest and visible, as far as one can tell without looking at chains."""
         waits = self._superseded or self._cleared or self._emptied or self.ending
         return not waits and self.history is None and not self.marks.used_bytes
-
-    def replace(self, commit_ts: int, replaced: list[Replaced]) -> None:
-        """Values, visible at once, take the place of lone versions, which nobody sees any more from then on."""
-        index = self.index
-        for key, value, below in replaced:
-            if below is None:
-                index.heads[key] = (commit_ts, value, None)
-                index.keys += 1
-                index.versions += 1
-            else:
-                overwrite(index.heads, key, (commit_ts, value, below))
-        self.visible_ts = commit_ts
-        for key, value, below in replaced:
-            if below is not None:
-                overwrite(index.heads, key, (commit_ts, value, None))
-
-    def put_on_top(self, commit_ts: int, writes: Mapping[bytes, bytes]) -> None:
-        """Values, visible at once, take the place of what is newest: which is held by a snapshot that sees it, or goes.
-
-        As `link` and `publish`, where it is calm.
-        """
-        index, live, heads = self.index, self._opened.snapshots, self.heads
-        unseen: list[Replaced] = []
-        for key, value in writes.items():
-            head = heads.get(key)
-            if head is None:
-                heads[key] = (commit_ts, value, None)
-                index.keys += 1
-                index.versions += 1
-                continue
-            overwrite(heads, key, (commit_ts, value, head))
-            if live.hold_newest(head[0], key, len(head[1] or b"")):
-                index.versions += 1
-            else:
-                unseen.append((key, value, head[2]))
-        self.visible_ts = commit_ts
-        for key, value, rest in unseen:
-            overwrite(heads, key, (commit_ts, value, rest))
 
     def keys_with_value(self) -> list[bytes]:
         """Every key whose newest version is a value, visible or not; in no order."""
