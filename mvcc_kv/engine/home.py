@@ -29,9 +29,11 @@ from mvcc_kv.engine.validation import clashes
 from mvcc_kv.errors import BadRequestError, ConflictError, TransactionDoomedError
 from mvcc_kv.values import add_to, is_overdue
 
-__all__ = ["LABEL_CHARACTERS_MAX", "TransactionHome"]
+__all__ = ["LABEL_CHARACTERS_MAX", "PLAINLY", "TransactionHome"]
 
 LABEL_CHARACTERS_MAX = 128
+PLAINLY = TransactionOptions()
+"""How nearly all transactions are to run: of these options nothing has to be looked at."""
 
 
 class TransactionHome:
@@ -58,20 +60,24 @@ class TransactionHome:
 
     def begin(
         self,
-        options: TransactionOptions,
+        options: TransactionOptions = PLAINLY,
         seen_ts: int = 0,
+        *,
         client: str | None = None,
         is_ours: bool = False,
         newest: bool = False,
     ) -> Transaction:
-        """Open a transaction; see `VersionedStore.begin`."""
+        """Open a transaction at the newest visible state, or at an older one. One that asks for its turn waits for it.
+
+        `client` says whose it is; `is_ours`: it is the store's own work, and never ended for what it pins. `newest`: at
+        the newest commit, visible or not.
+        Raises `SnapshotGoneError` for a timestamp that is kept no more, `BadRequestError` for one of the future.
+        """
         section, opened = self._section, self._opened
-        if options.label is not None and len(options.label) > LABEL_CHARACTERS_MAX:
-            raise BadRequestError(f"a label has at most {LABEL_CHARACTERS_MAX} characters, not {len(options.label)}")
-        if options.isolation not in ("snapshot", "serializable"):
-            raise BadRequestError(f'isolation is "snapshot" or "serializable", not {options.isolation!r}')
-        if options.turn is not None:
-            return self._begin_in_turn(options, seen_ts, client)
+        if options is not PLAINLY:
+            _must_be_possible(options)
+            if options.turn is not None:
+                return self._begin_in_turn(options, seen_ts, client)
         if section.may_expire and not is_ours:
             self._sweep.first()
         with section.lock:
@@ -253,3 +259,10 @@ class TransactionHome:
             cause = {"code": "KILLED", "message": message}
             self._section.end(transaction, TransactionDoomedError(message, cause=cause))
             return True
+
+
+def _must_be_possible(options: TransactionOptions) -> None:
+    if options.label is not None and len(options.label) > LABEL_CHARACTERS_MAX:
+        raise BadRequestError(f"a label has at most {LABEL_CHARACTERS_MAX} characters, not {len(options.label)}")
+    if options.isolation not in ("snapshot", "serializable"):
+        raise BadRequestError(f'isolation is "snapshot" or "serializable", not {options.isolation!r}')

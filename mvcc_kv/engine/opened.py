@@ -110,9 +110,10 @@ class OpenTransactions:
             if self._newcomers.pop(transaction.id, None) is not None:
                 return True
             self._enter_newcomers()
-        if not transaction.is_past:
-            self._snapshots.end(transaction.start_ts)
-        if _may_clash(transaction):
+        if transaction.is_past:
+            return True
+        self._snapshots.end(transaction.start_ts)
+        if not transaction.read_only:
             self._writers.remove(transaction.start_ts)
             if transaction.is_serializable:
                 self.recent.end()

@@ -153,13 +153,17 @@ class CommitSection:
         versions.publish(ts, self.newest_us)
         if self.may_expire:
             self.may_expire = versions.expiries.may_expire
-        limit = self.pin_limit
-        if limit.bytes_max and versions.pinned_bytes_at_most > limit.bytes_max:
-            for transaction, cause in limit.exceeded_by(versions, self.opened, self.commit_ts):
-                self.end(transaction, cause)
+        self.bound_pins()
         versions.collect()
         if self.gates:
             self.open_gates()
+
+    def bound_pins(self) -> None:
+        """End the oldest snapshots if all together keep too much alive."""
+        limit, versions = self.pin_limit, self.versions
+        if limit.bytes_max and versions.pinned_bytes_at_most > limit.bytes_max:
+            for transaction, cause in limit.exceeded_by(versions, self.opened, self.commit_ts):
+                self.end(transaction, cause)
 
     def show(self, ts: int) -> None:
         """As `publish`, where nothing was superseded that anybody could see, and nothing waits to be collected."""

@@ -38,24 +38,27 @@ VERSION_BYTES = 200
 
 
 class TimestampCounts:
-    """How many transactions use each timestamp, in order; adding at the newest end costs O(1)."""
+    """How many transactions use each timestamp, in order; adding at the newest end costs O(1).
+
+    `in_order`: the timestamps, to be looked at only.
+    """
 
     def __init__(self) -> None:
         self._counts: dict[int, int] = {}
-        self._order: list[int] = []
+        self.in_order: list[int] = []
 
     def __len__(self) -> int:
-        return len(self._order)
+        return len(self.in_order)
 
     def __contains__(self, ts: int) -> bool:
         return ts in self._counts
 
     def __iter__(self) -> Iterator[int]:
-        return iter(self._order)
+        return iter(self.in_order)
 
     @property
     def oldest(self) -> int | None:
-        return self._order[0] if self._order else None
+        return self.in_order[0] if self.in_order else None
 
     def count(self, ts: int) -> int:
         """How many use this timestamp."""
@@ -63,19 +66,19 @@ class TimestampCounts:
 
     def before(self, ts: int) -> int | None:
         """The newest timestamp in use before `ts`."""
-        at = bisect_left(self._order, ts)
-        return self._order[at - 1] if at else None
+        at = bisect_left(self.in_order, ts)
+        return self.in_order[at - 1] if at else None
 
     def from_on(self, ts: int) -> int | None:
         """The oldest timestamp in use at or after `ts`."""
-        at = bisect_left(self._order, ts)
-        return self._order[at] if at < len(self._order) else None
+        at = bisect_left(self.in_order, ts)
+        return self.in_order[at] if at < len(self.in_order) else None
 
     def add(self, ts: int) -> None:
         count = self._counts.get(ts)
         if count is None:
             self._counts[ts] = 1
-            insort(self._order, ts)
+            insort(self.in_order, ts)
         else:
             self._counts[ts] = count + 1
 
@@ -86,7 +89,7 @@ class TimestampCounts:
             self._counts[ts] = left
             return False
         del self._counts[ts]
-        del self._order[bisect_left(self._order, ts)]
+        del self.in_order[bisect_left(self.in_order, ts)]
         return True
 
 
@@ -242,6 +245,18 @@ class LiveSnapshots:
             oldest = self._users.from_on(commit_ts)
             assert oldest is not None, "newest is one"
             self.pins.add(oldest, newest, VERSION_BYTES + len(key) + value_bytes)
+        return True
+
+    def hold_newest(self, commit_ts: int, key: bytes, value_bytes: int) -> bool:
+        """As `hold` of a version that was superseded just now, and so by a commit that is newer than every snapshot."""
+        order = self._order
+        if not order or order[-1] < commit_ts:
+            return False
+        heappush(self._held[order[-1]], (-commit_ts, key))
+        readers = self._users.in_order
+        if readers and readers[-1] >= commit_ts:  # else only an ending snapshot sees it
+            oldest = readers[bisect_left(readers, commit_ts)]
+            self.pins.add(oldest, readers[-1], VERSION_BYTES + len(key) + value_bytes)
         return True
 
     def collect(self, steps_max: int) -> Iterator[tuple[int, bytes]]:

@@ -192,8 +192,12 @@ class Transaction:
                 self._turn_into_write(key, value)
         if tracked and not self.read_only:
             reads = self.reads
-            if reads is None or key not in reads.keys:
-                self._track(key)
+            if reads is None:
+                reads = self.reads = ReadSet(key)
+            elif key not in reads.keys:
+                reads.add_key(key)
+            if reads.used_bytes > self._store.read_set_bytes_max:
+                self._reads_too_much(reads)
         if self.ended is not None:
             self._must_not_be_ended()
         return value

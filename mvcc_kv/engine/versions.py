@@ -24,7 +24,7 @@ from itertools import chain as chained
 from itertools import islice, pairwise
 
 from mvcc_kv.api import CommittedWrites, KeyRange, KeyVersion, Page, VersionPage
-from mvcc_kv.engine.chains import Replaced, Version, versions, visible
+from mvcc_kv.engine.chains import Version, versions, visible
 from mvcc_kv.engine.clashes import Marks
 from mvcc_kv.engine.expiry import Expiries
 from mvcc_kv.engine.freeing import SupersededVersion, free, ripe
@@ -67,6 +67,7 @@ class Versions:
         self._now_us = 0  # as far as we were told
         self._opened = opened
         self._live = opened.snapshots  # as far as they are in the books: newcomers hold nothing and have not ended
+        self.ending = self._live.ending  # where it is calm, that is all that there may be to collect
         self._collect_steps = collect_steps
         self._superseded: list[SupersededVersion] = []  # in the order of commits, until these are published
         self._cleared: deque[_Cleared] = deque()  # what was superseded by deleting everything
@@ -184,23 +185,8 @@ class Versions:
     @property
     def is_calm(self) -> bool:
         """Whether there is nothing but what is newest and visible, as far as one can tell without looking at chains."""
-        waits = self._superseded or self._cleared or self._emptied or self._live.ending
+        waits = self._superseded or self._cleared or self._emptied or self.ending
         return not waits and self.history is None and not self.marks.used_bytes
-
-    def replace(self, commit_ts: int, replaced: list[Replaced]) -> None:
-        """Values, visible at once, take the place of lone versions, which nobody sees any more from then on."""
-        index = self.index
-        for key, value, below in replaced:
-            if below is None:
-                index.heads[key] = (commit_ts, value, None)
-                index.keys += 1
-                index.versions += 1
-            else:
-                overwrite(index.heads, key, (commit_ts, value, below))
-        self.visible_ts = commit_ts
-        for key, value, below in replaced:
-            if below is not None:
-                overwrite(index.heads, key, (commit_ts, value, None))
 
     def keys_with_value(self) -> list[bytes]:
         """Every key whose newest version is a value, visible or not; in no order."""
@@ -429,7 +415,13 @@ class Versions:
 
     def _free(self, commit_ts: int, key: bytes) -> None:
         """Take a superseded version out of its chain; a tombstone that is left alone goes when it may."""
-        self._drop_if_alone(key, self.index.take_out(commit_ts, key))
+        head = self.heads[key]
+        older = head[2]
+        if older is not None and older[0] == commit_ts and head[1] is not None:  # by far the most
+            overwrite(self.heads, key, (head[0], head[1], older[2]))
+            self.index.versions -= 1
+        else:
+            self._drop_if_alone(key, self.index.take_out(commit_ts, key))
 
     def _free_all(self, timestamps: set[int], key: bytes) -> None:
         """The same with several of one key, which a flush of the log leaves where all write it."""

@@ -55,10 +55,12 @@ class Opened:
 
     def commit(self, token: str | None) -> int:
         """Apply it; its commit_ts."""
+        if self.ticket is None:
+            return self.transaction.commit(token)
         try:
             return self.transaction.commit(token)
         finally:
-            self._end_turn()
+            self.ticket.end()
 
     def rollback(self) -> None:
         """Forget it. Calling it again does nothing."""

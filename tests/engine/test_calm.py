@@ -46,6 +46,17 @@ RARE = [
     st.tuples(st.just("store delete"), KEYS),
 ]
 CALLS = st.sampled_from(COMMON * 20 + RARE).flatmap(lambda kind: kind)
+CROWD = st.integers(0, 3)
+AMONG_OTHERS = [
+    st.tuples(st.just("begin"), CROWD, st.just(TransactionOptions())),
+    st.tuples(st.just("begin"), CROWD, st.just(TransactionOptions(read_only=True))),
+    st.tuples(st.just("get"), CROWD, KEYS),
+    *[st.tuples(st.just("put"), CROWD, KEYS, st.sampled_from([b"1", b"2"]))] * 2,
+    *[st.tuples(st.just("commit"), CROWD)] * 2,
+    st.tuples(st.just("rollback"), CROWD),
+    st.tuples(st.just("whole"), KEYS),
+]
+CALLS_IN_COMPANY = st.sampled_from(AMONG_OTHERS * 10 + COMMON + RARE).flatmap(lambda kind: kind)
 
 
 def commit(store: VersionedStore, key: bytes = b"a") -> int:
@@ -55,11 +66,11 @@ def commit(store: VersionedStore, key: bytes = b"a") -> int:
 
 
 class Driven:
-    """A store, and two who have a transaction in it, or none."""
+    """A store, and some who have a transaction in it, or none."""
 
-    def __init__(self) -> None:
-        self.store = VersionedStore()
-        self.txs: list[Any] = [None, None]
+    def __init__(self, collect_steps: int = 1000, pinned_bytes_max: int = 0) -> None:
+        self.store = VersionedStore(collect_steps=collect_steps, pinned_bytes_max=pinned_bytes_max)
+        self.txs: list[Any] = [None] * 4
 
     def call(self, name: str, *arguments: Any) -> object:
         if name.startswith("store "):
@@ -100,7 +111,24 @@ class Driven:
 @settings(max_examples=200, deadline=None)
 @given(st.lists(CALLS, min_size=30, max_size=40))
 def test_a_calm_commit_leaves_and_answers_what_the_long_way_does(calls: list[tuple[Any, ...]]) -> None:
-    calm, long = Driven(), Driven()
+    hold_against_the_long_way(calls, Driven(), Driven())
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    st.lists(CALLS_IN_COMPANY, min_size=30, max_size=60),
+    st.fixed_dictionaries(
+        {"collect_steps": st.sampled_from([1, 2, 1000]), "pinned_bytes_max": st.sampled_from([0, 0, 300, 900])}
+    ),
+)
+def test_a_calm_commit_in_company_leaves_and_answers_what_the_long_way_does(
+    calls: list[tuple[Any, ...]], options: dict[str, int]
+) -> None:
+    hold_against_the_long_way(calls, Driven(**options), Driven(**options))
+
+
+def hold_against_the_long_way(calls: list[tuple[Any, ...]], calm: Driven, long: Driven) -> None:
+    """Both answer alike, and hold the same versions, after each of the calls."""
     for call in [*calls, ("look",)]:
         answer = calm.answer(call)
         with pytest.MonkeyPatch.context() as patch:
@@ -132,14 +160,43 @@ def test_who_is_alone_and_puts_plain_values_commits_calmly(ways: list[bool]) -> 
     assert store.chain(b"a") == [(3, b"1")]
 
 
-def test_who_is_not_alone_goes_the_long_way_and_what_others_see_stays(ways: list[bool]) -> None:
+def test_who_is_not_alone_commits_calmly_too_and_what_others_see_stays_as_long_as_they_do(ways: list[bool]) -> None:
     store = VersionedStore()
     commit(store)
     reader = store.begin()
     commit(store)
-    assert ways == [True, False]
-    assert store.chain(b"a") == [(2, b"1"), (1, b"1")]
+    commit(store)
+    assert ways == [True] * 3
+    assert store.chain(b"a") == [(3, b"1"), (1, b"1")]
     assert reader.get(b"a") == b"1"
+    reader.rollback()
+    assert store.chain(b"a") == [(3, b"1")]
+
+
+@pytest.mark.parametrize(
+    "company",
+    [TransactionOptions(isolation="serializable"), TransactionOptions(label="nightly")],
+    ids=["who reads what others write", "who is to be named to losers"],
+)
+def test_in_company_that_must_be_told_of_commits_or_of_whom_others_must_be_told_it_is_the_long_way(
+    ways: list[bool], company: TransactionOptions
+) -> None:
+    store = VersionedStore()
+    reader, tx = store.begin(), store.begin(company)
+    tx.put(b"a", b"1")
+    tx.commit()
+    assert ways == [False]
+    assert reader.get(b"a") is None
+
+
+def test_a_calm_commit_in_company_ends_the_oldest_snapshots_if_too_much_is_pinned(ways: list[bool]) -> None:
+    store = VersionedStore(pinned_bytes_max=1)
+    commit(store)
+    reader = store.begin()
+    commit(store)
+    assert ways == [True, True]
+    assert reader.ended is not None
+    assert store.chain(b"a") == [(2, b"1")]
 
 
 @pytest.mark.parametrize(
@@ -170,9 +227,14 @@ def test_a_calm_commit_loses_to_whoever_came_first_and_has_gone_again() -> None:
     assert store.get(b"a") == b"1"
 
 
-def test_gets_without_a_lock_see_a_calm_commit_whole_or_not_at_all_at_every_line_of_it(ways: list[bool]) -> None:
+@pytest.mark.parametrize("company", [0, 1, 2], ids=["alone", "beside a reader", "beside one who is behind"])
+def test_gets_without_a_lock_see_a_calm_commit_whole_or_not_at_all_at_every_line_of_it(
+    ways: list[bool], company: int
+) -> None:
     store, before = VersionedStore(), sys.gettrace()
+    others = [store.begin()] * (company == 2)
     store.write({b"a": b"old", b"b": b"old"})
+    others += [store.begin()] * (company == 1)
     tx = store.begin()
     tx.put(b"a", b"new")
     tx.put(b"b", b"new")

@@ -141,3 +141,30 @@ def test_what_goes_is_what_no_live_snapshot_sees(steps: list[tuple[str, int]]) -
     for version in live.collect(ALL_STEPS):
         del kept[version]
     assert all(any(version[0] <= ts < kept[version] for ts in readers) for version in kept), "nothing is left over"
+
+
+@given(st.lists(st.tuples(st.sampled_from(["begin", "end", "supersede", "collect"]), st.integers(0, 50)), max_size=80))
+def test_what_was_superseded_just_now_is_held_as_anything_is(steps: list[tuple[str, int]]) -> None:
+    plain, newest = LiveSnapshots(), LiveSnapshots()
+    now = 0
+    readers: list[int] = []
+    for number, (step, pick) in enumerate(steps):
+        for live in (plain, newest):
+            if step == "begin":
+                live.begin(now)
+            elif step == "end" and readers:
+                live.end(readers[pick % len(readers)])
+            for _ in live.collect(1 + pick % 3 if step == "collect" else 0):
+                pass
+        if step == "begin":
+            readers.append(now)
+        elif step == "end" and readers:
+            readers.pop(pick % len(readers))
+        elif step == "supersede":
+            now += 1
+            version = pick % now, b"%d" % number
+            assert plain.hold(version[0], now, version[1], 7) == newest.hold_newest(*version, 7)
+        newest.check()
+        assert list(newest.holders()) == list(plain.holders())
+        assert newest.pins.total_bytes == plain.pins.total_bytes
+        assert [newest.alone_bytes(ts) for ts in readers] == [plain.alone_bytes(ts) for ts in readers]

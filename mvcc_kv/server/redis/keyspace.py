@@ -11,7 +11,7 @@ A writing command that read what is not on disk yet tells of it: its reply waits
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import islice
 from typing import Protocol
 
@@ -31,7 +31,7 @@ class Space(Protocol):
 
     @property
     def now_us(self) -> int: ...
-    def get(self, key: bytes) -> bytes | None: ...
+    def get(self, key: bytes, /) -> bytes | None: ...
     def put(self, key: bytes, value: bytes) -> None: ...
     def delete(self, key: bytes) -> bool:
         """Delete the key; whether it was there."""
@@ -166,18 +166,16 @@ class Writing:
 class Within:
     """A transaction's snapshot, with its own writes."""
 
-    __slots__ = ("_store", "_transaction")
+    __slots__ = ("_store", "_transaction", "get")
 
     def __init__(self, store: ServedStore, transaction: ServedTransaction) -> None:
         self._store = store
         self._transaction = transaction
+        self.get: Callable[[bytes], bytes | None] = transaction.get
 
     @property
     def now_us(self) -> int:
         return self._store.now_us()
-
-    def get(self, key: bytes) -> bytes | None:
-        return self._transaction.get(key)
 
     def put(self, key: bytes, value: bytes) -> None:
         if not key.isascii():

@@ -10,6 +10,7 @@
 from __future__ import annotations
 
 from mvcc_kv.api import Isolation, TransactionOptions
+from mvcc_kv.engine.home import PLAINLY
 from mvcc_kv.errors import ConflictError
 from mvcc_kv.protocol.resp import replies as resp
 from mvcc_kv.server.redis.arguments import integer
@@ -21,7 +22,6 @@ __all__: list[str] = []
 
 _GROUP = "transactions"
 _FLAGS = "noscript no_multi fast"
-_PLAINLY = TransactionOptions()
 
 
 @command("start", -1, _FLAGS, group=_GROUP, summary="Begins a transaction that reads one snapshot (mvcc-kv).")
@@ -30,10 +30,11 @@ def start(session: RedisSession, arguments: list[bytes]) -> bytes:
         raise Failure(
             "TRANSACTION_OPEN a transaction is open already, and they don't nest; COMMIT or ROLLBACK it first"
         )
-    options = _options(arguments[1:]) if len(arguments) > 1 else _PLAINLY
-    session.wait_for(session.lost_to_ts)  # who begins before what he has lost to would lose again
+    options = _options(arguments[1:]) if len(arguments) > 1 else PLAINLY
+    if session.lost_to_ts:
+        session.wait_for(session.lost_to_ts)  # who begins before what he has lost to would lose again
     transaction = session.services.store.begin(options, session.seen_ts, client=session.address)
-    session.unwatch()
+    session.watch.end()
     session.open(transaction)
     return resp.integer(transaction.start_ts)
 
@@ -67,7 +68,7 @@ def commit(session: RedisSession, _: list[bytes]) -> bytes:
         commit_ts = opened.commit(None)
     except ConflictError as conflict:
         session.last_conflict = conflict
-        session.lost_to_ts = max(winner.commit_ts for winner in conflict.winners.values())
+        session.lost_to_ts = max(winner["commit_ts"] for winner in conflict.evidence["winners"].values())
         raise
     session.wait_for(commit_ts)
     return resp.integer(commit_ts)

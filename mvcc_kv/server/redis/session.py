@@ -22,24 +22,15 @@ from mvcc_kv.server.feed import Feed
 from mvcc_kv.server.opened import Opened
 from mvcc_kv.server.redis.commands import COMMANDS, Command
 from mvcc_kv.server.redis.counting import Tally
-from mvcc_kv.server.redis.failures import (
-    ONLY_SUBSCRIBING,
-    Failure,
-    failure_of,
-    unknown_command,
-    unknown_subcommand,
-    wrong_arity,
-)
+from mvcc_kv.server.redis.failures import Failure, failure_of, wrong_arity
+from mvcc_kv.server.redis.finding import command_of, must_be_allowed
 from mvcc_kv.server.redis.keyspace import Reading, Space, Within, Writing
-from mvcc_kv.server.redis.silence import Silence
+from mvcc_kv.server.redis.silence import Silence, executed_specially
 from mvcc_kv.server.redis.subscriptions import Subscriptions
 from mvcc_kv.server.redis.watching import Watch
 from mvcc_kv.server.served import ServedTransaction, Services
 
 __all__ = ["RedisSession"]
-
-_TO_SUBSCRIBERS = frozenset(("subscribe", "unsubscribe", "psubscribe", "punsubscribe", "ping", "quit", "reset"))
-_SAID_ALWAYS = frozenset((b"subscribe", b"unsubscribe", b"psubscribe", b"punsubscribe"))
 
 
 class RedisSession:
@@ -235,18 +226,18 @@ class RedisSession:
             self.wants_to_close = True
             return arguments.reply
         if is_special is None and (self.silence or self.house.pause is not None):
-            return self._execute_specially(arguments)
+            return executed_specially(self, arguments)
         command, queue = None, self.queue
         try:
             found = COMMANDS.get(arguments[0])
             if found is None or found.subcommands:
-                found = self._find(arguments)
+                found = command_of(self, arguments)
             command = self.last = found
             count, arity = len(arguments), command.arity
             if count != arity and (arity >= 0 or count < -arity):
                 raise wrong_arity(command.name)
             if self.is_locked or self.subscriptions is not None or (queue is not None and not command.may_be_queued):
-                self._must_be_allowed(command)
+                must_be_allowed(self, command)
         except Failure as failure:
             self.is_dirty = self.is_dirty or queue is not None
             self._doom(failure)
@@ -255,29 +246,21 @@ class RedisSession:
             queue.append((command, arguments))
             return resp.QUEUED
         try:
-            return self._run(command, arguments)
+            opened = self.opened
+            if opened is not None and command.heeds_transaction:
+                if opened.cause is not None or opened.transaction.ended is not None:
+                    return self._answer_too_late(opened, command)
+                self.space = self.inside
+            elif command.writes:
+                return self._run_writing(command, arguments)
+            else:
+                reading = self.space = self._reading
+                reading.seen_ts = self.seen_ts
+            return self.called(command, arguments)
         except Failure as failure:
             return self._broken_off(command, failure)
         except Error as error:
             return self._broken_off(command, failure_of(error))
-
-    def _execute_specially(self, arguments: list[bytes]) -> bytes | None:
-        """The same, where the reply may not be wanted, or everybody has to wait."""
-        pause = self.house.pause
-        if pause is not None and pause.holds(self, arguments):
-            pause.put_off(self, arguments)
-            return None
-        was = self.silence
-        if was is Silence.SKIP:
-            self.silence = Silence.ONCE
-        reply = self.execute(arguments, is_special=True)
-        if self.silence is Silence.ONCE:
-            self.silence = Silence.NONE
-        if self.silence is Silence.BROKEN:
-            self.silence = Silence.NONE
-        elif was in (Silence.SKIP, Silence.OFF) and reply is not None and arguments[0].lower() not in _SAID_ALWAYS:
-            return b""
-        return reply
 
     def resume(self, arguments: list[bytes]) -> None:
         """Execute what was put off, if the client is still there."""
@@ -289,32 +272,6 @@ class RedisSession:
     def say_later(self, reply: bytes) -> None:
         """The reply that `execute` didn't give; nothing, for a client that wants none."""
         self.answer_later(b"" if self.silence is Silence.OFF else reply)
-
-    def _find(self, arguments: list[bytes]) -> Command:
-        name = arguments[0]
-        command = COMMANDS.get(name) or COMMANDS.get(name.lower())
-        if command is None:
-            self._notice_http(name)
-            raise unknown_command(arguments)
-        if command.subcommands and len(arguments) > 1:
-            found = command.subcommands.get(arguments[1].lower())
-            if found is None:
-                raise unknown_subcommand(command.name, arguments[1])
-            command = found
-        return command
-
-    def _must_be_allowed(self, command: Command) -> None:
-        if self.is_locked and "no_auth" not in command.flags:
-            raise Failure("NOAUTH Authentication required.")
-        if self.queue is not None and "no_multi" in command.flags:
-            raise Failure("ERR Command not allowed inside a transaction")
-        if self._only_listens and command.name not in _TO_SUBSCRIBERS:
-            raise Failure(ONLY_SUBSCRIBING.format(command.name))
-
-    @property
-    def _only_listens(self) -> bool:
-        """Whether it is a subscriber to RESP2, which has no other way to be told. A transaction can be ended always."""
-        return self.subscriptions is not None and self.proto == 2 and self.opened is None
 
     def _refused(self, command: Command | None, failure: Failure) -> bytes:
         """The reply to what was not even tried."""
@@ -337,24 +294,6 @@ class RedisSession:
         self.house.tally(command).failed += 1
         self.house.count_error(failure.text)
         return resp.error(failure.text)
-
-    def _notice_http(self, name: bytes) -> None:
-        """A browser that was tricked into talking to us is not talked to."""
-        if name.lower() in (b"post", b"host:"):
-            self.speaks_http = self.wants_to_close = True
-
-    def _run(self, command: Command, arguments: list[bytes]) -> bytes | None:
-        """A command's reply, in the open transaction or else as a transaction of its own."""
-        opened = self.opened
-        if opened is not None and command.heeds_transaction:
-            if opened.cause is not None or opened.transaction.ended is not None:
-                return self._answer_too_late(opened, command)
-            self.space = self.inside
-        elif command.writes:
-            return self._run_writing(command, arguments)
-        else:
-            self.space = self.begin_reading()
-        return self.called(command, arguments)
 
     def _run_writing(self, command: Command, arguments: list[bytes]) -> bytes | None:
         store = self.services.store
@@ -399,8 +338,11 @@ class RedisSession:
 
     def wait_for(self, commit_ts: int) -> None:
         """As in `Session`: the reply tells of this commit, so it leaves when that is visible."""
-        if commit_ts > self.services.store.visible_ts:
-            commit_ts = min(commit_ts, self.services.store.reachable_ts)
+        if commit_ts <= self.hold_ts and commit_ts <= self.seen_ts:
+            return
+        store = self.services.store
+        if commit_ts > store.visible_ts:
+            commit_ts = min(commit_ts, store.reachable_ts)
         if commit_ts > self.seen_ts:
             self.seen_ts = commit_ts
         if commit_ts > self.hold_ts:
