@@ -93,13 +93,19 @@ class _Permits:
 
     def __call__(self) -> Permit | None:
         section = self._section
+        if _is_alone(section):
+            return None, None
         if not _is_calm(section):
             return None
+        self.superseded = []
         if section.log is not None:
-            self.superseded, self.writes = [], []
-        elif not (section.versions.is_seen_by_none and section.versions.marks.is_empty):
-            self.superseded = []
+            self.writes = []
         return self.superseded, self.writes
+
+
+def _is_alone(section: CommitSection) -> bool:
+    """Whether nobody is to be told of a commit that puts nothing that expires, and nobody sees what it supersedes."""
+    return section.log is None and section.versions.is_calm and not section.may_expire and not len(section.opened)
 
 
 def _is_calm(section: CommitSection) -> bool:
@@ -120,16 +126,27 @@ def _take_in(
     label: str | None,
 ) -> None:
     """What a lane has committed: tell the log, count it, and publish it unless the log says to wait."""
-    first_ts, time_us = section.commit_ts + 1, max(section.time_us(), section.newest_us)
+    first_ts = section.commit_ts + 1
+    section.commits_total += outcome.commit_ts - section.commit_ts
+    section.commit_ts = outcome.commit_ts
+    if superseded is None:
+        _show(section, outcome)
+        return
+    section.newest_us = time_us = max(section.time_us(), section.newest_us)
     if section.log is not None:
         section.log.append_lane(first_ts, writes, time_us, label)  # type: ignore[attr-defined]  # see `_is_calm`
-    section.commits_total += outcome.commit_ts - section.commit_ts
-    section.commit_ts, section.newest_us = outcome.commit_ts, time_us
-    section.versions.take_in(outcome.new_keys, superseded or [])
-    if superseded is None:
-        section.show(outcome.commit_ts)
-        return
+    section.versions.take_in(outcome.new_keys, superseded)
     if label is not None:
         section.versions.marks.take_in(label, outcome.transactions, superseded)
     if section.log is None:
         section.publish(outcome.commit_ts)
+
+
+def _show(section: CommitSection, outcome: LaneOutcome) -> None:
+    """Everybody sees the commits of one who was alone."""
+    versions = section.versions
+    versions.visible_ts = outcome.commit_ts
+    versions.index.keys += outcome.new_keys
+    versions.index.versions += outcome.new_keys
+    if section.gates:
+        section.open_gates()

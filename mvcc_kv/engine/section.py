@@ -165,12 +165,6 @@ class CommitSection:
             for transaction, cause in limit.exceeded_by(versions, self.opened, self.commit_ts):
                 self.end(transaction, cause)
 
-    def show(self, ts: int) -> None:
-        """As `publish`, where nothing was superseded that anybody could see, and nothing waits to be collected."""
-        self.versions.show(ts, self.newest_us)
-        if self.gates:
-            self.open_gates()
-
     def open_gates(self) -> None:
         """Let those go on who wait for a commit."""
         gates, self.gates = self.gates, []

@@ -219,10 +219,6 @@ class Versions:
         if self.history is not None and superseded is not None:
             self.history.append(commit, superseded)
 
-    def show(self, ts: int, now_us: int) -> None:
-        """As `publish`, where there is nothing to look at: no version was superseded that anybody could see."""
-        self.visible_ts, self._now_us = ts, now_us
-
     def publish(self, ts: int, now_us: int) -> None:
         """Let snapshots see every commit up to `ts`; look at the versions that they superseded."""
         published, self.visible_ts, self._now_us = ts - self.visible_ts, ts, now_us

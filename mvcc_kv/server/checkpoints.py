@@ -150,7 +150,7 @@ class Checkpoints:
         return self._job is not None and not self._is_text_whole and self._in_flight < _PARTS_IN_FLIGHT_MAX
 
     def step(self) -> None:
-        """Make one slice of the text; hand what has gathered to the worker, if it is enough."""
+        """Make one slice of the text, if it `has_slice`; hand what has gathered to the worker, if it is enough."""
         job = self._job
         if job is None or not self.has_slice:
             return

@@ -83,6 +83,11 @@ class Disk:
         self._log_worker.deliver()
 
     @property
+    def has_log(self) -> bool:
+        """Whether there is anything to `flush`, ever."""
+        return self._commits is not None
+
+    @property
     def has_batch(self) -> bool:
         """Whether commits wait that `flush` would send to the disk."""
         return self._commits is not None and self._commits.has_batch

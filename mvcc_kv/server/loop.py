@@ -55,6 +55,7 @@ class Loop:
         self._store = services.store
         self._settings = settings
         self._disk = disk
+        self._has_log = disk.has_log
         self._clock = services.clock
         self._deadlines = services.deadlines
         self._selector = selectors.DefaultSelector()
@@ -112,12 +113,14 @@ class Loop:
         self._serve(heard)
         if self._expiry.has_more or self._store.next_expiry_us is not None:
             self._expiry.sweep(self.now)
-        self._gathering = self._gathering + 1 if self._may_gather(heard) else 0
-        if not self._gathering:
-            self._disk.flush()
+        if self._has_log:
+            self._gathering = self._gathering + 1 if self._may_gather(heard) else 0
+            if not self._gathering:
+                self._disk.flush()
         if self._feeds:
             self._wake_feeds()
-        self._disk.checkpoints.step()
+        if self._disk.checkpoints.has_slice:
+            self._disk.checkpoints.step()
         if self._store.unpinned_total != self._unpinned:
             self._tell_of_the_unpinned()
         self._has_garbage = self._store.has_garbage

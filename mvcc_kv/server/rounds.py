@@ -23,6 +23,7 @@ from time import perf_counter
 from mvcc_kv.server import wire
 from mvcc_kv.server.peer import Peer
 from mvcc_kv.server.redis import quick
+from mvcc_kv.server.redis.house import QUICK_S
 from mvcc_kv.server.redis.session import RedisSession
 from mvcc_kv.server.redis.transactions import EXEC_LABEL
 from mvcc_kv.server.served import Services
@@ -49,7 +50,7 @@ class Rounds:
     def plain(self) -> dict[int, Peer]:
         """Who is plain, by descriptor: nobody while clients are paused, or every command is to be timed."""
         house = self._house
-        return self._plain if house.pause is None and house.wants_no_times else _NOBODY
+        return self._plain if house.pause is None and house.slow_s >= QUICK_S else _NOBODY
 
     @property
     def waiting(self) -> int:

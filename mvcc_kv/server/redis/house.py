@@ -19,13 +19,14 @@ if TYPE_CHECKING:
     from mvcc_kv.server.redis.pausing import Pause
     from mvcc_kv.server.redis.session import RedisSession
 
-__all__ = ["House"]
+__all__ = ["QUICK_S", "House"]
 
 _ERROR_CODES_MAX = 128
 _GET, _SET, _INCR, _PING = "get", "set", "incr", "ping"
 _WATCH, _MULTI, _EXEC = "watch", "multi", "exec"
 _UNTIMED = 0b1111  # of 16 calls 15
-_QUICK_S = 0.001  # who wants to know of commands that are faster, has all timed
+QUICK_S = 0.001
+"""Who wants to know of commands that are faster than that, `slow_s`, has each of them timed."""
 
 
 class House:
@@ -91,7 +92,7 @@ class House:
         """The command's counts. Of those that can't take long, a look at the clock is spared in most calls."""
         tally = self.tallies.get(command.name)
         if tally is None:
-            is_spared = _is_quick(command) and self.slow_s >= _QUICK_S
+            is_spared = _is_quick(command) and self.slow_s >= QUICK_S
             tally = self.tallies[command.name] = Tally(untimed=_UNTIMED if is_spared else 0)
         return tally
 
@@ -121,15 +122,10 @@ class House:
         tally.timed += calls
         tally.seconds += calls * each_s
 
-    @property
-    def wants_no_times(self) -> bool:
-        """Whether nobody wants to know how long each quick command takes."""
-        return self.slow_s >= _QUICK_S
-
     def note_slower_than(self, slow_s: float) -> None:
         """A command that takes so long is noted, from now on."""
         self.slow_s = slow_s
-        if slow_s < _QUICK_S:
+        if slow_s < QUICK_S:
             for tally in self.tallies.values():
                 tally.untimed = 0
 
