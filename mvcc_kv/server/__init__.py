@@ -2,7 +2,9 @@
 
 settings.py     every number that can be turned
 server.py       the loop, the disk and the store put together
-loop.py         sockets: receive, send; door.py accepts them, wakeup.py makes it turn
+loop.py         turns: who is served, and when; door.py lets clients in, wakeup.py makes it turn
+wire.py         many sockets at once: wait for the first, receive from each, send to each
+rounds.py       what many plain connections have sent, executed in one go
 peer.py         a socket, and the connection that thinks for it
 timers.py       what happens to a connection when nothing else does
 stopping.py     the last turns

@@ -1,6 +1,7 @@
 """The loop: one thread, all sockets, none of which is ever waited for.
 
-A turn:  select -> what finished on the workers -> rounds of ready connections: receive from all, run, send to all
+A turn:  wait; receive from all that are plain -> what finished on the workers -> a round of these: run, send to all
+                -> the others: receive, run, send
                 -> connections that still have commands from earlier turns: one more helping each
                 -> keys whose time is up
                 -> the turn's commits to the log, when nobody speaks any more or a few turns later
