@@ -182,11 +182,14 @@ class Loop:
     def _advance_all(self, peers: list[Peer]) -> None:
         """As `advance` with each of these, but what they are told is sent in one go."""
         peers = [peer for peer in peers if self._run(peer)]
-        answered = [peer for peer in peers if peer.events == _READ and peer.connection.is_answered]
-        self._rounds.send(answered, [peer.connection.take_output() for peer in answered], self.now)
+        self._send_answers([peer for peer in peers if peer.events == _READ and peer.connection.is_answered])
         for peer in peers:
             if peer.is_open:
                 self._settle(peer, is_writable=False)
+
+    def _send_answers(self, peers: list[Peer]) -> None:
+        """Send to each of these all that there is for it."""
+        self._rounds.send(peers, [peer.connection.take_output() for peer in peers], self.now)
 
     def _keep_unsent(self, peer: Peer, data: bytes, count: int) -> None:
         """The client took only so many bytes, or, negative, sending failed with that error."""
@@ -211,11 +214,20 @@ class Loop:
     def release(self, visible_ts: int) -> None:
         """Commits up to `visible_ts` are visible: the replies that tell of them leave."""
         self._rounds.release(visible_ts, self.now)
+        answered: list[Peer] = []
         for peer in list(self._holding):
-            peer.connection.release(visible_ts)
-            self._runnable[peer] = None
-            if not peer.connection.is_held:
+            connection = peer.connection
+            connection.release(visible_ts)
+            if not connection.is_held:
                 del self._holding[peer]
+            if peer.events == _READ and connection.is_answered:
+                answered.append(peer)
+            else:
+                self._runnable[peer] = None
+        self._send_answers(answered)
+        for peer in answered:
+            if peer.is_open:
+                self._settle(peer, is_writable=False)
 
     def refuse_held(self, error: UnavailableError) -> None:
         """No commit that is on its way will arrive, whether replies wait for it or a client has only seen it."""
