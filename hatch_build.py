@@ -16,7 +16,7 @@ from typing import Any
 from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
 PACKAGE = "mvcc_kv"
-FLAGS = ["-O3", "-shared", "-fPIC", "-fvisibility=hidden"]
+FLAGS = ["-O3", "-DNDEBUG", "-shared", "-fPIC", "-fvisibility=hidden"]
 
 
 class CompiledTwins(BuildHookInterface):
@@ -38,6 +38,7 @@ class CompiledTwins(BuildHookInterface):
     def _compile(self, source: Path, target: Path) -> bool:
         compiler = shlex.split(os.environ.get("CC") or sysconfig.get_config_var("CC") or "cc")
         flags = [*FLAGS, *shlex.split(os.environ.get("CFLAGS", ""))]
+        target.unlink(missing_ok=True)  # an older one is worse than none
         command = [*compiler, *flags, f"-I{sysconfig.get_paths()['include']}", str(source), "-o", str(target)]
         try:
             done = subprocess.run(command, capture_output=True, text=True)

@@ -63,6 +63,8 @@ __all__ = ["Batch", "Log", "LogEnd", "Segment"]
 
 ALLOCATE_BYTES = 16 * 1024 * 1024
 _SMALL_ALLOCATE_BYTES = 1024 * 1024
+_ZEROED_BYTES = 256 * 1024
+_SMALL_BATCH_BYTES = _ZEROED_BYTES // 16
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 _TEMPORARY_NAME = "log.wal.tmp"
 
@@ -123,6 +125,8 @@ class Log:
         self._base_ts = end.ts
         self._used_bytes = 0
         self._allocated_bytes = 0
+        self._zeroed_bytes = 0
+        self._was_synced = False  # since zeros were written
 
     @property
     def failure(self) -> UnavailableError | None:
@@ -232,11 +236,25 @@ class Log:
             self._tells_expiry = True
         self._files.write_at(self._file, batch.data, self._used_bytes)
         self._used_bytes = end
+        if end > self._zeroed_bytes and self._was_synced and len(batch.data) <= _SMALL_BATCH_BYTES:
+            self._write_zeros(self._file)
+
+    def _write_zeros(self, file: int) -> None:
+        """Write zeros where the next records will be: to sync what is written over them takes a quarter less time.
+
+        Of space that is only set aside, the file system has to note in each sync that it is in use now.
+        """
+        self._was_synced = False
+        count = min(_ZEROED_BYTES, self._allocated_bytes - self._used_bytes)
+        self._zeroed_bytes = self._used_bytes + count
+        with contextlib.suppress(OSError):  # it's only time
+            self._files.write_at(file, bytes(count), self._used_bytes)
 
     def sync(self) -> None:
         """Return when everything written is on disk. Raises `OSError`."""
         assert self._file is not None, "a log is begun by `rotate`"
         self._files.sync_data(self._file)
+        self._was_synced = True
 
     def settled(self, ts: int) -> None:
         """Everything up to `ts` is on disk: records framed from now on bear witness to it."""
@@ -262,7 +280,7 @@ class Log:
         self._retire()
         self._header, self._tells_expiry = header, False
         self._file, self._base_ts, self._end_crc = file, self._end_ts, crc
-        self._used_bytes, self._allocated_bytes = HEADER_BYTES + len(kept), allocated_bytes
+        self._used_bytes, self._allocated_bytes, self._zeroed_bytes = HEADER_BYTES + len(kept), allocated_bytes, 0
 
     def _encode_header(self, header: SegmentHeader, *, expiring: bool) -> bytes:
         version = FORMAT_VERSION if self._history is None else RETAINING_VERSION

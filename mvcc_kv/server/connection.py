@@ -17,6 +17,7 @@ from functools import partial
 from typing import Any
 
 from mvcc_kv.errors import Error
+from mvcc_kv.protocol.resp import replies as resp
 from mvcc_kv.server.dialects import Dialect, LineDialect, RespDialect, Sniffer, Speaker
 from mvcc_kv.server.served import Services
 from mvcc_kv.server.settings import Settings
@@ -112,9 +113,11 @@ class Connection:
         return is_through and is_open and 0 < self.output_bytes <= SEND_BYTES
 
     def hold(self, replies: bytes, commit_ts: int) -> None:
-        """A round has executed commands of this client: what it answers tells of that commit."""
+        """A round has executed commands of this client: what it answers tells of that commit, or stands behind it."""
         self.session.seen_ts = self.session.hold_ts = commit_ts
-        self._held.append((commit_ts, replies))
+        self._held.extend(
+            (commit_ts, reply) for reply in resp.each(replies)
+        )  # should they be refused, it is one by one
         self._held_bytes += len(replies)
 
     def go_on(self, data: bytes) -> None:

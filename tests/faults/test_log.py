@@ -235,11 +235,11 @@ def test_a_segment_says_that_values_in_it_expire_when_the_first_of_them_comes(
     append(log, 1)
     flush(log)
     assert version_of(disk) == plain
-    append(log, 2, Expiring(b"1", 7))
+    append(log, 2, Expiring(b"1" * 20_000, 7))
     append(log, 3)
     before = len(disk.operations)
     flush(log)
-    assert disk.operations[before:] == ["write_at", "write_at", "sync_data"]
+    assert disk.operations[before:] == ["allocate", "write_at", "write_at", "sync_data"]
     append(log, 4, Expiring(b"1", 8))
     flush(log)
     assert disk.operations[-2:] == ["write_at", "sync_data"]
@@ -262,3 +262,46 @@ def test_a_log_of_the_first_release_is_gone_on_with() -> None:
     commits, _ = read(disk.crash(NONE))
     assert [ts for ts, _ in commits] == [1, 2, 3, 4, 5]
     assert [version_of(disk, base_ts) for base_ts in (0, 3, 4)] == [1, 1, 4]
+
+
+def test_zeros_are_written_where_small_batches_will_be(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(log_module, "_ZEROED_BYTES", 200)
+    disk = SimulatedDisk()
+    log = begun(disk)
+    written = []
+    for commit_ts in range(1, 9):
+        append(log, commit_ts)
+        before = len(disk.operations)
+        flush(log)
+        written.append(disk.operations[before:].count("write_at"))
+    assert written == [1, 2, 1, 1, 1, 2, 1, 1], "not before the first sync, nor where they are still"
+    append(log, 9, b"1" * 20_000)
+    before = len(disk.operations)
+    flush(log)
+    assert disk.operations[before:] == ["allocate", "write_at", "sync_data"], "a large one gains nothing by it"
+    assert [ts for ts, _ in read(disk.crash(NONE))[0]] == list(range(1, 10))
+
+
+def test_zeros_stay_within_what_was_allocated(monkeypatch: pytest.MonkeyPatch) -> None:
+    disk = SimulatedDisk()
+    log = begun(disk)
+    for commit_ts in range(1, 30):
+        append(log, commit_ts, b"1" * 99)
+        flush(log)
+        (content,) = disk.contents.values()
+        assert len(content) % 1_024 == 0 and len(content) - log.used_bytes < 1_024
+
+
+@pytest.mark.parametrize("how", ["fail", "half", "lie"])
+def test_zeros_that_cannot_be_written_cost_nothing(how: str) -> None:
+    disk = SimulatedDisk()
+    log = begun(disk)
+    append(log, 1)
+    flush(log)
+    append(log, 2)
+    disk.fault = Fault(len(disk.operations) + 1, how)
+    flush(log)
+    assert disk.operations[-2:] == ["write_at", "sync_data"]
+    append(log, 3)
+    flush(log)
+    assert [ts for ts, _ in read(disk.crash(NONE))[0]] == [1, 2, 3]

@@ -140,3 +140,30 @@ def test_replies_keep_their_order_when_a_checkpoint_writes_what_stands_before_it
         said = [json.loads(client.reply())["result"] for _ in range(3)]
         assert said[0] == {"key": "a", "value": "1"}
         assert said[1]["code"] == "UNAVAILABLE" and said[2] == "PONG"
+
+
+def test_of_a_pipeline_in_a_round_each_reply_that_waited_is_refused() -> None:
+    """They waited as one, and became one error: from then on each reply stood where another's belongs."""
+    log = BreakingLog()
+    with running(logged(log), log=log) as run:
+        client = run.connect()
+        client.send(_packed(b"PING") + _packed(b"SET", b"k", b"0"))
+        assert _lines(client, 2) == [b"+PONG", b"+OK"]
+        log.may_write.clear()
+        several = [(b"SET", b"k", b"1"), (b"INCR", b"k"), (b"GET", b"k"), (b"MULTI",), (b"SET", b"k", b"2"), (b"EXEC",)]
+        client.send(b"".join(_packed(*arguments) for arguments in [(b"GET", b"k"), *several, (b"PING",)]))
+        until(lambda: run.store.commit_ts == 4)
+        failing(run, log)
+        assert _lines(client, 2) == [b"$1", b"0"], "it waited for nothing"
+        refused = _lines(client, len(several) + 1)
+        assert [line[:12] for line in refused] == [b"-UNAVAILABLE"] * len(refused)
+        client.send(_packed(b"GET", b"k") + _packed(b"PING"))
+        assert _lines(client, 3) == [b"$1", b"0", b"+PONG"]
+
+
+def _packed(*arguments: bytes) -> bytes:
+    return b"*%d\r\n" % len(arguments) + b"".join(b"$%d\r\n%b\r\n" % (len(it), it) for it in arguments)
+
+
+def _lines(client: Client, count: int) -> list[bytes]:
+    return [client.reply().rstrip() for _ in range(count)]

@@ -26,6 +26,7 @@ __all__ = [
     "boolean",
     "bulk",
     "double",
+    "each",
     "error",
     "integer",
     "mapping",
@@ -130,6 +131,28 @@ def boolean(value: bool, proto: int) -> bytes:
 def verbatim(text: bytes, proto: int) -> bytes:
     """Text for people, to be shown as it is."""
     return b"=%d\r\ntxt:%b\r\n" % (len(text) + 4, text) if proto == 3 else bulk(text)
+
+
+def each(replies: bytes) -> list[bytes]:
+    """The replies that stand here one behind the other, if they are simple, bulk, nulls, numbers, errors, or arrays.
+
+    >>> each(b"+OK\\r\\n$3\\r\\na\\r\\n\\r\\n*2\\r\\n+OK\\r\\n$-1\\r\\n_\\r\\n")
+    [b'+OK\\r\\n', b'$3\\r\\na\\r\\n\\r\\n', b'*2\\r\\n+OK\\r\\n$-1\\r\\n', b'_\\r\\n']
+    """
+    found, at = [], 0
+    while at < len(replies):
+        begun, left = at, 1
+        while left:
+            line_end = replies.index(b"\r\n", at)
+            mark, line = replies[at : at + 1], replies[at + 1 : line_end]
+            at = line_end + 2
+            left -= 1
+            if mark == b"$" and line != b"-1":
+                at += int(line) + 2
+            elif mark == b"*" and line != b"-1":
+                left += int(line)
+        found.append(replies[begun:at])
+    return found
 
 
 def _collected(mark: bytes, parts: list[bytes]) -> bytes:

@@ -92,7 +92,7 @@ static int is_word(Slice slice, const char *upper)
 {
     Py_ssize_t i;
     for (i = 0; i < slice.len; i++)
-        if ((slice.text[i] & ~0x20) != upper[i])
+        if (upper[i] == 0 || (slice.text[i] & ~0x20) != upper[i])
             return 0;
     return upper[slice.len] == 0;
 }

@@ -21,7 +21,12 @@ TEXTS = st.one_of(
     st.binary(max_size=12),
     st.text(max_size=8).map(str.encode),
 )
-NAMES = st.sampled_from([b"GET", b"get", b"SET", b"sEt", b"INCR", b"incr", b"PING", b"DEL", b"GETS", b"SE", b"\x07ET"])
+NAMES = st.one_of(
+    st.sampled_from([b"GET", b"get", b"SET", b"sEt", b"INCR", b"incr", b"PING", b"DEL", b"GETS", b"SE", b"\x07ET"]),
+    st.lists(  # as they stand one behind the other in C's memory, or might
+        st.sampled_from([b"GET", b"SET", b"INCR", b"MULTI", b"EXEC", b"WATCH", b"PING", b"\0", b" "]), max_size=5
+    ).map(b"".join),
+)
 COMMANDS = st.one_of(
     st.tuples(st.sampled_from([b"GET", b"get", b"INCR"]), KEYS),
     st.tuples(st.sampled_from([b"SET", b"set"]), KEYS, TEXTS),
@@ -71,6 +76,16 @@ def chains(values: dict[bytes, list[bytes | None]]) -> dict[bytes, Any]:
         for commit_ts, text in enumerate(texts, 1):
             heads[key] = (commit_ts, text, heads.get(key))
     return heads
+
+
+@pytest.mark.parametrize("padding", [b"\0", b" ", b"\0SET", b" INCR", b"\0SET\0INCR\0MULTI"])
+@pytest.mark.parametrize("name", [b"GET", b"SET", b"INCR", b"MULTI", b"EXEC", b"WATCH", b"PING"])
+def test_a_name_with_something_behind_it_is_none_that_the_lane_knows(name: bytes, padding: bytes) -> None:
+    for arguments in ((), (b"k",), (b"k", b"1")):
+        data = packed((name + padding, *arguments))
+        for run in (run_in_python, compiled()):
+            outcome = Outcome._make(run([(data, 2, {})], 1000, {b"k": (1, b"1", None)}, 1, 1, permit_alone))
+            assert (outcome.replies, outcome.commit_ts) == ([b""], 1)
 
 
 @settings(max_examples=500)
