@@ -21,20 +21,20 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypeVar
 
-from mvcc_kv.api import KeyRange, Page, VersionPage
+from mvcc_kv.api import KeyRange, Page, TransactionOptions, VersionPage
 from mvcc_kv.engine.chains import versions, visible
 from mvcc_kv.engine.changes import CHANGES_BUFFER_BYTES, StoreChanges, feed_begin
 from mvcc_kv.engine.commit_log import CommitLog
 from mvcc_kv.engine.direct import DirectWrites
 from mvcc_kv.engine.following import Followers
 from mvcc_kv.engine.history import CommitHistory
-from mvcc_kv.engine.home import TransactionHome
+from mvcc_kv.engine.home import PLAINLY, TransactionHome
 from mvcc_kv.engine.index import ScanBounds
 from mvcc_kv.engine.lanes import Lane, LaneOutcome, run_lane
 from mvcc_kv.engine.outcomes import CommitOutcomes
 from mvcc_kv.engine.section import CommitSection
 from mvcc_kv.engine.sweep import Sweep
-from mvcc_kv.engine.transaction import READ_SET_BYTES_MAX
+from mvcc_kv.engine.transaction import READ_SET_BYTES_MAX, Transaction
 from mvcc_kv.values import is_overdue, seconds_left
 
 __all__ = ["VersionedStore"]
@@ -80,12 +80,7 @@ class VersionedStore:
         self._sweep = sweep = Sweep(section)
         self.expire_due = sweep.due
         self._home = home = TransactionHome(section, sweep, read_set_bytes_max)
-        self.begin, self.transactions, self.kill, self.newest_ts = (
-            home.begin,
-            home.transactions,
-            home.kill,
-            home.newest_ts,
-        )
+        self.transactions, self.kill, self.newest_ts = home.transactions, home.kill, home.newest_ts
         self.get_at, self.scan_at = home.get_at, home.scan_at
         direct = DirectWrites(section, sweep)
         self.put, self.write, self.add = direct.put, direct.write, direct.add
@@ -196,7 +191,19 @@ class VersionedStore:
             self._sweep.first()
         return self._section.newest(key)
 
-    # The commits of batches
+    # Transactions, and the commits of batches
+
+    def begin(
+        self,
+        options: TransactionOptions = PLAINLY,
+        seen_ts: int = 0,
+        *,
+        client: str | None = None,
+        is_ours: bool = False,
+        newest: bool = False,
+    ) -> Transaction:
+        """Open a transaction; see `TransactionHome.begin`."""
+        return self._home.begin(options, seen_ts, client=client, is_ours=is_ours, newest=newest)
 
     def run_lane(self, run: Lane[T], label: str | None = None) -> T:
         """Let `run(heads, seen_ts, commit_ts, permit)` work on the index itself; see `Lane`.
