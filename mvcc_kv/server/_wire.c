@@ -14,9 +14,19 @@
 #define MSG_NOSIGNAL 0 /* Python ignores SIGPIPE */
 #endif
 
+#define CLOSED (-1)
+#define FAILED (-2)
+
+/* A closed socket's is CLOSED: using that is EBADF, as everywhere. FAILED with an error. */
 static int descriptor(PyObject *sockets, Py_ssize_t at)
 {
-    return PyObject_AsFileDescriptor(PyList_GET_ITEM(sockets, at));
+    int fd = PyObject_AsFileDescriptor(PyList_GET_ITEM(sockets, at));
+    if (fd >= 0)
+        return fd;
+    if (!PyErr_ExceptionMatches(PyExc_ValueError))
+        return FAILED;
+    PyErr_Clear();
+    return CLOSED;
 }
 
 static PyObject *receive_one(int fd, char *buffer, Py_ssize_t size)
@@ -35,7 +45,7 @@ static PyObject *receive_each(PyObject *sockets, char *buffer, Py_ssize_t size)
     PyObject *received = PyList_New(count);
     for (i = 0; received != NULL && i < count; i++) {
         int fd = descriptor(sockets, i);
-        PyObject *item = fd < 0 ? NULL : receive_one(fd, buffer, size);
+        PyObject *item = fd == FAILED ? NULL : receive_one(fd, buffer, size);
         if (item == NULL)
             Py_CLEAR(received);
         else
@@ -84,7 +94,7 @@ static int send_to(PyObject *sockets, PyObject *data, Py_ssize_t at, PyObject *r
     PyObject *said = PyList_GET_ITEM(data, at);
     int fd = descriptor(sockets, at);
     Py_ssize_t count;
-    if (fd < 0)
+    if (fd == FAILED)
         return -1;
     if (!PyBytes_Check(said)) {
         PyErr_SetString(PyExc_TypeError, "only bytes are sent");

@@ -166,7 +166,9 @@ class Loop:
         for descriptor, mask in events:
             peer = self._peers.get(descriptor)
             if peer is None:
-                self._selector.get_key(descriptor).data(mask)
+                key = self._selector.get_map().get(descriptor)
+                if key is not None:  # or it was closed just now, by what is called before it
+                    key.data(mask)
                 continue
             leftover.pop(peer, None)
             if mask == _READ:

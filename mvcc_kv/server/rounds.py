@@ -99,7 +99,7 @@ class Rounds:
                 said = replies[at]
                 peer.waits_for = said[free_bytes:], commit_ts
                 replies[at] = said[:free_bytes]
-                del self._plain[peer.descriptor]
+                self._plain.pop(peer.descriptor, None)
                 self._waiting.append((commit_ts, peer))
             if used_bytes < len(received[at]):
                 self.leave(peer)

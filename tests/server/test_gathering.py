@@ -165,3 +165,16 @@ def test_who_vanishes_with_a_reply_held_is_forgotten(table: Table) -> None:
     second.send(packed(b"SET", b"a", b"2"))
     table.turn_until_answered(second)
     assert not table.server._loop._holding and not table.server._loop._rounds.waiting
+
+
+def test_who_vanishes_in_the_turn_in_which_the_reply_could_leave_ends_nobody_else(table: Table) -> None:
+    first, second, _ = table.clients
+    first.send(packed(b"SET", b"a", b"1"))
+    for _ in range(2):
+        table.turn()
+    until(lambda: bool(table.server._disk._log_worker._finished))  # the loop hears of that first,
+    first.reset()  # and in the same turn of this
+    table.turn()
+    second.send(packed(b"GET", b"a"))
+    table.turn_until_answered(second)
+    assert len(table.server._loop.peers) == 2

@@ -89,6 +89,15 @@ def test_a_lost_connection_is_told_by_its_error_and_the_others_are_served(twin: 
     assert pairs[1][1].recv(10) == b"2"
 
 
+def test_a_closed_socket_is_an_error_of_its_own_and_the_others_are_served(twin: Any, pairs: list[Pair]) -> None:
+    pairs[0][0].close()
+    pairs[1][1].sendall(b"x")
+    ours = [ours for ours, _ in pairs[:2]]
+    assert twin.receive(ours, 100) == [errno.EBADF, b"x"]
+    assert twin.send(ours, [b"1", b"2"]) == [(0, -errno.EBADF)]
+    assert pairs[1][1].recv(10) == b"2"
+
+
 def test_what_a_socket_has_no_room_for_is_told(twin: Any, pairs: list[Pair]) -> None:
     much = b"x" * 20_000_000
     ((at, count),) = twin.send([pairs[0][0], pairs[1][0]], [b"hello", much])
