@@ -184,6 +184,17 @@ def serve(
     stop_grace_s: Annotated[
         float, _option("--stop-grace-s", "How long a stop waits for clients to read their replies.", _HOLD, min=0)
     ] = _DEFAULTS.stop_grace_s,
+    busy_poll_us: Annotated[
+        int,
+        _option(
+            "--busy-poll-us",
+            "How long to stay awake for the next command, where the last one came so soon: quicker answers for "
+            "processor time. 0: sleep at once.",
+            _HOLD,
+            min=0,
+            max=1_000_000,
+        ),
+    ] = _DEFAULTS.busy_poll_us,
     log_format: Annotated[LogFormat, _option("--log-format", "For people or for programs.", _LOG)] = "text",
     log_level: Annotated[
         Literal["debug", "info", "warning", "error"],
@@ -229,6 +240,7 @@ def serve(
         retain_seconds=retain_seconds,
         retain_bytes=retain_bytes,
         stop_grace_s=stop_grace_s,
+        busy_poll_us=busy_poll_us,
     )
     sys.exit(run(settings, None if in_memory else data_dir or "data"))
 

@@ -6,7 +6,9 @@
 #include <errno.h>
 #include <sys/socket.h>
 #ifdef __linux__
+#include <sched.h>
 #include <sys/epoll.h>
+#include <time.h>
 #define HAS_EPOLL
 #endif
 
@@ -213,12 +215,32 @@ static PyObject *hear_all(PyObject *plain, struct epoll_event *events, int count
     return NULL;
 }
 
-/* How many events there are; none if a signal came first. -1 with an error. */
-static int wait_for(int epoll, struct epoll_event *events, int events_max, int timeout_ms)
+static double seconds_now(void)
 {
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (double)now.tv_sec + (double)now.tv_nsec * 1e-9;
+}
+
+/* As epoll_wait, but without sleeping: look, let others have the core, look again, for so long. */
+static int poll_for(int epoll, struct epoll_event *events, int events_max, double poll_s)
+{
+    double until = seconds_now() + poll_s;
     int count;
+    while ((count = epoll_wait(epoll, events, events_max, 0)) == 0 && seconds_now() < until)
+        sched_yield();
+    return count;
+}
+
+/* How many events there are; none if a signal came first. -1 with an error. */
+static int wait_for(int epoll, struct epoll_event *events, int events_max, int timeout_ms, double poll_s)
+{
+    int count = 0;
     Py_BEGIN_ALLOW_THREADS
-    count = epoll_wait(epoll, events, events_max, timeout_ms);
+    if (poll_s > 0 && timeout_ms)
+        count = poll_for(epoll, events, events_max, poll_s);
+    if (count == 0)
+        count = epoll_wait(epoll, events, events_max, timeout_ms);
     Py_END_ALLOW_THREADS
     if (count >= 0)
         return count;
@@ -234,13 +256,15 @@ static PyObject *hear(PyObject *module, PyObject *arguments)
     PyObject *plain, *seconds, *heard;
     Py_ssize_t size;
     int epoll, events_max, timeout_ms, count;
+    double poll_s;
     char *buffer;
     (void)module;
-    if (!PyArg_ParseTuple(arguments, "iniO!O", &epoll, &size, &events_max, &PyDict_Type, &plain, &seconds))
+    if (!PyArg_ParseTuple(
+            arguments, "iniO!Od", &epoll, &size, &events_max, &PyDict_Type, &plain, &seconds, &poll_s))
         return NULL;
     if (!timeout_of(seconds, &timeout_ms))
         return NULL;
-    count = wait_for(epoll, events, events_max < HEARD_MAX ? events_max : HEARD_MAX, timeout_ms);
+    count = wait_for(epoll, events, events_max < HEARD_MAX ? events_max : HEARD_MAX, timeout_ms, poll_s);
     if (count < 0)
         return NULL;
     buffer = PyMem_Malloc(size);

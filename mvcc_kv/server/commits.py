@@ -102,7 +102,12 @@ class Commits:
     @property
     def is_settled(self) -> bool:
         """Whether every commit has reached where it has to be, or failed to."""
-        return not self._is_busy and not self._is_syncing and not self._log.has_pending
+        return not self.is_busy and not self._log.has_pending
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether the worker has a step of the log in hand."""
+        return self._is_busy or self._is_syncing
 
     @property
     def has_batch(self) -> bool:

@@ -92,6 +92,11 @@ class Disk:
         """Whether commits wait that `flush` would send to the disk."""
         return self._commits is not None and self._commits.has_batch
 
+    @property
+    def is_busy(self) -> bool:
+        """Whether a worker has something in hand."""
+        return self.checkpoints.is_busy or (self._commits is not None and self._commits.is_busy)
+
     def flush(self) -> None:
         """Send the turn's commits on their way."""
         if self._commits is not None:

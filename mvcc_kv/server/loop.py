@@ -32,6 +32,7 @@ from mvcc_kv.server.expiry import ExpiryTimer
 from mvcc_kv.server.listeners import Listeners
 from mvcc_kv.server.logs import event
 from mvcc_kv.server.peer import Peer
+from mvcc_kv.server.polling import BusyPolling
 from mvcc_kv.server.refusing import Refusing
 from mvcc_kv.server.rounds import Rounds
 from mvcc_kv.server.served import Services
@@ -73,6 +74,7 @@ class Loop:
         )
         self._rounds = Rounds(services, keep=self._keep_unsent)
         self._hear = wire.ear(self._selector, settings.receive_bytes)
+        self._polling = BusyPolling(settings.busy_poll_us / 1e6)
         self._expiry = ExpiryTimer(services.store, services.deadlines)
         self._runnable: dict[Peer, None] = {}
         self._holding: dict[Peer, None] = {}  # with replies that wait for a commit to become visible
@@ -106,11 +108,7 @@ class Loop:
 
     def turn(self) -> None:
         """Wait until there is something to do, and do it."""
-        now = self._clock()
-        busy = self._runnable or self._disk.checkpoints.has_slice or self._has_garbage or self._expiry.has_more
-        wait_s = 0.0 if busy or self._gathering else self._deadlines.wait_s(now)
-        heard = self._hear(self._rounds.plain, wait_s)
-        self.now = self._clock()
+        heard = self._listen()
         self._serve(heard)
         if self._expiry.has_more or self._store.next_expiry_us is not None:
             self._expiry.sweep(self.now)
@@ -130,6 +128,20 @@ class Loop:
         if self._deadlines.next_at <= self.now:
             for action in self._deadlines.due(self.now):
                 action(self.now)
+
+    def _listen(self) -> wire.Heard:
+        """What has happened; if there is nothing else to do, wait until something does."""
+        now, disk = self._clock(), self._disk
+        busy = self._runnable or disk.checkpoints.has_slice or self._has_garbage or self._expiry.has_more
+        if busy or self._gathering:
+            heard = self._hear(self._rounds.plain, 0.0, 0.0)
+            self.now = self._clock()
+            return heard
+        poll_s = 0.0 if disk.is_busy else self._polling.spell_s
+        heard = self._hear(self._rounds.plain, self._deadlines.wait_s(now), poll_s)
+        self.now = self._clock()
+        self._polling.heard(self.now - now, was_awake=poll_s > 0)
+        return heard
 
     def _may_gather(self, heard: wire.Heard) -> bool:
         """Whether the turn's commits wait a turn for those of others, who are just speaking: the fuller each flush is,

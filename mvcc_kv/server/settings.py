@@ -51,3 +51,4 @@ class Settings:
     retain_seconds: float = 0.0  # of history; both 0: none is kept
     retain_bytes: int = 0
     stop_grace_s: float = 5.0
+    busy_poll_us: int = 100

@@ -8,11 +8,13 @@ has epoll; this is the rule.
 from __future__ import annotations
 
 import errno
+import os
 import selectors
 import socket
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from selectors import BaseSelector
+from selectors import BaseSelector, SelectorKey
+from time import perf_counter
 from typing import Any, NamedTuple, Protocol, TypeAlias
 
 from mvcc_kv.compiled import compiled_twin
@@ -32,6 +34,8 @@ __all__ = [
 
 HEARD_MAX = 64
 """Of so many something is heard at a time: the first is answered when all of them have been executed."""
+
+_yield_core: Callable[[], None] = getattr(os, "sched_yield", lambda: None)
 
 NOT_NOW = frozenset((errno.EAGAIN, errno.EWOULDBLOCK, errno.EINTR))
 """Errors that are none: there is nothing to receive, or no room to send, now."""
@@ -56,15 +60,19 @@ class Heard(NamedTuple):
 class Hear(Protocol):
     """Waits until something happens, for `timeout_s` at most (None: forever), and receives at once from those who are
     `plain`, by descriptor: peers whose sockets are watched for reading alone.
+
+    It doesn't sleep before `poll_s` have passed; see `polling.py`.
     """
 
-    def __call__(self, plain: Mapping[int, Any], timeout_s: float | None, /) -> Heard: ...
+    def __call__(self, plain: Mapping[int, Any], timeout_s: float | None, poll_s: float, /) -> Heard: ...
 
 
-def hear_in_python(selector: BaseSelector, size: int, plain: Mapping[int, Any], timeout_s: float | None) -> Heard:
+def hear_in_python(
+    selector: BaseSelector, size: int, plain: Mapping[int, Any], timeout_s: float | None, poll_s: float
+) -> Heard:
     """What the selector tells of, and up to `size` bytes from each who is plain, the first `HEARD_MAX` of them."""
     heard = Heard([], [], [], [])
-    for key, mask in selector.select(timeout_s):
+    for key, mask in _polled(selector, timeout_s, poll_s) or selector.select(timeout_s):
         peer = plain.get(key.fd)
         if peer is None or len(heard.said) == HEARD_MAX:
             heard.events.append((key.fd, mask))
@@ -76,6 +84,17 @@ def hear_in_python(selector: BaseSelector, size: int, plain: Mapping[int, Any], 
         else:
             heard.ended.append((peer, data))
     return heard
+
+
+def _polled(selector: BaseSelector, timeout_s: float | None, poll_s: float) -> list[tuple[SelectorKey, int]]:
+    """What the selector tells of before `poll_s` have passed; others have the core in between."""
+    until_s = perf_counter() + poll_s if timeout_s != 0 else 0.0
+    while perf_counter() < until_s:
+        events = selector.select(0)
+        if events:
+            return events
+        _yield_core()
+    return []
 
 
 def receive_in_python(sockets: Sequence[socket.socket], size: int) -> list[Received]:
@@ -113,7 +132,7 @@ def ear(selector: BaseSelector, size: int) -> Hear:
     """`hear_in_python` with this selector, and this many bytes at a time; or what was compiled of it."""
     if hasattr(_TWIN, "hear") and isinstance(selector, getattr(selectors, "EpollSelector", ())):
         hear = partial(_TWIN.hear, selector.fileno(), size, HEARD_MAX)  # type: ignore[union-attr, attr-defined]
-        return lambda plain, timeout_s: tuple.__new__(Heard, hear(plain, timeout_s))
+        return lambda plain, timeout_s, poll_s: tuple.__new__(Heard, hear(plain, timeout_s, poll_s))
     return partial(hear_in_python, selector, size)
 
 

@@ -8,11 +8,11 @@ import selectors
 import signal
 import socket
 import struct
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
 from functools import partial
 from importlib import import_module
-from itertools import chain
+from itertools import chain, product
 from types import ModuleType
 from typing import Any, NamedTuple
 
@@ -123,13 +123,17 @@ def selector() -> Iterator[selectors.DefaultSelector]:
         yield made
 
 
-@pytest.fixture(params=["python", "compiled"])
-def hear(request: pytest.FixtureRequest, selector: selectors.DefaultSelector) -> wire.Hear:
-    """Either twin, with 100 bytes at a time."""
-    if request.param == "python":
-        return partial(wire.hear_in_python, selector, 100)
+Listen = Callable[[Mapping[int, Any], float | None], wire.Heard]
+
+
+@pytest.fixture(params=product(["python", "compiled"], [0.0, 0.0005]), ids="{0[0]}-{0[1]}".format)
+def hear(request: pytest.FixtureRequest, selector: selectors.DefaultSelector) -> Listen:
+    """Either twin, with 100 bytes at a time, awake for so long or not at all."""
+    twin, poll_s = request.param
+    if twin == "python":
+        return lambda plain, timeout_s: wire.hear_in_python(selector, 100, plain, timeout_s, poll_s)
     compiled = partial(_compiled().hear, selector.fileno(), 100, wire.HEARD_MAX)
-    return lambda plain, timeout_s: wire.Heard._make(compiled(plain, timeout_s))
+    return lambda plain, timeout_s: wire.Heard._make(compiled(plain, timeout_s, poll_s))
 
 
 def _watched(selector: selectors.DefaultSelector, pairs: list[Pair]) -> dict[int, _Peer]:
@@ -139,7 +143,7 @@ def _watched(selector: selectors.DefaultSelector, pairs: list[Pair]) -> dict[int
 
 
 def test_from_those_who_are_plain_is_received_at_once(
-    hear: wire.Hear, selector: selectors.DefaultSelector, pairs: list[Pair]
+    hear: Listen, selector: selectors.DefaultSelector, pairs: list[Pair]
 ) -> None:
     plain = _watched(selector, pairs)
     silent = pairs[1][0].fileno()
@@ -157,7 +161,7 @@ def test_from_those_who_are_plain_is_received_at_once(
 
 
 def test_of_others_only_their_events_are_told(
-    hear: wire.Hear, selector: selectors.DefaultSelector, pairs: list[Pair]
+    hear: Listen, selector: selectors.DefaultSelector, pairs: list[Pair]
 ) -> None:
     _watched(selector, pairs)
     pairs[0][1].sendall(b"hello")
@@ -169,7 +173,7 @@ def test_of_others_only_their_events_are_told(
 
 
 def test_the_end_of_who_is_plain_is_told_and_so_is_an_error(
-    hear: wire.Hear, selector: selectors.DefaultSelector, pairs: list[Pair]
+    hear: Listen, selector: selectors.DefaultSelector, pairs: list[Pair]
 ) -> None:
     plain = _watched(selector, pairs)
     pairs[0][1].close()
@@ -179,7 +183,7 @@ def test_the_end_of_who_is_plain_is_told_and_so_is_an_error(
     assert (heard.plain, heard.said, heard.events) == ([], [], [])
 
 
-def test_of_many_who_speak_all_are_heard_some_at_a_time(hear: wire.Hear, selector: selectors.DefaultSelector) -> None:
+def test_of_many_who_speak_all_are_heard_some_at_a_time(hear: Listen, selector: selectors.DefaultSelector) -> None:
     with ExitStack() as stack:
         pairs = [socket.socketpair() for _ in range(wire.HEARD_MAX + 10)]
         for sock in chain.from_iterable(pairs):
@@ -195,8 +199,26 @@ def test_of_many_who_speak_all_are_heard_some_at_a_time(hear: wire.Hear, selecto
         assert told == set(plain)
 
 
+def test_who_is_awake_hears_without_sleeping(selector: selectors.DefaultSelector, pairs: list[Pair]) -> None:
+    """Nothing but a look: if it slept, it would do so until the end of time."""
+    plain = _watched(selector, pairs)
+    looks = 0
+
+    class Watching:
+        def select(self, timeout_s: float | None) -> list[tuple[selectors.SelectorKey, int]]:
+            nonlocal looks
+            assert timeout_s == 0
+            looks += 1
+            if looks == 3:
+                pairs[0][1].sendall(b"hello")
+            return selector.select(0)
+
+    assert wire.hear_in_python(Watching(), 100, plain, None, 3600.0).said == [b"hello"]  # type: ignore[arg-type]
+    assert looks == 3
+
+
 def test_a_signal_ends_the_wait_and_its_handler_is_called(
-    hear: wire.Hear, selector: selectors.DefaultSelector, pairs: list[Pair]
+    hear: Listen, selector: selectors.DefaultSelector, pairs: list[Pair]
 ) -> None:
     _watched(selector, pairs)
     called: list[int] = []
