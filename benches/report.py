@@ -22,7 +22,8 @@ __all__ = ["DOCUMENT", "Results", "main", "merged", "write_report"]
 DOCUMENT = Path(__file__).parent.parent / "docs" / "benchmarks.md"
 _GIB = 1 << 30
 _SETTINGS = {
-    "mvcc-kv": "`serve --in-memory`, or `--fsync always` (`interval`) with no checkpoints but those that are measured",
+    "mvcc-kv": "`serve --in-memory`, or `--fsync always` (`interval`) with no checkpoints but those that are "
+    "measured; else its defaults: one of them is to stay awake for 100 us (`--busy-poll-us`)",
     "redis-server": '`--save ""`; `--appendonly no`, or `yes` with `--appendfsync always` and no rewrites',
     "PostgreSQL": "as initdb leaves it; REPEATABLE READ; synchronous_commit by connection",
     "etcd": "one member, its defaults, on the same disk; in the scans, which are not of writes, in memory",
