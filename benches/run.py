@@ -54,6 +54,8 @@ def main(
     figures = _measure(names, seconds, rounds, keys, results, console)
     taken = Results(figures)
     console.print(targets_table(taken.comparisons()).to_rich())
+    if seconds < _SECONDS or rounds < _ROUNDS:
+        console.print(f"short ({rounds} rounds of {seconds:g} s): what is near its bound may be on either side of it")
     console.print(taken.setting(), soft_wrap=True)
     is_complete = names == list(PARTS) and seconds >= _SECONDS and rounds >= _ROUNDS and keys >= _KEYS
     document = DOCUMENT if is_complete else results / "benchmarks.md"
