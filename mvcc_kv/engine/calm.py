@@ -60,6 +60,8 @@ def _commit_in_company(section: CommitSection, transaction: Transaction) -> int 
     opened, versions, writes = section.opened, section.versions, transaction.writes
     if transaction.label is not None or opened.abandoned or opened.recent.wants_keys:
         return None
+    if transaction.ended is not None:  # by another thread, while this one came here
+        return None
     if not writes or not _are_plain_and_not_lost(writes, versions, transaction.start_ts):
         return None
     opened.end(transaction)
