@@ -189,6 +189,19 @@ def test_in_company_that_must_be_told_of_commits_or_of_whom_others_must_be_told_
     assert reader.get(b"a") is None
 
 
+def test_who_is_alone_and_only_reads_commits_calmly(ways: list[bool]) -> None:
+    store = VersionedStore()
+    commit(store)
+    tx = store.begin(TransactionOptions(read_only=True))
+    assert tx.get(b"a") == b"1"
+    assert tx.commit() == 1
+    assert ways == [True, True]
+    assert store.commit_ts == 1
+    assert store.stats()["commits_total"] == 2
+    assert store.transactions() == []
+    store.check()
+
+
 @pytest.mark.parametrize("others", [0, 1])
 def test_who_is_killed_on_the_way_into_its_commit_applies_nothing(others: int) -> None:
     store = VersionedStore()
