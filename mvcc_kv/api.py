@@ -19,6 +19,7 @@ from datetime import datetime
 from typing import Any, Literal, NamedTuple, Protocol, TypeVar
 
 __all__ = [
+    "PLAINLY",
     "ChangeStream",
     "Changes",
     "CommittedWrites",
@@ -60,6 +61,10 @@ class TransactionOptions:
     durability: Durability = "default"
     turn: bytes | None = None
     lost: int = 0
+
+
+PLAINLY = TransactionOptions()
+"""How nearly all transactions are to run: of these options nothing has to be looked at."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -390,7 +395,7 @@ class Transaction(Readable, Protocol):
     def commit(self) -> int: ...
     def rollback(self) -> None: ...
     def __enter__(self) -> Transaction: ...
-    def __exit__(self, *exc_info: object) -> None: ...
+    def __exit__(self, kind: object, error: object, traceback: object, /) -> None: ...
 
 
 class Database(Readable, Protocol):

@@ -22,6 +22,7 @@ from typing import Any, Concatenate, ParamSpec, Self, TypeVar
 
 from mvcc_kv import mapping, retry
 from mvcc_kv.api import (
+    PLAINLY,
     Durability,
     Isolation,
     Keeper,
@@ -40,7 +41,6 @@ from mvcc_kv.values import decode_value, encode_key, encode_number, encode_value
 
 __all__ = ["MemoryKeeper", "StoreDatabase", "StoreDatabaseTransaction", "TransactionSnapshot"]
 
-_DEFAULT_OPTIONS = TransactionOptions()
 _READ_ONLY_OPTIONS = TransactionOptions(read_only=True)
 _COMMITTED = "it committed"
 
@@ -153,13 +153,13 @@ class StoreDatabase:
         >>> tx.commit_ts == tx.start_ts + 1
         True
         """
+        if isolation == "snapshot" and at is None and label is None and durability == "default":
+            # made once: to make them anew takes as long as to begin
+            return self.begin(_READ_ONLY_OPTIONS if read_only else PLAINLY)
         if durability not in ("default", "none"):
             raise BadRequestError(f'durability is "default" or "none", not {durability!r}')
         if at is not None and (not isinstance(at, int) or isinstance(at, bool) or at < 0):
             raise BadRequestError(f"at is a commit_ts, a whole number from 0 on, not {at!r}")
-        is_plain = isolation == "snapshot" and at is None and label is None and durability == "default"
-        if is_plain:  # made once: to make them anew takes as long as to begin
-            return self.begin(_READ_ONLY_OPTIONS if read_only else _DEFAULT_OPTIONS)
         return self.begin(TransactionOptions(isolation, read_only, at, label, durability))
 
     def begin(self, options: TransactionOptions) -> StoreDatabaseTransaction:
@@ -318,7 +318,9 @@ class StoreDatabaseTransaction:
         """
         self._cells().put(encode_key(key), encode_value(value), ttl_s=ttl_s)
 
-    __setitem__ = put
+    def __setitem__(self, key: str, value: Any) -> None:
+        """As `put`, of a value that stays."""
+        self._cells().put(encode_key(key), encode_value(value))
 
     def delete(self, key: str) -> bool:
         """Delete the key, from the commit on, if it is there; whether it was."""
@@ -365,10 +367,10 @@ class StoreDatabaseTransaction:
             raise self._refusal()
         return self
 
-    def __exit__(self, *exc_info: object) -> None:
+    def __exit__(self, kind: object, error: object, traceback: object) -> None:
         if self._ended is not None:
             return
-        if exc_info == (None, None, None):
+        if kind is None:
             self.commit()
             return
         with suppress(Error):  # what went wrong first is the news

@@ -38,7 +38,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass, replace
 from typing import Any, Concatenate, ParamSpec, TypeVar, cast, overload
 
-from mvcc_kv.api import Database, Durability, Isolation, Transaction, TransactionOptions
+from mvcc_kv.api import PLAINLY, Database, Durability, Isolation, Transaction, TransactionOptions
 from mvcc_kv.errors import BadRequestError, ConflictError, Error
 from mvcc_kv.hunch import Hunch, hunch_of
 
@@ -85,7 +85,6 @@ class Timing:
 
 DEFAULT_POLICY = RetryPolicy()
 REAL_TIMING = Timing()
-DEFAULT_OPTIONS = TransactionOptions()
 
 _timing_here: ContextVar[Timing] = ContextVar("mvcc_kv.retry.timing", default=REAL_TIMING)
 
@@ -213,7 +212,7 @@ def attempts(
     *,
     policy: RetryPolicy = DEFAULT_POLICY,
     timing: Timing | None = None,
-    options: TransactionOptions = DEFAULT_OPTIONS,
+    options: TransactionOptions = PLAINLY,
 ) -> Iterator[Attempt]:
     """Attempts at one transaction, ending with the one that commits.
 
@@ -284,7 +283,7 @@ def run(db: Database, fn: Callable[Concatenate[Transaction, P], R], /, *args: P.
     >>> run(db, lambda tx, key: tx.get(key, "nothing yet"), "greeting")
     'nothing yet'
     """
-    course = _Course(DEFAULT_POLICY, None, DEFAULT_OPTIONS, hunch_of(db, fn))
+    course = _Course(DEFAULT_POLICY, None, PLAINLY, hunch_of(db, fn))
     return _run(db, course, fn, args, kwargs)
 
 

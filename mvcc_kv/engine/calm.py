@@ -35,6 +35,8 @@ from mvcc_kv.values import Expiring
 
 __all__ = ["commit_calmly", "put_calmly", "write_calmly"]
 
+_NONE_REPLACED: list[Replaced] = []  # by who has only read; never changed
+
 
 def commit_calmly(section: CommitSection, transaction: Transaction) -> int | None:
     """The commit_ts of a transaction that is over now; None, and nothing done, if it must go the long way.
@@ -48,17 +50,23 @@ def commit_calmly(section: CommitSection, transaction: Transaction) -> int | Non
         return None
     if not opened.has_only(transaction):
         return _commit_in_company(section, transaction)
-    replaced = _replaced(versions, transaction.writes, transaction.start_ts)
-    if not replaced:
+    writes = transaction.writes
+    replaced = _replaced(versions, writes, transaction.start_ts) if writes else _NONE_REPLACED
+    if replaced is None:
         return None
-    opened.end(transaction)
-    return _applied(section, replaced)
+    opened.end_only()
+    if replaced:
+        return _applied(section, replaced)
+    section.commits_total += 1
+    return transaction.start_ts
 
 
 def _commit_in_company(section: CommitSection, transaction: Transaction) -> int | None:
     """The same where others are open, who may see what it supersedes and lose to it."""
     opened, versions, writes = section.opened, section.versions, transaction.writes
     if transaction.label is not None or opened.abandoned or opened.recent.wants_keys:
+        return None
+    if transaction.ended is not None:  # by another thread, while this one came here
         return None
     if not writes or not _are_plain_and_not_lost(writes, versions, transaction.start_ts):
         return None
@@ -98,28 +106,25 @@ def write_calmly(section: CommitSection, writes: Mapping[bytes, bytes | None]) -
 
 
 def _applied(section: CommitSection, replaced: list[Replaced]) -> int:
+    """Values, visible at once, take the place of lone versions, which nobody sees any more from then on; their ts."""
+    versions = section.versions
+    heads = versions.heads
     section.commit_ts = commit_ts = section.commit_ts + 1
-    _replace(section.versions, commit_ts, replaced)
     section.commits_total += 1
-    if section.gates:
-        section.open_gates()
-    return commit_ts
-
-
-def _replace(versions: Versions, commit_ts: int, replaced: list[Replaced]) -> None:
-    """Values, visible at once, take the place of lone versions, which nobody sees any more from then on."""
-    index, heads = versions.index, versions.heads
     for key, value, below in replaced:
         if below is None:
             heads[key] = (commit_ts, value, None)
-            index.keys += 1
-            index.versions += 1
+            versions.index.keys += 1
+            versions.index.versions += 1
         else:
             overwrite(heads, key, (commit_ts, value, below))
     versions.visible_ts = commit_ts
     for key, value, below in replaced:
         if below is not None:
             overwrite(heads, key, (commit_ts, value, None))
+    if section.gates:
+        section.open_gates()
+    return commit_ts
 
 
 def _put_on_top(versions: Versions, live: LiveSnapshots, commit_ts: int, writes: Mapping[bytes, bytes]) -> None:

@@ -19,7 +19,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from mvcc_kv.api import KeyRange, OpenTransaction, Page, TransactionOptions, VersionPage
+from mvcc_kv.api import PLAINLY, KeyRange, OpenTransaction, Page, TransactionOptions, VersionPage
 from mvcc_kv.engine.calm import commit_calmly
 from mvcc_kv.engine.index import ScanBounds
 from mvcc_kv.engine.section import CommitSection
@@ -32,8 +32,6 @@ from mvcc_kv.values import add_to, is_overdue
 __all__ = ["LABEL_CHARACTERS_MAX", "PLAINLY", "TransactionHome"]
 
 LABEL_CHARACTERS_MAX = 128
-PLAINLY = TransactionOptions()
-"""How nearly all transactions are to run: of these options nothing has to be looked at."""
 
 
 class TransactionHome:
@@ -62,7 +60,6 @@ class TransactionHome:
         self,
         options: TransactionOptions = PLAINLY,
         seen_ts: int = 0,
-        *,
         client: str | None = None,
         is_ours: bool = False,
         newest: bool = False,
@@ -86,8 +83,11 @@ class TransactionHome:
             newest_ts = section.commit_ts if newest else self._versions.visible_ts
             if newest_ts < seen_ts and not newest:
                 newest_ts = seen_ts
-            start_ts = newest_ts if options.at is None else self._start_at(options.at, newest_ts)
-            now_us, is_past = section.time_us(), start_ts < newest_ts
+            start_ts, is_past = newest_ts, False
+            if options.at is not None:
+                start_ts = self._start_at(options.at, newest_ts)
+                is_past = start_ts < newest_ts
+            now_us = section.time_us()
             transaction = Transaction(self, start_ts, options, now_us, client, is_past, is_ours, section.may_expire)
             opened.begin(transaction, section.commit_ts)
         return transaction

@@ -119,6 +119,11 @@ class OpenTransactions:
                 self.recent.end()
         return True
 
+    def end_only(self) -> None:
+        """The one that `has_only` was asked about is over."""
+        self._by_id.clear()
+        self._newcomers.clear()
+
     def find(self, transaction_id: int) -> Transaction | None:
         """The open transaction of that id."""
         found = self._by_id.get(transaction_id)

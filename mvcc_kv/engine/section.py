@@ -90,7 +90,8 @@ class CommitSection:
         if was_open:
             if transaction.ticket is not None:
                 self.turns.end(transaction.ticket)
-            self.versions.collect()
+            if not self.versions.is_calm:  # where it is, a look at each thing that might wait costs more than an end
+                self.versions.collect()
         return was_open
 
     def end(self, transaction: Transaction, cause: Error) -> None:

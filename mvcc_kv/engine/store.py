@@ -203,7 +203,7 @@ class VersionedStore:
         newest: bool = False,
     ) -> Transaction:
         """Open a transaction; see `TransactionHome.begin`."""
-        return self._home.begin(options, seen_ts, client=client, is_ours=is_ours, newest=newest)
+        return self._home.begin(options, seen_ts, client, is_ours, newest)
 
     def run_lane(self, run: Lane[T], label: str | None = None) -> T:
         """Let `run(heads, seen_ts, commit_ts, permit)` work on the index itself; see `Lane`.

@@ -176,7 +176,7 @@ class Transaction:
 
     # Reading
 
-    def get(self, key: bytes, *, tracked: bool = True) -> bytes | None:
+    def get(self, key: bytes, tracked: bool = True) -> bytes | None:
         """The key's value here: our own write, or what the snapshot holds; None if there is none.
 
         Raises `LimitExceededError` if a serializable transaction would have to remember too much.
@@ -318,7 +318,7 @@ class Transaction:
 
     # Writing
 
-    def put(self, key: bytes, value: bytes, *, ttl_s: float | None = None) -> None:
+    def put(self, key: bytes, value: bytes, ttl_s: float | None = None) -> None:
         """Buffer a write; with `ttl_s`, of a value that is there for so many seconds from now."""
         if not self._open or self.ended is not None or self.read_only:
             self._must_be_writable()

@@ -15,7 +15,7 @@ from mvcc_kv.engine import VersionedStore
 from mvcc_kv.engine import direct as direct_module
 from mvcc_kv.engine import home as home_module
 from mvcc_kv.engine.calm import commit_calmly
-from mvcc_kv.errors import ConflictError, Error
+from mvcc_kv.errors import ConflictError, Error, TransactionDoomedError
 from tests.engine.logs import DeferringLog
 
 KEYS = st.sampled_from([b"a", b"b", b"c"])
@@ -187,6 +187,33 @@ def test_in_company_that_must_be_told_of_commits_or_of_whom_others_must_be_told_
     tx.commit()
     assert ways == [False]
     assert reader.get(b"a") is None
+
+
+def test_who_is_alone_and_only_reads_commits_calmly(ways: list[bool]) -> None:
+    store = VersionedStore()
+    commit(store)
+    tx = store.begin(TransactionOptions(read_only=True))
+    assert tx.get(b"a") == b"1"
+    assert tx.commit() == 1
+    assert ways == [True, True]
+    assert store.commit_ts == 1
+    assert store.stats()["commits_total"] == 2
+    assert store.transactions() == []
+    store.check()
+
+
+@pytest.mark.parametrize("others", [0, 1])
+def test_who_is_killed_on_the_way_into_its_commit_applies_nothing(others: int) -> None:
+    store = VersionedStore()
+    company = [store.begin() for _ in range(others)]
+    tx = store.begin()
+    tx.put(b"a", b"1")
+    assert store.kill(tx.id)
+    with pytest.raises(TransactionDoomedError, match="KILL"):
+        store._home.commit(tx)  # as it is called after `tx` has looked whether it was ended
+    assert store.get(b"a") is None
+    assert len(store.transactions()) == len(company)
+    store.check()
 
 
 def test_a_calm_commit_in_company_ends_the_oldest_snapshots_if_too_much_is_pinned(ways: list[bool]) -> None:
