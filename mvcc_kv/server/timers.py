@@ -21,13 +21,20 @@ from mvcc_kv.server.logs import event
 from mvcc_kv.server.peer import Peer
 from mvcc_kv.server.settings import Settings
 
-__all__ = ["STALL_S", "PeerTimers"]
+__all__ = ["STALL_S", "PeerTimers", "TransactionTimers"]
 
 STALL_S = 1.0
 
 
 class _Drop(Protocol):
     def __call__(self, peer: Peer, why: str, *, level: int, **facts: Any) -> None: ...
+
+
+class TransactionTimers(Protocol):
+    """What a round asks of `PeerTimers`."""
+
+    def arm(self, peer: Peer, now: float) -> None: ...
+    def expire(self, peer: Peer, now: float) -> None: ...
 
 
 class PeerTimers:

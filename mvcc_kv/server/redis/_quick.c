@@ -1,6 +1,7 @@
-/* The quick lane, compiled: see quick.py, whose `run_in_python` this is to the letter. It knows PING, GET, SET, INCR, WATCH and
- * MULTI, SET ..., EXEC in the one form in which clients write them, and stops before everything else: what isn't whole, isn't canonical, expires, wants
- * escapes, overflows. Rule: a command is executed altogether or not touched; when this stops, Python goes on there. */
+/* The quick lane, compiled: see quick.py, whose `run_in_python` this is to the letter. It knows PING, GET, SET, INCR,
+ * WATCH, MULTI, SET ..., EXEC, and START, GET, SET ..., COMMIT in the one form in which clients write them, and stops
+ * before everything else: what isn't whole, isn't canonical, expires, wants escapes, overflows. Rule: a command is
+ * executed altogether or not touched; when this stops, Python goes on there. */
 
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>
@@ -8,7 +9,8 @@
 
 #define ARGUMENT_BYTES_MAX 4095 /* what is larger is rare */
 #define ARGUMENTS_MAX 17        /* of a command */
-#define QUEUED_MAX 32           /* commands between MULTI and EXEC */
+#define QUEUED_MAX 32           /* commands between MULTI and EXEC; keys that a transaction writes */
+#define WRITTEN_BYTES_MAX 4096  /* of a key or a value that another than the lane may have written */
 
 typedef struct {
     const char *at, *end; /* the requests */
@@ -16,14 +18,16 @@ typedef struct {
     Py_ssize_t out_len, out_size, out_max;
     PyObject *heads;      /* key -> (commit_ts, value, older) */
     PyObject *superseded; /* list of (by ts, its own ts, key, value's bytes), where older versions are kept; or NULL */
-    PyObject *writes;     /* list of (key, value), or of a dict, one a commit, for the log; or NULL */
+    PyObject *writes;     /* list of (key, value), or of a list or dict of them, one a commit, for the log; or NULL */
     PyObject *execs;      /* list of (commit_ts, its writes), of the commits that were an EXEC's, if there is superseded */
     PyObject *watched;    /* of the burst's client: key -> commit_ts; NULL: its WATCH and MULTI are not for us */
+    PyObject *client;     /* of the burst: begins transactions and ends them; or None */
+    PyObject *transaction; /* its own, while one is open; or NULL */
     long long read_ts, commit_ts;
-    PyObject *permit;     /* called once before the first write; NULL from then on */
-    int may_write, proto;
+    PyObject *permits;    /* called once before the first write */
+    int is_asked, may_write, proto;
     Py_ssize_t free_bytes; /* of the burst's replies: those before its first commit; negative: all */
-    Py_ssize_t gets, sets, incrs, pings, hits, new_keys, watches, execs_total;
+    Py_ssize_t gets, sets, incrs, pings, hits, new_keys, watches, execs_total, starts, commits, own_gets;
 } Lane;
 
 typedef struct {
@@ -32,6 +36,9 @@ typedef struct {
 } Slice;
 
 enum { STOP = 0, DONE = 1, FAILED = -1 };
+
+/* What Python's objects are asked for, by name. */
+static PyObject *word_beside, *word_begin, *word_end, *word_get, *word_put, *word_transaction, *word_writes, *word_start_ts;
 
 /* Requests */
 
@@ -352,16 +359,14 @@ static int commit(Lane *lane, PyObject *key, PyObject *value, PyObject *head)
     return DONE;
 }
 
-/* Whether this may write: STOP if not. Asks for it the first time, and gets the lists. They are kept by who gives them. */
-static int get_permit(Lane *lane)
+/* Take a permit, or what is none: STOP. Its lists are kept by who gives them. */
+static int take_permit(Lane *lane, PyObject *permit)
 {
-    PyObject *permit, *superseded, *writes;
-    if (lane->permit == NULL)
-        return lane->may_write ? DONE : STOP;
-    permit = PyObject_CallNoArgs(lane->permit);
+    PyObject *superseded, *writes;
     if (permit == NULL)
         return FAILED;
-    lane->permit = NULL;
+    lane->is_asked = 1;
+    lane->may_write = 0;
     if (permit != Py_None && PyArg_ParseTuple(permit, "OO", &superseded, &writes)) {
         lane->superseded = superseded == Py_None ? NULL : superseded;
         lane->writes = writes == Py_None ? NULL : writes;
@@ -369,6 +374,22 @@ static int get_permit(Lane *lane)
     }
     Py_DECREF(permit);
     return lane->may_write ? DONE : PyErr_Occurred() ? FAILED : STOP;
+}
+
+/* Whether this may write: STOP if not. Asks for it the first time. */
+static int get_permit(Lane *lane)
+{
+    if (lane->is_asked)
+        return lane->may_write ? DONE : STOP;
+    return take_permit(lane, PyObject_CallNoArgs(lane->permits));
+}
+
+/* The same where a snapshot is to be minded. */
+static int get_permit_beside(Lane *lane)
+{
+    if (lane->is_asked && !(lane->may_write && lane->superseded == NULL))
+        return lane->may_write ? DONE : STOP;
+    return take_permit(lane, PyObject_CallMethodNoArgs(lane->permits, word_beside));
 }
 
 /* The key as an object, and its head: borrowed; NULL if there is none. STOP where writing takes more than this. */
@@ -390,6 +411,11 @@ static int find_for_writing(Lane *lane, Slice name, PyObject **key, PyObject **h
 
 /* Commands */
 
+static int say_null(Lane *lane)
+{
+    return lane->proto == 3 ? say(lane, "_\r\n", 3) : say(lane, "$-1\r\n", 5);
+}
+
 static int get(Lane *lane, Slice name)
 {
     PyObject *key = PyBytes_FromStringAndSize(name.text, name.len), *head, *value;
@@ -404,7 +430,7 @@ static int get(Lane *lane, Slice name)
         return STOP;
     if (value == NULL) {
         lane->gets++;
-        return lane->proto == 3 ? say(lane, "_\r\n", 3) : say(lane, "$-1\r\n", 5);
+        return say_null(lane);
     }
     if (!raw_text(value, &raw))
         return STOP;
@@ -555,23 +581,43 @@ static int read_queue(Lane *lane, Queued *queue, Py_ssize_t *count)
     return STOP;
 }
 
-/* Tell the log, and who keeps older versions, of the commit that is to come. */
-static int note_queue(Lane *lane, Queued *queue, Py_ssize_t count)
+/* What an EXEC writes, for the log: a dict, which has the label. */
+static PyObject *labelled_writes(Queued *queue, Py_ssize_t count)
+{
+    PyObject *writes = PyDict_New();
+    Py_ssize_t i;
+    for (i = 0; writes != NULL && i < count; i++)
+        if (PyDict_SetItem(writes, queue[i].key, queue[i].value))
+            Py_CLEAR(writes);
+    return writes;
+}
+
+/* What a COMMIT writes, for the log: one or several. */
+static PyObject *plain_writes(Queued *queue, Py_ssize_t count)
 {
     PyObject *writes;
+    Py_ssize_t i;
+    if (count == 1)
+        return PyTuple_Pack(2, queue->key, queue->value);
+    writes = PyList_New(0);
+    for (i = 0; writes != NULL && i < count; i++)
+        if (append(writes, PyTuple_Pack(2, queue[i].key, queue[i].value)) == FAILED)
+            Py_CLEAR(writes);
+    return writes;
+}
+
+/* Tell the log, and who keeps older versions, of the commit that is to come. */
+static int note_queue(Lane *lane, Queued *queue, Py_ssize_t count, int is_exec)
+{
     Py_ssize_t i;
     int outcome = DONE;
     for (i = 0; outcome == DONE && i < count; i++)
         outcome = note_superseded(lane, queue[i].key, queue[i].head);
-    if (outcome == DONE && lane->superseded != NULL)
+    if (outcome == DONE && is_exec && lane->superseded != NULL)
         outcome = append(lane->execs, Py_BuildValue("Ln", lane->commit_ts + 1, count));
     if (outcome == FAILED || lane->writes == NULL)
         return outcome;
-    writes = PyDict_New();
-    for (i = 0; writes != NULL && i < count; i++)
-        if (PyDict_SetItem(writes, queue[i].key, queue[i].value))
-            Py_CLEAR(writes);
-    return append(lane->writes, writes);
+    return append(lane->writes, is_exec ? labelled_writes(queue, count) : plain_writes(queue, count));
 }
 
 /* The nodes of the commit that is to come; how many could be made. */
@@ -587,28 +633,45 @@ static Py_ssize_t make_nodes(Lane *lane, Queued *queue, Py_ssize_t count, PyObje
     return made;
 }
 
-/* One commit of them all. Whatever takes memory comes first: every key is there, so linking takes none. */
-static int commit_queue(Lane *lane, Queued *queue, Py_ssize_t count)
+/* The transaction is over, committed as that, as far as its client knows; STOP if that takes more than this. */
+static int end_transaction(Lane *lane, long long commit_ts)
+{
+    PyObject *ts = PyLong_FromLongLong(commit_ts), *ended = NULL;
+    int outcome;
+    if (ts != NULL)
+        ended = PyObject_CallMethodObjArgs(lane->client, word_end, lane->permits, ts, NULL);
+    Py_XDECREF(ts);
+    outcome = ended == NULL ? FAILED : ended == Py_True ? DONE : STOP;
+    Py_XDECREF(ended);
+    if (outcome == DONE)
+        Py_CLEAR(lane->transaction);
+    return outcome;
+}
+
+/* One commit of them all, an EXEC's or a transaction's. Whatever takes memory, or may be refused, comes first: every key
+ * is there, so linking takes none. */
+static int commit_queue(Lane *lane, Queued *queue, Py_ssize_t count, int is_exec)
 {
     PyObject *nodes[QUEUED_MAX];
     Py_ssize_t writes = lane->writes == NULL ? 0 : PyList_GET_SIZE(lane->writes);
     Py_ssize_t superseded = lane->superseded == NULL ? 0 : PyList_GET_SIZE(lane->superseded);
     Py_ssize_t i, execs = PyList_GET_SIZE(lane->execs), made = make_nodes(lane, queue, count, nodes);
-    int is_made = made == count && note_queue(lane, queue, count) == DONE;
+    int outcome = made == count ? note_queue(lane, queue, count, is_exec) : FAILED;
+    if (outcome == DONE && !is_exec)
+        outcome = end_transaction(lane, lane->commit_ts + 1);
     for (i = 0; i < made; i++) {
-        if (is_made && PyDict_SetItem(lane->heads, queue[i].key, nodes[i]))
+        if (outcome == DONE && PyDict_SetItem(lane->heads, queue[i].key, nodes[i]))
             Py_FatalError("no memory in the midst of a commit");
         Py_DECREF(nodes[i]);
     }
-    if (!is_made) {
+    if (outcome != DONE) {
         truncate_to(lane->writes, writes);
         truncate_to(lane->superseded, superseded);
         truncate_to(lane->execs, execs);
-        return FAILED;
+        return outcome;
     }
     lane->commit_ts++;
     lane->read_ts = lane->commit_ts;
-    lane->sets += count;
     return DONE;
 }
 
@@ -637,11 +700,20 @@ static int say_executed(Lane *lane, Py_ssize_t count, int lost)
     return say_times(lane, "+OK\r\n", count);
 }
 
+static void let_go(Queued *queue, Py_ssize_t count)
+{
+    Py_ssize_t i;
+    for (i = 0; i < count; i++) {
+        Py_XDECREF(queue[i].key);
+        Py_XDECREF(queue[i].value);
+    }
+}
+
 /* MULTI was read. */
-static int transaction(Lane *lane)
+static int multi(Lane *lane)
 {
     Queued queue[QUEUED_MAX] = {{NULL, NULL, NULL}};
-    Py_ssize_t count, i;
+    Py_ssize_t count;
     int lost, outcome;
     if (lane->watched == NULL)
         return STOP;
@@ -653,19 +725,174 @@ static int transaction(Lane *lane)
     if (outcome == DONE && !reserve(lane, 64 + 16 * count)) /* room for the replies comes first: what was done is told */
         outcome = FAILED;
     if (outcome == DONE && !lost)
-        outcome = commit_queue(lane, queue, count);
-    for (i = 0; i < count; i++) {
-        Py_XDECREF(queue[i].key);
-        Py_XDECREF(queue[i].value);
-    }
+        outcome = commit_queue(lane, queue, count, 1);
+    let_go(queue, count);
     if (outcome != DONE)
         return outcome;
     PyDict_Clear(lane->watched);
     lane->execs_total++;
+    lane->sets += lost ? 0 : count;
     return say_executed(lane, count, lost);
 }
 
+/* Transactions of ours: START, GET, SET ..., COMMIT, in as many bursts as the client likes. */
+
+static int say_integer(Lane *lane, long long number)
+{
+    char text[32] = ":";
+    Py_ssize_t len = 1 + write_number(text + 1, number);
+    memcpy(text + len, "\r\n", 2);
+    return say(lane, text, len + 2);
+}
+
+static int start(Lane *lane)
+{
+    PyObject *ts, *begun;
+    int outcome = lane->client == Py_None ? STOP : get_permit_beside(lane);
+    if (outcome != DONE)
+        return outcome;
+    ts = PyLong_FromLongLong(lane->read_ts);
+    if (ts == NULL)
+        return FAILED;
+    begun = PyObject_CallMethodObjArgs(lane->client, word_begin, lane->permits, ts, NULL);
+    Py_DECREF(ts);
+    if (begun == NULL || begun == Py_None) {
+        Py_XDECREF(begun);
+        return begun == NULL ? FAILED : STOP;
+    }
+    lane->transaction = begun;
+    lane->starts++;
+    return say_integer(lane, lane->read_ts);
+}
+
+static int get_within(Lane *lane, Slice name)
+{
+    PyObject *key = PyBytes_FromStringAndSize(name.text, name.len), *value;
+    Slice raw;
+    int outcome = STOP;
+    if (key == NULL)
+        return FAILED;
+    value = PyObject_CallMethodOneArg(lane->transaction, word_get, key);
+    Py_DECREF(key);
+    if (value == NULL)
+        return FAILED;
+    if (value == Py_None)
+        outcome = say_null(lane);
+    else if (PyBytes_CheckExact(value) && PyBytes_GET_SIZE(value) > 0 && raw_text(value, &raw))
+        outcome = say_bulk(lane, raw.text, raw.len);
+    Py_DECREF(value);
+    if (outcome == DONE) {
+        lane->gets++;
+        lane->own_gets++;
+    }
+    return outcome;
+}
+
+static int set_within(Lane *lane, Slice name, Slice raw)
+{
+    PyObject *key, *value, *put = NULL;
+    if (!is_ascii(name))
+        return STOP;
+    value = json_string(raw);
+    if (value == NULL)
+        return PyErr_Occurred() ? FAILED : STOP;
+    key = PyBytes_FromStringAndSize(name.text, name.len);
+    if (key != NULL)
+        put = PyObject_CallMethodObjArgs(lane->transaction, word_put, key, value, NULL);
+    Py_XDECREF(key);
+    Py_DECREF(value);
+    if (put == NULL)
+        return FAILED;
+    Py_DECREF(put);
+    lane->sets++;
+    return say(lane, "+OK\r\n", 5);
+}
+
+/* What a transaction has put for a key, if that can be committed here: the key is there, and as its snapshot has it. */
+static int take_write(Lane *lane, PyObject *key, PyObject *value, long long start_ts, Queued *one)
+{
+    PyObject *head = PyDict_GetItemWithError(lane->heads, key);
+    if (head == NULL)
+        return PyErr_Occurred() ? FAILED : STOP;
+    if (!PyTuple_CheckExact(head) || PyTuple_GET_SIZE(head) != 3 || !PyBytes_CheckExact(PyTuple_GET_ITEM(head, 1)))
+        return STOP;
+    if (PyLong_AsLongLong(PyTuple_GET_ITEM(head, 0)) > start_ts || !PyBytes_CheckExact(key) || !PyBytes_CheckExact(value))
+        return STOP;
+    if (PyBytes_GET_SIZE(key) > WRITTEN_BYTES_MAX || PyBytes_GET_SIZE(value) > WRITTEN_BYTES_MAX)
+        return STOP;
+    Py_INCREF(key);
+    Py_INCREF(value);
+    one->key = key;
+    one->value = value;
+    one->head = head;
+    return DONE;
+}
+
+static int take_writes(Lane *lane, PyObject *writes, long long start_ts, Queued *queue, Py_ssize_t *count)
+{
+    PyObject *key, *value;
+    Py_ssize_t at = 0;
+    int outcome = DONE;
+    if (!PyDict_CheckExact(writes) || PyDict_GET_SIZE(writes) > QUEUED_MAX)
+        return STOP;
+    while (outcome == DONE && PyDict_Next(writes, &at, &key, &value)) {
+        outcome = take_write(lane, key, value, start_ts, &queue[*count]);
+        *count += outcome == DONE;
+    }
+    return outcome;
+}
+
+/* What the transaction has written; STOP if it is more than this can commit, or has lost. */
+static int ask_for_writes(Lane *lane, long long *start_ts, Queued *queue, Py_ssize_t *count)
+{
+    PyObject *ts = PyObject_GetAttr(lane->transaction, word_start_ts), *writes;
+    int outcome;
+    if (ts == NULL)
+        return FAILED;
+    *start_ts = PyLong_AsLongLong(ts);
+    Py_DECREF(ts);
+    writes = PyObject_GetAttr(lane->transaction, word_writes);
+    if (writes == NULL)
+        return FAILED;
+    outcome = take_writes(lane, writes, *start_ts, queue, count);
+    Py_DECREF(writes);
+    return outcome;
+}
+
+/* COMMIT */
+static int end(Lane *lane)
+{
+    Queued queue[QUEUED_MAX];
+    Py_ssize_t count = 0;
+    long long ts = 0;
+    int outcome = get_permit_beside(lane);
+    if (outcome != DONE)
+        return outcome;
+    outcome = ask_for_writes(lane, &ts, queue, &count);
+    if (outcome == DONE)
+        outcome = count ? commit_queue(lane, queue, count, 0) : end_transaction(lane, ts);
+    let_go(queue, count);
+    if (outcome != DONE)
+        return outcome;
+    lane->commits++;
+    if (count && lane->free_bytes < 0)
+        lane->free_bytes = lane->out_len;
+    return say_integer(lane, count ? lane->commit_ts : ts);
+}
+
 /* Any command */
+
+/* While a transaction is open. */
+static int execute_within(Lane *lane, Slice *arguments, Py_ssize_t count)
+{
+    if (count == 2 && is_word(arguments[0], "GET"))
+        return get_within(lane, arguments[1]);
+    if (count == 3 && is_word(arguments[0], "SET"))
+        return set_within(lane, arguments[1], arguments[2]);
+    if (count == 1 && is_word(arguments[0], "COMMIT"))
+        return end(lane);
+    return STOP;
+}
 
 static int execute(Lane *lane)
 {
@@ -676,6 +903,8 @@ static int execute(Lane *lane)
     for (i = 0; i < count; i++)
         if (!read_argument(lane, &arguments[i]))
             return STOP;
+    if (lane->transaction != NULL)
+        return execute_within(lane, arguments, count);
     if (count == 2 && is_word(arguments[0], "GET"))
         return get(lane, arguments[1]);
     if (count == 3 && is_word(arguments[0], "SET"))
@@ -683,9 +912,11 @@ static int execute(Lane *lane)
     if (count == 2 && is_word(arguments[0], "INCR"))
         return incr(lane, arguments[1]);
     if (count == 1 && is_word(arguments[0], "MULTI"))
-        return transaction(lane);
+        return multi(lane);
     if (count >= 2 && is_word(arguments[0], "WATCH"))
         return watch(lane, arguments + 1, count - 1);
+    if (count == 1 && is_word(arguments[0], "START"))
+        return start(lane);
     if (count == 1 && is_word(arguments[0], "PING")) {
         lane->pings++;
         return say(lane, "+PONG\r\n", 7);
@@ -712,18 +943,34 @@ static void run_burst(Lane *lane, const char *begun, Py_ssize_t len)
     PyErr_Clear(); /* no memory: what was done stands, and Python finds out at the next command */
 }
 
+/* The transaction that the burst's client is in, if the lane may go on in it. */
+static int find_transaction(Lane *lane)
+{
+    PyObject *found;
+    if (lane->client == Py_None)
+        return DONE;
+    found = PyObject_GetAttr(lane->client, word_transaction);
+    if (found == NULL)
+        return FAILED;
+    if (found == Py_None)
+        Py_CLEAR(found);
+    lane->transaction = found;
+    return DONE;
+}
+
 /* Run one burst, and say of it what quick.py says; `seen_ts` is the newest commit that everybody sees. */
 static int take_burst(Lane *lane, PyObject *burst, Py_ssize_t number, long long seen_ts, PyObject *replies, PyObject *rest)
 {
     PyObject *data, *watched;
     Py_ssize_t len;
     int is_over, is_free;
-    if (!PyArg_ParseTuple(burst, "SiO", &data, &lane->proto, &watched))
+    if (!PyArg_ParseTuple(burst, "SiOO", &data, &lane->proto, &watched, &lane->client) || find_transaction(lane) == FAILED)
         return FAILED;
     lane->watched = PyDict_CheckExact(watched) ? watched : NULL;
     len = PyBytes_GET_SIZE(data);
     lane->read_ts = lane->may_write && lane->writes == NULL ? lane->commit_ts : seen_ts;
     run_burst(lane, PyBytes_AS_STRING(data), len);
+    Py_CLEAR(lane->transaction);
     is_over = lane->at == lane->end;
     is_free = lane->free_bytes < 0 || lane->writes == NULL;
     if (append(replies, PyBytes_FromStringAndSize(lane->out, lane->out_len)) == FAILED)
@@ -742,8 +989,9 @@ static PyObject *run_bursts(Lane *lane, PyObject *bursts, long long seen_ts)
     for (i = 0; outcome == DONE && i < PyList_GET_SIZE(bursts); i++)
         outcome = take_burst(lane, PyList_GET_ITEM(bursts, i), i, seen_ts, replies, rest);
     if (outcome == DONE)
-        result = Py_BuildValue("OOLnnnnnnnnO", replies, rest, lane->commit_ts, lane->gets, lane->sets, lane->incrs,
-                               lane->pings, lane->hits, lane->new_keys, lane->watches, lane->execs_total, lane->execs);
+        result = Py_BuildValue("OOLnnnnnnnnnnnO", replies, rest, lane->commit_ts, lane->gets, lane->sets, lane->incrs,
+                               lane->pings, lane->hits, lane->new_keys, lane->watches, lane->execs_total, lane->starts,
+                               lane->commits, lane->own_gets, lane->execs);
     Py_XDECREF(replies);
     Py_XDECREF(rest);
     return result;
@@ -756,7 +1004,7 @@ static PyObject *run(PyObject *module, PyObject *arguments)
     long long seen_ts, begun_ts;
     (void)module;
     if (!PyArg_ParseTuple(arguments, "O!nO!LLO", &PyList_Type, &bursts, &lane.out_max, &PyDict_Type, &lane.heads,
-                          &seen_ts, &lane.commit_ts, &lane.permit))
+                          &seen_ts, &lane.commit_ts, &lane.permits))
         return NULL;
     lane.out_size = 4096;
     lane.out = PyMem_Malloc(lane.out_size);
@@ -781,7 +1029,18 @@ static PyMethodDef methods[] = {
 
 static struct PyModuleDef definition = {PyModuleDef_HEAD_INIT, "_quick", NULL, 0, methods, NULL, NULL, NULL, NULL};
 
+static int learn(PyObject **word, const char *text)
+{
+    return *word != NULL || (*word = PyUnicode_InternFromString(text)) != NULL;
+}
+
 PyMODINIT_FUNC PyInit__quick(void)
 {
+    if (!learn(&word_beside, "beside") || !learn(&word_begin, "begin") || !learn(&word_end, "end"))
+        return NULL;
+    if (!learn(&word_get, "get") || !learn(&word_put, "put") || !learn(&word_transaction, "transaction"))
+        return NULL;
+    if (!learn(&word_writes, "writes") || !learn(&word_start_ts, "start_ts"))
+        return NULL;
     return PyModule_Create(&definition);
 }

@@ -3,12 +3,19 @@
     b"*2 $3 GET .. *3 $3 SET .. *2 $3 GET .. *3 $4 HSET .. *2 $3 GET .."
      '------------- the lane, in one go ---''---- the session, one by one
 
-The commands are PING, GET, SET, INCR, WATCH, and MULTI, SET ..., EXEC. What many clients sent since the last turn, a
-burst each, is executed in one call (`server/rounds.py`). The lane knows only the forms that clients write and the cases
+The commands are PING, GET, SET, INCR, WATCH, and MULTI, SET ..., EXEC; START without options, and, in a transaction of
+that kind, GET, SET and COMMIT. What many clients sent since the last turn, a burst each, is executed in one call
+(`server/rounds.py`). The lane knows only the forms that clients write and the cases
 in which nothing else is to be done: no option, no expiry, no escape, nothing to note of a commit but a new head
 (`VersionedStore.run_lane` says whether). Before anything else it stops, having executed each command altogether or not
 at all, and the session goes on there. So whatever it does the session would have done, byte for byte; that is how it is
 tested.
+
+    START                          a transaction of the store's, as the session begins it (`seats.py`)
+    GET a   SET a 1                its own methods, so whatever it notes of them is noted
+    COMMIT                         has nobody else committed a? then it is one more commit of the lane's
+
+A COMMIT that has lost is not for the lane: it has much to tell. Nor is any other command while a transaction is open.
 
 `run_in_python` is the rule. `_quick.c` is the same, compiled, and used where a compiler was when this was installed;
 with MVCC_KV_PURE=1 in the environment it is not.
@@ -17,28 +24,40 @@ with MVCC_KV_PURE=1 in the environment it is not.
 from __future__ import annotations
 
 from collections.abc import Callable, MutableMapping
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, NamedTuple, Protocol, TypeAlias
 
 from mvcc_kv.compiled import compiled_twin
 from mvcc_kv.engine.chains import Version, visible
-from mvcc_kv.engine.lanes import Permit, Written
+from mvcc_kv.engine.lanes import Permit, Permits, Written
+from mvcc_kv.engine.transaction import Transaction
+from mvcc_kv.errors import Error
 from mvcc_kv.protocol.resp import replies as resp
 from mvcc_kv.protocol.resp.scanning import scan
 from mvcc_kv.server.redis.arguments import integer_of
 
 __all__ = ["IS_COMPILED", "Burst", "Outcome", "run", "run_in_python"]
 
-_GETS, _SETS, _INCRS, _PINGS, _HITS, _NEW_KEYS, _WATCHES, _EXECS = range(8)
+_GETS, _SETS, _INCRS, _PINGS, _HITS, _NEW_KEYS, _WATCHES, _EXECS, _STARTS, _COMMITS, _OWN_GETS = range(11)
 _DIGITS_MAX = 18
 _ARGUMENTS_MAX = 17
 _QUEUED_MAX = 32
+_WRITTEN_BYTES_MAX = 4096  # of a key or a value that another than the lane may have written
 _ESCAPED = frozenset(range(0x20)) | frozenset(range(0x7F, 0x100)) | frozenset(b'"\\')
 _PLAIN = bytes(set(range(0x100)) - _ESCAPED)
 
 
-Burst: TypeAlias = tuple[bytes, int, dict[bytes, int] | None]
+class Client(Protocol):
+    """By whom the lane begins and ends transactions, and where it finds the open one; see `Seat`."""
+
+    @property
+    def transaction(self) -> Transaction | None: ...
+    def begin(self, permits: Permits, start_ts: int, /) -> Transaction | None: ...
+    def end(self, permits: Permits, commit_ts: int, /) -> bool: ...
+
+
+Burst: TypeAlias = tuple[bytes, int, dict[bytes, int] | None, Client | None]
 """What a client sent, the version of the protocol, and the keys that it watches, each with its newest commit then; None
-instead if its WATCH and MULTI are not for the lane."""
+instead if its WATCH and MULTI are not for the lane. At last the client; None instead if its START isn't."""
 
 Rest: TypeAlias = tuple[int, int, int, int]
 """Of a burst that is not through: its place, its bytes that were used, how many bytes of its replies may leave now,
@@ -49,8 +68,9 @@ class Outcome(NamedTuple):
     """What the lane did with some bursts.
 
     `replies`: of each. `rest`: what is to be done about those that were not executed to their end, or have to wait for
-    a commit to become visible. `commit_ts`: of the newest commit. Then counts, `hits` among the `gets`. `transactions`:
-    the commits that were an EXEC's, each with how many keys it wrote, if there was a list for what is superseded.
+    a commit to become visible. `commit_ts`: of the newest commit. Then counts, `hits` among the `gets`, which are the
+    `own_gets` of transactions too. `transactions`: the commits that were an EXEC's, each with how many keys it wrote,
+    if there was a list for what is superseded.
     """
 
     replies: list[bytes]
@@ -64,6 +84,9 @@ class Outcome(NamedTuple):
     new_keys: int
     watches: int
     execs: int
+    starts: int
+    commits: int
+    own_gets: int
     transactions: list[tuple[int, int]]
 
 
@@ -77,7 +100,7 @@ def run_in_python(
     heads: MutableMapping[bytes, Version],
     seen_ts: int,
     commit_ts: int,
-    permit: Callable[[], Permit | None],
+    permit: Permits,
 ) -> Outcome:
     """Execute the commands at the beginning of each burst, as far as the lane goes and the replies reach `out_max`.
 
@@ -87,8 +110,8 @@ def run_in_python(
     lane = _Lane(heads, commit_ts, permit)
     replies: list[bytes] = []
     rest: list[Rest] = []
-    for number, (data, proto, watched) in enumerate(bursts):
-        lane.begin(seen_ts, proto, watched)
+    for number, (data, proto, watched, client) in enumerate(bursts):
+        lane.begin(seen_ts, proto, watched, client)
         said, used_bytes, free_bytes = _run_burst(lane, data, out_max)
         is_free = free_bytes is None or not lane.is_logged
         replies.append(said)
@@ -127,18 +150,21 @@ def _length(arguments: list[bytes]) -> int:
 
 
 class _Lane:
-    """What a run has come to. `counts`: gets, sets, incrs, pings, hits, new keys, watches, execs.
+    """What a run has come to. `counts`: gets, sets, ..., as they stand in an `Outcome`.
 
     `free_bytes`: of the reply to the last command, what comes before it tells of a commit.
     """
 
     __slots__ = (
+        "_client",
         "_heads",
+        "_is_asked",
         "_may_write",
-        "_permit",
+        "_permits",
         "_proto",
         "_read_ts",
         "_superseded",
+        "_transaction",
         "_watched",
         "_writes",
         "commit_ts",
@@ -151,26 +177,30 @@ class _Lane:
         self,
         heads: MutableMapping[bytes, Version],
         commit_ts: int,
-        permit: Callable[[], Permit | None],
+        permits: Permits,
     ) -> None:
         self._heads = heads
         self._read_ts = 0
-        self._permit: Callable[[], Permit | None] | None = permit  # None once it was asked for
-        self._may_write = False
+        self._permits = permits
+        self._is_asked = self._may_write = False
         self._superseded: list[tuple[int, int, bytes, int]] | None = None
         self._writes: list[Written] | None = None
         self.commit_ts = commit_ts
-        self.counts = [0] * 8
+        self.counts = [0] * 11
         self.transactions: list[tuple[int, int]] = []
         self.free_bytes = 0
         self._proto = 2
         self._watched: dict[bytes, int] | None = None
+        self._client: Client | None = None
+        self._transaction: Transaction | None = None
 
-    def begin(self, seen_ts: int, proto: int, watched: dict[bytes, int] | None) -> None:
+    def begin(self, seen_ts: int, proto: int, watched: dict[bytes, int] | None, client: Client | None) -> None:
         """Go on with another client's commands."""
         self._read_ts = self.commit_ts if self._may_write and not self.is_logged else seen_ts
         self._proto = proto
         self._watched = watched
+        self._client = client
+        self._transaction = None if client is None else client.transaction
 
     @property
     def is_logged(self) -> bool:
@@ -179,20 +209,32 @@ class _Lane:
 
     def _is_permitted(self) -> bool:
         """Whether this may write; asks for it the first time."""
-        if self._permit is not None:
-            permit, self._permit = self._permit(), None
-            if permit is not None:
-                self._may_write = True
-                self._superseded, self._writes = permit
+        if not self._is_asked:
+            self._is_asked = True
+            self._take(self._permits())
         return self._may_write
+
+    def _is_permitted_beside(self) -> bool:
+        """The same where a snapshot is to be minded."""
+        if not self._is_asked or (self._may_write and self._superseded is None):
+            self._is_asked = True
+            self._take(self._permits.beside())
+        return self._may_write
+
+    def _take(self, permit: Permit | None) -> None:
+        self._may_write = permit is not None
+        if permit is not None:
+            self._superseded, self._writes = permit
 
     def execute(self, commands: list[list[bytes]], at: int) -> tuple[bytes, int]:
         """The reply to the command there, and how many commands that took. Raises `_Stop`."""
         arguments = commands[at]
         name = arguments[0].upper()
         self.free_bytes = 0
+        if self._transaction is not None:
+            return self._execute_within(self._transaction, name, arguments), 1
         if name == b"MULTI" and len(arguments) == 1:
-            return self._transaction(commands, at)
+            return self._multi(commands, at)
         return self._execute(name, arguments), 1
 
     def _execute(self, name: bytes, arguments: list[bytes]) -> bytes:
@@ -207,15 +249,20 @@ class _Lane:
         if name == b"PING" and len(arguments) == 1:
             self.counts[_PINGS] += 1
             return resp.PONG
+        if name == b"START" and len(arguments) == 1:
+            return self._start()
         raise _Stop
 
     def _get(self, key: bytes) -> bytes:
         version = visible(self._heads.get(key), self._read_ts)
         value = None if version is None else version[1]
-        text = resp.null(self._proto) if value is None else resp.bulk(_raw(value))
+        text = self._told(value)
         self.counts[_GETS] += 1
         self.counts[_HITS] += value is not None
         return text
+
+    def _told(self, value: bytes | None) -> bytes:
+        return resp.null(self._proto) if value is None else resp.bulk(_raw(value))
 
     def _set(self, key: bytes, raw: bytes) -> bytes:
         head = self._head_for_writing(key)
@@ -258,7 +305,7 @@ class _Lane:
         self.counts[_WATCHES] += 1
         return resp.OK
 
-    def _transaction(self, commands: list[list[bytes]], at: int) -> tuple[bytes, int]:
+    def _multi(self, commands: list[list[bytes]], at: int) -> tuple[bytes, int]:
         """SETs up to EXEC, of keys that are there and differ, as one commit."""
         if self._watched is None or not self._is_permitted():
             raise _Stop
@@ -284,6 +331,7 @@ class _Lane:
             return queued + resp.null_array(self._proto)
         self.free_bytes = len(queued)
         self._commit_all(writes)
+        self._note_exec(writes)
         return queued + resp.array([resp.OK] * len(writes))
 
     def _commit_all(self, writes: dict[bytes, bytes]) -> None:
@@ -295,11 +343,77 @@ class _Lane:
             if superseded is not None:
                 superseded.append((commit_ts, head[0], key, len(head[1] or b"")))
             heads[key] = (commit_ts, value, None if superseded is None else head)
-        if superseded is not None:
-            self.transactions.append((commit_ts, len(writes)))
+
+    def _note_exec(self, writes: dict[bytes, bytes]) -> None:
+        if self._superseded is not None:
+            self.transactions.append((self.commit_ts, len(writes)))
         if self._writes is not None:
             self._writes.append(writes)
         self.counts[_SETS] += len(writes)
+
+    # Between START and COMMIT
+
+    def _start(self) -> bytes:
+        if self._client is None or not self._is_permitted_beside():
+            raise _Stop
+        self._transaction = self._client.begin(self._permits, self._read_ts)
+        if self._transaction is None:
+            raise _Stop
+        self.counts[_STARTS] += 1
+        return resp.integer(self._read_ts)
+
+    def _execute_within(self, transaction: Transaction, name: bytes, arguments: list[bytes]) -> bytes:
+        try:
+            if name == b"GET" and len(arguments) == 2:
+                return self._get_within(transaction, arguments[1])
+            if name == b"SET" and len(arguments) == 3:
+                return self._set_within(transaction, arguments[1], arguments[2])
+            if name == b"COMMIT" and len(arguments) == 1:
+                return self._end(transaction)
+        except Error:
+            pass  # it has come to an end; the session says why
+        raise _Stop
+
+    def _get_within(self, transaction: Transaction, key: bytes) -> bytes:
+        text = self._told(transaction.get(key))
+        self.counts[_GETS] += 1
+        self.counts[_OWN_GETS] += 1
+        return text
+
+    def _set_within(self, transaction: Transaction, key: bytes, raw: bytes) -> bytes:
+        if not key.isascii():
+            raise _Stop
+        transaction.put(key, _json_string(raw))
+        self.counts[_SETS] += 1
+        return resp.OK
+
+    def _end(self, transaction: Transaction) -> bytes:
+        """COMMIT of keys that are all there, and as they were; or of none."""
+        if not self._is_permitted_beside() or len(transaction.writes) > _QUEUED_MAX:
+            raise _Stop
+        writes = {key: self._kept(key, value, transaction.start_ts) for key, value in transaction.writes.items()}
+        commit_ts = self.commit_ts + 1 if writes else transaction.start_ts
+        assert self._client is not None
+        if not self._client.end(self._permits, commit_ts):
+            raise _Stop
+        self._transaction = None
+        self.counts[_COMMITS] += 1
+        if writes:
+            self._commit_all(writes)
+            if self._writes is not None:
+                self._writes.append(next(iter(writes.items())) if len(writes) == 1 else list(writes.items()))
+        return resp.integer(commit_ts)
+
+    def _kept(self, key: bytes, value: bytes | None, start_ts: int) -> bytes:
+        """What was put for the key, if that can be committed here."""
+        head = self._heads.get(key)
+        if head is None or head[0] > start_ts or type(head[1]) is not bytes:
+            raise _Stop
+        if type(value) is not bytes or max(len(key), len(value)) > _WRITTEN_BYTES_MAX:
+            raise _Stop
+        return value
+
+    # Commits
 
     def _commit(self, key: bytes, value: bytes, head: tuple[int, bytes, Version | None] | None) -> None:
         """One commit of one key, on top of its head."""
