@@ -155,7 +155,9 @@ static int take_burst(Lane *lane, PyObject *burst, Py_ssize_t number, long long 
     PyObject *data, *watched;
     Py_ssize_t len;
     int is_over, is_free;
-    if (!PyArg_ParseTuple(burst, "SiOO", &data, &lane->proto, &watched, &lane->client) || find_transaction(lane) == FAILED)
+    if (!PyArg_ParseTuple(burst, "SiOO", &data, &lane->proto, &watched, &lane->client))
+        return FAILED;
+    if (find_transaction(lane) == FAILED)
         return FAILED;
     lane->watched = PyDict_CheckExact(watched) ? watched : NULL;
     len = PyBytes_GET_SIZE(data);

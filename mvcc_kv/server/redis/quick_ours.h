@@ -1,4 +1,5 @@
-/* The quick lane (_quick.c): transactions of ours: START, GET, SET ..., COMMIT, in as many bursts as the client likes. */
+/* The quick lane (_quick.c): transactions of ours, START, GET, SET ..., COMMIT, in as many bursts as the client likes. They
+ * are Python's objects, and told of each read and write; only what there is to a commit is looked at here. */
 
 #ifndef QUICK_OURS_H
 #define QUICK_OURS_H
@@ -76,8 +77,10 @@ static int take_write(Lane *lane, PyObject *key, PyObject *value, long long star
         return PyErr_Occurred() ? FAILED : STOP;
     if (!PyTuple_CheckExact(head) || PyTuple_GET_SIZE(head) != 3 || !PyBytes_CheckExact(PyTuple_GET_ITEM(head, 1)))
         return STOP;
-    if (PyLong_AsLongLong(PyTuple_GET_ITEM(head, 0)) > start_ts || !PyBytes_CheckExact(key) || !PyBytes_CheckExact(value))
+    if (PyLong_AsLongLong(PyTuple_GET_ITEM(head, 0)) > start_ts)
         return STOP;
+    if (!PyBytes_CheckExact(key) || !PyBytes_CheckExact(value))
+        return STOP; /* deleted, or it expires */
     if (PyBytes_GET_SIZE(key) > WRITTEN_BYTES_MAX || PyBytes_GET_SIZE(value) > WRITTEN_BYTES_MAX)
         return STOP;
     Py_INCREF(key);

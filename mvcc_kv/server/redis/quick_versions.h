@@ -6,7 +6,8 @@
 #include "quick_lane.h"
 
 /* What Python's objects are asked for, by name. */
-static PyObject *word_beside, *word_begin, *word_end, *word_get, *word_put, *word_transaction, *word_writes, *word_start_ts;
+static PyObject *word_beside, *word_begin, *word_end, *word_get, *word_put;
+static PyObject *word_transaction, *word_writes, *word_start_ts;
 
 /* The value that is seen at `ts`: borrowed; NULL if there is none. STOP for a version that this lane doesn't know. */
 static int value_at(PyObject *node, long long ts, PyObject **value)
