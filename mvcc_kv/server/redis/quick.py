@@ -17,8 +17,8 @@ there. So whatever it does the session would have done, byte for byte; that is h
 
 A COMMIT that has lost is not for the lane: it has much to tell. Nor is any other command while a transaction is open.
 
-`run_in_python` is the rule, with the commands in `quick_lane.py`. `_quick.c` is the same, compiled, and used where a compiler was when this was installed;
-with MVCC_KV_PURE=1 in the environment it is not.
+`run_in_python` is the rule, with the commands in `quick_lane.py`. `_quick.c` is the same, compiled, and used where a
+compiler was when this was installed; with MVCC_KV_PURE=1 in the environment it is not.
 """
 
 from __future__ import annotations
