@@ -82,16 +82,17 @@ class Rounds:
     def run(self, peers: Sequence[Peer], received: Sequence[bytes], now: float) -> list[Peer]:
         """Execute what each has sent, and reply; who has more to do, which is its connection's now."""
         began_s = perf_counter()
+        has_limit = self._timers.has_limit
         bursts: list[quick.Burst] = []
         for peer, data in zip(peers, received, strict=True):
             session: RedisSession = peer.connection.session  # type: ignore[assignment]  # nobody else's is plain
             session.active_at = peer.listens_since = peer.active_at = now
-            if session.opened is not None:
+            if has_limit and session.opened is not None:
                 self._timers.expire(peer, now)
             bursts.append((data, session.proto, session.watch.in_lane, session.seat))
         outcome = self._store.run_lane(partial(quick.run, bursts, _OUT_BYTES_MAX), EXEC_LABEL)
         took_s = perf_counter() - began_s
-        if outcome.starts:
+        if has_limit and outcome.starts:
             self._arm(peers, now)
         unfinished = self._set_aside(peers, received, outcome) if outcome.rest else []
         self.send(peers, outcome.replies, now)

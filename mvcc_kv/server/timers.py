@@ -31,8 +31,10 @@ class _Drop(Protocol):
 
 
 class TransactionTimers(Protocol):
-    """What a round asks of `PeerTimers`."""
+    """What a round asks of `PeerTimers`. `has_limit`: whether a transaction may be open for so long only."""
 
+    @property
+    def has_limit(self) -> bool: ...
     def arm(self, peer: Peer, now: float) -> None: ...
     def expire(self, peer: Peer, now: float) -> None: ...
 
@@ -40,7 +42,8 @@ class TransactionTimers(Protocol):
 class PeerTimers:
     """Sets them, and does what is due.
 
-    `advance`: the peer's connection took something in. `resume`: it may have something to say in the next turn.
+    `has_limit`: as in `TransactionTimers`. `advance`: the peer's connection took something in. `resume`: it may have
+    something to say in the next turn.
     """
 
     def __init__(
@@ -57,6 +60,7 @@ class PeerTimers:
         self._advance = advance
         self._resume = resume
         self._drop = drop
+        self.has_limit = bool(settings.transaction_timeout_s)
 
     def arm(self, peer: Peer, now: float) -> None:
         """Set what the peer's connection needs as it is now: the timers of its line and of its transaction."""

@@ -40,6 +40,8 @@ OTHERS = st.one_of(
 class NoTimers:
     """Nobody's time is up."""
 
+    has_limit = True
+
     def arm(self, peer: Peer, now: float) -> None:
         pass
 
