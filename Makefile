@@ -57,7 +57,7 @@ redis-mutants: $(READY)
 redis-tcl: $(READY)
 	$(BIN)/python -m tests.redis.tcl
 
-$(READY): pyproject.toml hatch_build.py $(shell find mvcc_kv -name '_*.c')
+$(READY): pyproject.toml hatch_build.py $(shell find mvcc_kv -name '_*.c' -o -name '*.h')
 	$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "mvcc-kv needs Python 3.11 or newer; set PYTHON=python3.x")'
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'

@@ -172,9 +172,13 @@ class Log:
         return False
 
     def append_lane(
-        self, first_ts: int, writes: list[Framed | dict[bytes, bytes]], time_us: int, label: str | None = None
+        self,
+        first_ts: int,
+        writes: list[Framed | list[tuple[bytes, bytes]] | dict[bytes, bytes]],
+        time_us: int,
+        label: str | None = None,
     ) -> None:
-        """Take commits in from `first_ts` on, each of a key and its value, or of a dict of them, which has the label.
+        """Take commits in from `first_ts` on: a key and its value, a list of such, or a dict of them with the label.
 
         As `append`, but that nothing may be amiss. The list is the log's from now on.
         """
@@ -183,6 +187,8 @@ class Log:
             for at, commit in enumerate(writes):
                 if type(commit) is dict:
                     writes[at] = encode_commit(commit, label, None, time_us)
+                elif type(commit) is list:
+                    writes[at] = encode_commit(dict(commit), None, None, time_us)
             self._pending.append(_Lane(single_write_head(time_us), cast("list[Framed]", writes)))
             self._appended_ts += len(writes)
 

@@ -1,34 +1,41 @@
-"""Lanes: gets and blind writes, by the batch, as work on the index itself.
+"""Lanes: gets, blind writes and plain transactions, by the batch, as work on the index itself.
 
     a session's commands     GET a   SET b 1   SET c 2   GET b      one call of a `Lane`, under one lock
     commits                            8         9                  each write one of its own; told to the log at once
+    another's                START   GET b   SET b 2   COMMIT       in a `Transaction` as any other
+    commits                  (9)                         10         if it can be; else the store is asked, and says why
 
 A lane may write only while nothing is to be noted of a write but its versions (`_is_calm`). Whatever it can't do is
 done one by one, by the slow twin of each command, through the store.
+
+A transaction that a lane begins is open at once, for all to see. One that it commits is over for its client at once,
+and leaves the books when the lane is through, just before its commits are published: those who commit in one go need
+nothing kept for each other.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Protocol, TypeAlias, TypeVar
 
 from sortedcontainers import SortedDict
 
 from mvcc_kv.engine.chains import Version
 from mvcc_kv.engine.freeing import SupersededVersion
+from mvcc_kv.engine.home import PLAINLY, TransactionHome
 from mvcc_kv.engine.section import CommitSection
+from mvcc_kv.engine.transaction import Transaction
 
-__all__ = ["Lane", "LaneOutcome", "Permit", "Written", "run_lane"]
+__all__ = ["Lane", "LaneOutcome", "Permit", "Permits", "Written", "run_lane"]
 
-Written: TypeAlias = "tuple[bytes, bytes] | dict[bytes, bytes]"
-"""What a commit of a lane put: a key and its value, or, a transaction's, several."""
+Written: TypeAlias = "tuple[bytes, bytes] | list[tuple[bytes, bytes]] | dict[bytes, bytes]"
+"""What a commit of a lane put: a key and its value, or several; as a dict, if it has the lane's label."""
 
 
 class LaneOutcome(Protocol):
     """What a lane has done: the newest commit_ts there is now, and how many keys are new.
 
-    `transactions`: which of the commits were transactions', each with how many keys it wrote; at least if there was a
-    list for what is superseded.
+    `transactions`: which of the commits have the lane's label, each with how many keys it wrote; at least if there was
+    a list for what is superseded.
     """
 
     @property
@@ -46,8 +53,28 @@ T = TypeVar("T", bound=LaneOutcome)
 T_co = TypeVar("T_co", bound=LaneOutcome, covariant=True)
 
 
+class Permits(Protocol):
+    """What a lane may do beside reading: None, or its lists, which stay the same once they are there."""
+
+    def __call__(self) -> Permit | None:
+        """Leave to write."""
+        ...
+
+    def beside(self) -> Permit | None:
+        """Leave to write, with somebody's snapshot to be minded: so there is a list for what is superseded."""
+        ...
+
+    def begin(self, start_ts: int, client: str | None) -> Transaction:
+        """Open a plain transaction, of somebody who has leave to write `beside` it."""
+        ...
+
+    def end(self, transaction: Transaction, commit_ts: int) -> bool:
+        """The lane commits it at once, or there is nothing to commit; False if that takes more than a lane can do."""
+        ...
+
+
 class Lane(Protocol[T_co]):
-    """Work on the index itself: gets, and blind writes of single keys or several, each a commit of its own.
+    """Work on the index itself: gets, blind writes of single keys or several, and commits of plain transactions.
 
     Reads are of `heads` at `seen_ts`, or at the newest commit of the same client. Before its first write it asks for a
     `permit`: `None` if it must not, or a list for what is superseded and a list for what is written. Each commit takes
@@ -61,46 +88,64 @@ class Lane(Protocol[T_co]):
         heads: SortedDict[bytes, Version],
         seen_ts: int,
         commit_ts: int,
-        permit: Callable[[], Permit | None],
+        permit: Permits,
         /,
     ) -> T_co: ...
 
 
-def run_lane(section: CommitSection, run: Lane[T], label: str | None) -> T:
+def run_lane(section: CommitSection, home: TransactionHome, run: Lane[T], label: str | None) -> T:
     """Let `run(heads, seen_ts, commit_ts, permit)` work on the index itself; see `Lane`.
 
-    `label`: what its transactions are called.
+    `home`: of the transactions that it begins. `label`: what those are called that are begun and committed at once.
     """
-    versions, permits = section.versions, _Permits(section)
+    versions, permits = section.versions, _Permits(section, home)
     with section.lock:
         if section.opened.abandoned:
             section.reap()
         outcome = run(versions.heads, versions.visible_ts, section.commit_ts, permits)
+        if permits.ended:
+            _let_go(section, permits.ended)
         if outcome.commit_ts != section.commit_ts:
             _take_in(section, outcome, permits.superseded, permits.writes or [], label)
     return outcome
 
 
 class _Permits:
-    """Gives leave to write, once, if there is nothing to say against it; and has the lists then."""
+    """Gives leave, if there is nothing to say against it; has the lists then, and who was `ended`. See `Permits`."""
 
-    __slots__ = ("_section", "superseded", "writes")
+    __slots__ = ("_home", "_section", "ended", "superseded", "writes")
 
-    def __init__(self, section: CommitSection) -> None:
+    def __init__(self, section: CommitSection, home: TransactionHome) -> None:
         self._section = section
+        self._home = home
         self.superseded: list[SupersededVersion] | None = None
         self.writes: list[Written] | None = None
+        self.ended: list[Transaction] = []
 
     def __call__(self) -> Permit | None:
+        return (None, None) if _is_alone(self._section) else self.beside()
+
+    def beside(self) -> Permit | None:
         section = self._section
-        if _is_alone(section):
-            return None, None
         if not _is_calm(section):
             return None
         self.superseded = []
         if section.log is not None:
             self.writes = []
         return self.superseded, self.writes
+
+    def begin(self, start_ts: int, client: str | None) -> Transaction:
+        section = self._section
+        transaction = Transaction(self._home, start_ts, PLAINLY, section.time_us(), client, False, False, False)
+        section.opened.begin(transaction, section.commit_ts)
+        return transaction
+
+    def end(self, transaction: Transaction, commit_ts: int) -> bool:
+        if not transaction.is_plain:
+            return False
+        self.ended.append(transaction)
+        transaction.close(commit_ts)
+        return True
 
 
 def _is_alone(section: CommitSection) -> bool:
@@ -116,6 +161,15 @@ def _is_calm(section: CommitSection) -> bool:
     if section.opened.recent.wants_keys:
         return False
     return log is None or (log.failure is None and hasattr(log, "append_lane"))
+
+
+def _let_go(section: CommitSection, ended: list[Transaction]) -> None:
+    """These are over; their commits are told of by the lane, but for those of nothing."""
+    for transaction in ended:
+        section.opened.end(transaction)
+        section.commits_total += not transaction.writes
+    if section.versions.ending:
+        section.versions.collect()
 
 
 def _take_in(

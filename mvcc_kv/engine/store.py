@@ -208,11 +208,11 @@ class VersionedStore:
     def run_lane(self, run: Lane[T], label: str | None = None) -> T:
         """Let `run(heads, seen_ts, commit_ts, permit)` work on the index itself; see `Lane`.
 
-        `label`: what its transactions are called.
+        `label`: what those of its transactions are called that are begun and committed at once.
         """
         if self._section.may_expire:
             self._sweep.first()
-        return run_lane(self._section, run, label)
+        return run_lane(self._section, self._home, run, label)
 
     def outcome(self, token: str, after_ts: int | None = None) -> int | None:
         """The commit_ts of the commit with this token; None if it was not applied, and then it never will be.

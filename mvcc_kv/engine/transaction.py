@@ -161,6 +161,17 @@ class Transaction:
         return self.ended is not None or self.clash() is not None
 
     @property
+    def reads_plainly(self) -> bool:
+        """Whether a read takes no lock, and is never refused as long as this is open."""
+        return not (self.is_past or self.is_serializable)
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether it is open, and its commit, if it has lost nothing, is nothing but its writes."""
+        is_named = self.label is not None or self.ticket is not None
+        return self.is_open and self.reads_plainly and not (self.added or is_named)
+
+    @property
     def is_contended(self) -> bool:
         """Whether it had to wait for the turn that it asked for, or others wait behind it."""
         return self.ticket is not None and (self.ticket.waited or self.ticket.waiting > 0)
@@ -393,6 +404,11 @@ class Transaction:
         self.token = token
         self.commit_ts = commit_ts = self._store.commit(self)
         return commit_ts
+
+    def close(self, commit_ts: int) -> None:
+        """It is over: somebody else has committed it, under the store's lock."""
+        self._open = False
+        self.commit_ts = commit_ts
 
     def rollback(self) -> None:
         """Forget every write; does nothing if the transaction is over."""

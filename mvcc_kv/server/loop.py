@@ -72,7 +72,7 @@ class Loop:
             quiet_s=settings.line_quiet_ms / 1000,
             now=lambda: self.now,
         )
-        self._rounds = Rounds(services, keep=self._keep_unsent)
+        self._rounds = Rounds(services, keep=self._keep_unsent, timers=self._timers)
         self._hear = wire.ear(self._selector, settings.receive_bytes)
         self._polling = BusyPolling(settings.busy_poll_us / 1e6)
         self._expiry = ExpiryTimer(services.store, services.deadlines)

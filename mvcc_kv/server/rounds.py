@@ -2,12 +2,13 @@
 
     turn     ready: A B C D E ...
     round      receive from all   A "GET a"   B "SET b 1"   C "HGETALL h"   D "GET d" (inside a transaction)
-               the lane           A $1 x      B +OK         C -             not plain: its session
-               send to all        A, and B if its commit is on disk; else that reply is held
+               the lane           A $1 x      B +OK         C -             $1 y, of its snapshot
+               send to all        A, D, and B if its commit is on disk; else that reply is held
                                                             C: its session goes on where the lane stopped
 
 A connection is *plain* if its next command is nothing but a command: no state of its own, or of the server, changes
-what it does. Nearly all are, nearly always. See `quick.py` for what the lane executes.
+what it does, but a transaction that START began, which the lane knows. Nearly all are, nearly always. See `quick.py`
+for what the lane executes.
 
 One whose only reply is held *waits*, and is plain again when that has been sent. Should it say something before, or be
 told something else, it goes on by itself (`leave`), with its reply where any other would be held.
@@ -27,6 +28,7 @@ from mvcc_kv.server.redis.house import QUICK_S
 from mvcc_kv.server.redis.session import RedisSession
 from mvcc_kv.server.redis.transactions import EXEC_LABEL
 from mvcc_kv.server.served import Services
+from mvcc_kv.server.timers import TransactionTimers
 
 __all__ = ["Rounds"]
 
@@ -36,13 +38,16 @@ _NOBODY: dict[int, Peer] = {}
 
 class Rounds:
     """Executes what plain connections have sent. `keep(peer, data, count)`: of what was said to a peer, it took only
-    `count` bytes; or, negative, sending failed with that error.
+    `count` bytes; or, negative, sending failed with that error. `timers`: of their transactions.
     """
 
-    def __init__(self, services: Services, *, keep: Callable[[Peer, bytes, int], None]) -> None:
+    def __init__(
+        self, services: Services, *, keep: Callable[[Peer, bytes, int], None], timers: TransactionTimers
+    ) -> None:
         self._store = services.store
         self._house = services.redis
         self._keep = keep
+        self._timers = timers
         self._plain: dict[int, Peer] = {}  # by descriptor
         self._waiting: deque[tuple[int, Peer]] = deque()  # for which commit, in order; some have left since
 
@@ -77,17 +82,28 @@ class Rounds:
     def run(self, peers: Sequence[Peer], received: Sequence[bytes], now: float) -> list[Peer]:
         """Execute what each has sent, and reply; who has more to do, which is its connection's now."""
         began_s = perf_counter()
+        has_limit = self._timers.has_limit
         bursts: list[quick.Burst] = []
         for peer, data in zip(peers, received, strict=True):
             session: RedisSession = peer.connection.session  # type: ignore[assignment]  # nobody else's is plain
             session.active_at = peer.listens_since = peer.active_at = now
-            bursts.append((data, session.proto, session.watch.in_lane))
+            if has_limit and session.opened is not None:
+                self._timers.expire(peer, now)
+            bursts.append((data, session.proto, session.watch.in_lane, session.seat))
         outcome = self._store.run_lane(partial(quick.run, bursts, _OUT_BYTES_MAX), EXEC_LABEL)
         took_s = perf_counter() - began_s
+        if has_limit and outcome.starts:
+            self._arm(peers, now)
         unfinished = self._set_aside(peers, received, outcome) if outcome.rest else []
         self.send(peers, outcome.replies, now)
         self._house.count_lane(outcome, took_s)  # nobody waits for this
         return unfinished
+
+    def _arm(self, peers: Sequence[Peer], now: float) -> None:
+        """Somebody has begun a transaction: it may take so long. A timer is not moved, so nearly all have theirs."""
+        for peer in peers:
+            if peer.transaction_timer is None:
+                self._timers.arm(peer, now)
 
     def _set_aside(self, peers: Sequence[Peer], received: Sequence[bytes], outcome: quick.Outcome) -> list[Peer]:
         """Replies that have to wait, and commands that are not for the lane; who has some."""

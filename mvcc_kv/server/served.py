@@ -32,13 +32,15 @@ class ServedTransaction(StoreTransaction, Protocol):
 
     `ended`: why somebody else has ended it. `clash`: what it has lost already, a key and the commit that took it.
     `writes`: what it has put so far, and, as None, deleted. `may_expire`: whether there may be values in its snapshot
-    that expire.
+    that expire. `reads_plainly`: no read of a key waits for a lock, or is refused as long as it is open.
     """
 
     @property
     def writes(self) -> Mapping[bytes, bytes | None]: ...
     @property
     def may_expire(self) -> bool: ...
+    @property
+    def reads_plainly(self) -> bool: ...
     @property
     def ended(self) -> Error | None: ...
     def clash(self) -> tuple[bytes, int] | None: ...

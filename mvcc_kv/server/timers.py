@@ -21,7 +21,7 @@ from mvcc_kv.server.logs import event
 from mvcc_kv.server.peer import Peer
 from mvcc_kv.server.settings import Settings
 
-__all__ = ["STALL_S", "PeerTimers"]
+__all__ = ["STALL_S", "PeerTimers", "TransactionTimers"]
 
 STALL_S = 1.0
 
@@ -30,10 +30,20 @@ class _Drop(Protocol):
     def __call__(self, peer: Peer, why: str, *, level: int, **facts: Any) -> None: ...
 
 
+class TransactionTimers(Protocol):
+    """What a round asks of `PeerTimers`. `has_limit`: whether a transaction may be open for so long only."""
+
+    @property
+    def has_limit(self) -> bool: ...
+    def arm(self, peer: Peer, now: float) -> None: ...
+    def expire(self, peer: Peer, now: float) -> None: ...
+
+
 class PeerTimers:
     """Sets them, and does what is due.
 
-    `advance`: the peer's connection took something in. `resume`: it may have something to say in the next turn.
+    `has_limit`: as in `TransactionTimers`. `advance`: the peer's connection took something in. `resume`: it may have
+    something to say in the next turn.
     """
 
     def __init__(
@@ -50,6 +60,7 @@ class PeerTimers:
         self._advance = advance
         self._resume = resume
         self._drop = drop
+        self.has_limit = bool(settings.transaction_timeout_s)
 
     def arm(self, peer: Peer, now: float) -> None:
         """Set what the peer's connection needs as it is now: the timers of its line and of its transaction."""

@@ -24,6 +24,7 @@ __all__ = ["QUICK_S", "House"]
 _ERROR_CODES_MAX = 128
 _GET, _SET, _INCR, _PING = "get", "set", "incr", "ping"
 _WATCH, _MULTI, _EXEC = "watch", "multi", "exec"
+_START, _COMMIT = "start", "commit"
 _UNTIMED = 0b1111  # of 16 calls 15
 QUICK_S = 0.001
 """Who wants to know of commands that are faster than that, `slow_s`, has each of them timed."""
@@ -98,12 +99,12 @@ class House:
 
     def count_lane(self, outcome: Outcome, took_s: float) -> None:
         """What the quick lane has done; its time is shared out evenly."""
-        _, _, _, gets, sets, incrs, pings, hits, _, watches, execs, _ = outcome
-        each_s = took_s / ((gets + sets + incrs + pings + watches + 2 * execs) or 1)
+        _, _, _, gets, sets, incrs, pings, hits, _, watches, execs, starts, commits, own_gets, _ = outcome
+        each_s = took_s / ((gets + sets + incrs + pings + watches + 2 * execs + starts + commits) or 1)
         if gets:
             self._count(_GET, gets, each_s)
             self.lookups.hits += hits
-            self.lookups.misses += gets - hits
+            self.lookups.misses += gets - own_gets - hits
         if sets:
             self._count(_SET, sets, each_s)
         if incrs:
@@ -115,6 +116,10 @@ class House:
         if execs:
             self._count(_MULTI, execs, each_s)
             self._count(_EXEC, execs, each_s)
+        if starts:
+            self._count(_START, starts, each_s)
+        if commits:
+            self._count(_COMMIT, commits, each_s)
 
     def _count(self, name: str, calls: int, each_s: float) -> None:
         tally = self.tallies.get(name) or self.tally(COMMANDS[name.encode()])

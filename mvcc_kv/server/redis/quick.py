@@ -3,15 +3,22 @@
     b"*2 $3 GET .. *3 $3 SET .. *2 $3 GET .. *3 $4 HSET .. *2 $3 GET .."
      '------------- the lane, in one go ---''---- the session, one by one
 
-The commands are PING, GET, SET, INCR, WATCH, and MULTI, SET ..., EXEC. What many clients sent since the last turn, a
-burst each, is executed in one call (`server/rounds.py`). The lane knows only the forms that clients write and the cases
-in which nothing else is to be done: no option, no expiry, no escape, nothing to note of a commit but a new head
-(`VersionedStore.run_lane` says whether). Before anything else it stops, having executed each command altogether or not
-at all, and the session goes on there. So whatever it does the session would have done, byte for byte; that is how it is
-tested.
+The commands are PING, GET, SET, INCR, WATCH, and MULTI, SET ..., EXEC; START without options, and, in a transaction of
+that kind, GET, SET and COMMIT. What many clients sent since the last turn, a burst each, is executed in one call
+(`server/rounds.py`). The lane knows only the forms that clients write and the cases in which nothing else is to be
+done: no option, no expiry, no escape, nothing to note of a commit but a new head (`VersionedStore.run_lane` says
+whether). Before anything else it stops, having executed each command altogether or not at all, and the session goes on
+there. So whatever it does the session would have done, byte for byte; that is how it is tested.
 
-`run_in_python` is the rule. `_quick.c` is the same, compiled, and used where a compiler was when this was installed;
-with MVCC_KV_PURE=1 in the environment it is not.
+    one round      START   GET a        a transaction of the store's, as the session begins it (`seats.py`)
+    others         ..................   whoever looks finds it open: to time it out, kill it, mind its snapshot
+    a later one    GET b   SET a 1      its own methods, so whatever it notes of them is noted
+                   COMMIT               has nobody else committed a? then it is one more commit of the lane's
+
+A COMMIT that has lost is not for the lane: it has much to tell. Nor is any other command while a transaction is open.
+
+`run_in_python` is the rule, with the commands in `quick_lane.py`. `_quick.c` is the same, compiled, and used where a
+compiler was when this was installed; with MVCC_KV_PURE=1 in the environment it is not.
 """
 
 from __future__ import annotations
@@ -20,25 +27,16 @@ from collections.abc import Callable, MutableMapping
 from typing import Any, NamedTuple, TypeAlias
 
 from mvcc_kv.compiled import compiled_twin
-from mvcc_kv.engine.chains import Version, visible
-from mvcc_kv.engine.lanes import Permit, Written
-from mvcc_kv.protocol.resp import replies as resp
+from mvcc_kv.engine.chains import Version
+from mvcc_kv.engine.lanes import Permits
 from mvcc_kv.protocol.resp.scanning import scan
-from mvcc_kv.server.redis.arguments import integer_of
+from mvcc_kv.server.redis.quick_lane import Client, QuickLane, Stop
 
 __all__ = ["IS_COMPILED", "Burst", "Outcome", "run", "run_in_python"]
 
-_GETS, _SETS, _INCRS, _PINGS, _HITS, _NEW_KEYS, _WATCHES, _EXECS = range(8)
-_DIGITS_MAX = 18
-_ARGUMENTS_MAX = 17
-_QUEUED_MAX = 32
-_ESCAPED = frozenset(range(0x20)) | frozenset(range(0x7F, 0x100)) | frozenset(b'"\\')
-_PLAIN = bytes(set(range(0x100)) - _ESCAPED)
-
-
-Burst: TypeAlias = tuple[bytes, int, dict[bytes, int] | None]
+Burst: TypeAlias = tuple[bytes, int, dict[bytes, int] | None, Client | None]
 """What a client sent, the version of the protocol, and the keys that it watches, each with its newest commit then; None
-instead if its WATCH and MULTI are not for the lane."""
+instead if its WATCH and MULTI are not for the lane. At last the client; None instead if its START isn't."""
 
 Rest: TypeAlias = tuple[int, int, int, int]
 """Of a burst that is not through: its place, its bytes that were used, how many bytes of its replies may leave now,
@@ -49,8 +47,9 @@ class Outcome(NamedTuple):
     """What the lane did with some bursts.
 
     `replies`: of each. `rest`: what is to be done about those that were not executed to their end, or have to wait for
-    a commit to become visible. `commit_ts`: of the newest commit. Then counts, `hits` among the `gets`. `transactions`:
-    the commits that were an EXEC's, each with how many keys it wrote, if there was a list for what is superseded.
+    a commit to become visible. `commit_ts`: of the newest commit. Then counts, `hits` among the `gets`, which are the
+    `own_gets` of transactions too. `transactions`: the commits that were an EXEC's, each with how many keys it wrote,
+    if there was a list for what is superseded.
     """
 
     replies: list[bytes]
@@ -64,11 +63,10 @@ class Outcome(NamedTuple):
     new_keys: int
     watches: int
     execs: int
+    starts: int
+    commits: int
+    own_gets: int
     transactions: list[tuple[int, int]]
-
-
-class _Stop(Exception):
-    """This command is not for the lane."""
 
 
 def run_in_python(
@@ -77,18 +75,18 @@ def run_in_python(
     heads: MutableMapping[bytes, Version],
     seen_ts: int,
     commit_ts: int,
-    permit: Callable[[], Permit | None],
+    permit: Permits,
 ) -> Outcome:
     """Execute the commands at the beginning of each burst, as far as the lane goes and the replies reach `out_max`.
 
     A burst sees `heads` at `seen_ts` and its own commits; commits come after `commit_ts`. Before the first of them
     there has to be a `permit`, with the lists for what it supersedes and what it writes; see `engine.lanes.Lane`.
     """
-    lane = _Lane(heads, commit_ts, permit)
+    lane = QuickLane(heads, commit_ts, permit)
     replies: list[bytes] = []
     rest: list[Rest] = []
-    for number, (data, proto, watched) in enumerate(bursts):
-        lane.begin(seen_ts, proto, watched)
+    for number, (data, proto, watched, client) in enumerate(bursts):
+        lane.begin(seen_ts, proto, watched, client)
         said, used_bytes, free_bytes = _run_burst(lane, data, out_max)
         is_free = free_bytes is None or not lane.is_logged
         replies.append(said)
@@ -99,7 +97,7 @@ def run_in_python(
     return tuple.__new__(Outcome, (replies, rest, lane.commit_ts, *lane.counts, lane.transactions))
 
 
-def _run_burst(lane: _Lane, data: bytes, out_max: int) -> tuple[bytes, int, int | None]:
+def _run_burst(lane: QuickLane, data: bytes, out_max: int) -> tuple[bytes, int, int | None]:
     """The replies, how many bytes were used, and how many bytes of the replies come before the first commit's."""
     said: list[bytes] = []
     used_bytes = said_bytes = 0
@@ -110,7 +108,7 @@ def _run_burst(lane: _Lane, data: bytes, out_max: int) -> tuple[bytes, int, int 
         begun_ts = lane.commit_ts
         try:
             reply, used = lane.execute(commands, at)
-        except _Stop:
+        except Stop:
             break
         if free_bytes is None and lane.commit_ts != begun_ts:
             free_bytes = said_bytes + lane.free_bytes
@@ -124,213 +122,6 @@ def _run_burst(lane: _Lane, data: bytes, out_max: int) -> tuple[bytes, int, int 
 def _length(arguments: list[bytes]) -> int:
     """How many bytes they take, each behind its length and all behind their count."""
     return len(b"%d" % len(arguments)) + 3 + sum(len(b"%d" % len(it)) + len(it) + 5 for it in arguments)
-
-
-class _Lane:
-    """What a run has come to. `counts`: gets, sets, incrs, pings, hits, new keys, watches, execs.
-
-    `free_bytes`: of the reply to the last command, what comes before it tells of a commit.
-    """
-
-    __slots__ = (
-        "_heads",
-        "_may_write",
-        "_permit",
-        "_proto",
-        "_read_ts",
-        "_superseded",
-        "_watched",
-        "_writes",
-        "commit_ts",
-        "counts",
-        "free_bytes",
-        "transactions",
-    )
-
-    def __init__(
-        self,
-        heads: MutableMapping[bytes, Version],
-        commit_ts: int,
-        permit: Callable[[], Permit | None],
-    ) -> None:
-        self._heads = heads
-        self._read_ts = 0
-        self._permit: Callable[[], Permit | None] | None = permit  # None once it was asked for
-        self._may_write = False
-        self._superseded: list[tuple[int, int, bytes, int]] | None = None
-        self._writes: list[Written] | None = None
-        self.commit_ts = commit_ts
-        self.counts = [0] * 8
-        self.transactions: list[tuple[int, int]] = []
-        self.free_bytes = 0
-        self._proto = 2
-        self._watched: dict[bytes, int] | None = None
-
-    def begin(self, seen_ts: int, proto: int, watched: dict[bytes, int] | None) -> None:
-        """Go on with another client's commands."""
-        self._read_ts = self.commit_ts if self._may_write and not self.is_logged else seen_ts
-        self._proto = proto
-        self._watched = watched
-
-    @property
-    def is_logged(self) -> bool:
-        """Whether what was written is for the log."""
-        return self._writes is not None
-
-    def _is_permitted(self) -> bool:
-        """Whether this may write; asks for it the first time."""
-        if self._permit is not None:
-            permit, self._permit = self._permit(), None
-            if permit is not None:
-                self._may_write = True
-                self._superseded, self._writes = permit
-        return self._may_write
-
-    def execute(self, commands: list[list[bytes]], at: int) -> tuple[bytes, int]:
-        """The reply to the command there, and how many commands that took. Raises `_Stop`."""
-        arguments = commands[at]
-        name = arguments[0].upper()
-        self.free_bytes = 0
-        if name == b"MULTI" and len(arguments) == 1:
-            return self._transaction(commands, at)
-        return self._execute(name, arguments), 1
-
-    def _execute(self, name: bytes, arguments: list[bytes]) -> bytes:
-        if name == b"GET" and len(arguments) == 2:
-            return self._get(arguments[1])
-        if name == b"SET" and len(arguments) == 3:
-            return self._set(arguments[1], arguments[2])
-        if name == b"INCR" and len(arguments) == 2:
-            return self._incr(arguments[1])
-        if name == b"WATCH" and 2 <= len(arguments) <= _ARGUMENTS_MAX:
-            return self._watch(arguments[1:])
-        if name == b"PING" and len(arguments) == 1:
-            self.counts[_PINGS] += 1
-            return resp.PONG
-        raise _Stop
-
-    def _get(self, key: bytes) -> bytes:
-        version = visible(self._heads.get(key), self._read_ts)
-        value = None if version is None else version[1]
-        text = resp.null(self._proto) if value is None else resp.bulk(_raw(value))
-        self.counts[_GETS] += 1
-        self.counts[_HITS] += value is not None
-        return text
-
-    def _set(self, key: bytes, raw: bytes) -> bytes:
-        head = self._head_for_writing(key)
-        self._commit(key, _json_string(raw), head)
-        self.counts[_SETS] += 1
-        return resp.OK
-
-    def _incr(self, key: bytes) -> bytes:
-        head = self._head_for_writing(key)
-        text = b"0" if head is None else _raw(head[1])
-        number = integer_of(text)
-        if number is None or len(text.lstrip(b"-")) > _DIGITS_MAX:
-            raise _Stop
-        self._commit(key, b"%d" % (number + 1), head)
-        self.counts[_INCRS] += 1
-        return resp.integer(number + 1)
-
-    def _head_for_writing(self, key: bytes) -> tuple[int, bytes, Version | None] | None:
-        if not key.isascii() or not self._is_permitted():
-            raise _Stop
-        head = self._heads.get(key)
-        if head is None:
-            return None
-        commit_ts, value, older = head
-        if type(value) is not bytes:
-            raise _Stop  # deleted, or it expires
-        return commit_ts, value, older
-
-    def _watch(self, keys: list[bytes]) -> bytes:
-        """Note each key's newest commit, if all have a value that can be seen; to watch what is absent takes more."""
-        if self._watched is None:
-            raise _Stop
-        heads = [self._heads.get(key) for key in keys]
-        for head in heads:
-            if head is None or head[0] > self._read_ts or type(head[1]) is not bytes:
-                raise _Stop
-        for key, head in zip(keys, heads, strict=True):
-            assert head is not None
-            self._watched.setdefault(key, head[0])
-        self.counts[_WATCHES] += 1
-        return resp.OK
-
-    def _transaction(self, commands: list[list[bytes]], at: int) -> tuple[bytes, int]:
-        """SETs up to EXEC, of keys that are there and differ, as one commit."""
-        if self._watched is None or not self._is_permitted():
-            raise _Stop
-        writes: dict[bytes, bytes] = {}
-        for arguments in commands[at + 1 : at + 1 + _QUEUED_MAX]:
-            name = arguments[0].upper()
-            if name == b"EXEC" and len(arguments) == 1 and writes:
-                return self._exec(writes), len(writes) + 2
-            if name != b"SET" or len(arguments) != 3 or arguments[1] in writes:
-                raise _Stop
-            if self._head_for_writing(arguments[1]) is None:
-                raise _Stop
-            writes[arguments[1]] = _json_string(arguments[2])
-        raise _Stop
-
-    def _exec(self, writes: dict[bytes, bytes]) -> bytes:
-        assert self._watched is not None
-        is_lost = any(key not in self._heads or self._heads[key][0] != ts for key, ts in self._watched.items())
-        self._watched.clear()
-        self.counts[_EXECS] += 1
-        queued = resp.OK + resp.QUEUED * len(writes)
-        if is_lost:
-            return queued + resp.null_array(self._proto)
-        self.free_bytes = len(queued)
-        self._commit_all(writes)
-        return queued + resp.array([resp.OK] * len(writes))
-
-    def _commit_all(self, writes: dict[bytes, bytes]) -> None:
-        """One commit of keys that are all there."""
-        self.commit_ts = self._read_ts = commit_ts = self.commit_ts + 1
-        heads, superseded = self._heads, self._superseded
-        for key, value in writes.items():
-            head = heads[key]
-            if superseded is not None:
-                superseded.append((commit_ts, head[0], key, len(head[1] or b"")))
-            heads[key] = (commit_ts, value, None if superseded is None else head)
-        if superseded is not None:
-            self.transactions.append((commit_ts, len(writes)))
-        if self._writes is not None:
-            self._writes.append(writes)
-        self.counts[_SETS] += len(writes)
-
-    def _commit(self, key: bytes, value: bytes, head: tuple[int, bytes, Version | None] | None) -> None:
-        """One commit of one key, on top of its head."""
-        self.commit_ts = self._read_ts = commit_ts = self.commit_ts + 1
-        if self._writes is not None:
-            self._writes.append((key, value))
-        if head is None:
-            self.counts[_NEW_KEYS] += 1
-        elif self._superseded is not None:
-            self._superseded.append((commit_ts, head[0], key, len(head[1])))
-        self._heads[key] = (commit_ts, value, None if self._superseded is None else head)
-
-
-def _json_string(raw: bytes) -> bytes:
-    """The JSON string of printable ASCII without quotes and backslashes. Raises `_Stop` for other text."""
-    if raw.translate(None, _PLAIN):
-        raise _Stop
-    return b'"%b"' % raw
-
-
-def _raw(value: bytes) -> bytes:
-    """What Redis's clients see of a JSON text. Raises `_Stop` where that takes more than cutting."""
-    if type(value) is not bytes:
-        raise _Stop
-    if value[0] == 0x22:
-        if b"\\" in value:
-            raise _Stop
-        return value[1:-1]
-    if value[0] == 0x7B:
-        raise _Stop
-    return value
 
 
 _TWIN = compiled_twin("mvcc_kv.server.redis._quick")

@@ -25,6 +25,7 @@ from mvcc_kv.server.redis.counting import Tally
 from mvcc_kv.server.redis.failures import Failure, failure_of, wrong_arity
 from mvcc_kv.server.redis.finding import command_of, must_be_allowed
 from mvcc_kv.server.redis.keyspace import Reading, Space, Within, Writing
+from mvcc_kv.server.redis.seats import Seat
 from mvcc_kv.server.redis.silence import Silence, executed_specially
 from mvcc_kv.server.redis.subscriptions import Subscriptions
 from mvcc_kv.server.redis.watching import Watch
@@ -41,11 +42,11 @@ class RedisSession:
 
     The rest is for its handlers. `space`: what the command at hand reads and writes. `proto`: 2 or 3. `queue`: the
     commands since MULTI; `is_dirty`: one of them can't be; `is_in_batch`: EXEC runs them. `watch`: what it watches.
-    `opened`: its transaction of ours; `inside`: what is read and written in it. `last_conflict`: for CONFLICT LAST;
-    `lost_to_ts`: who won it. `seen_ts`, `hold_ts`: as in `Session`. `silence`: which replies it wants. `told`:
-    messages that stand before the reply at hand, inside EXEC's; None where they need no place. `subscriptions`: its
-    channels. `last`: the command before. `active_at`: when it last sent something, of `received_bytes`. `library`:
-    what CLIENT SETINFO said. `flags`: letters, as CLIENT LIST shows them.
+    `opened`: its transaction of ours; `inside`: what is read and written in it; `seat`: in the quick lane.
+    `last_conflict`: for CONFLICT LAST; `lost_to_ts`: who won it. `seen_ts`, `hold_ts`: as in `Session`. `silence`:
+    which replies it wants. `told`: messages that stand before the reply at hand, inside EXEC's; None where they need no
+    place. `subscriptions`: its channels. `last`: the command before. `active_at`: when it last sent something, of
+    `received_bytes`. `library`: what CLIENT SETINFO said. `flags`: letters, as CLIENT LIST shows them.
     """
 
     __slots__ = (
@@ -75,6 +76,7 @@ class RedisSession:
         "push",
         "queue",
         "received_bytes",
+        "seat",
         "seen_ts",
         "services",
         "silence",
@@ -114,6 +116,7 @@ class RedisSession:
         self.watch = Watch(services.store, client)
         self.opened: Opened | None = None
         self.inside: Space = self._reading
+        self.seat = Seat(self)
         self.last_conflict: ConflictError | None = None
         self.lost_to_ts = 0
         self.last: Command | None = None
@@ -208,10 +211,10 @@ class RedisSession:
 
     @property
     def is_plain(self) -> bool:
-        """Whether a command is nothing but a command: no state of this session changes what it does."""
+        """Whether a command is nothing but a command: no state of this session, but what the lane knows, changes it."""
         return (
             self.queue is None
-            and self.opened is None
+            and (self.opened is None or (self.seat.transaction is not None and self.opened.is_running))
             and not self.is_locked
             and not self.silence
             and self.subscriptions is None
@@ -354,11 +357,12 @@ class RedisSession:
         """From now on, and until it is taken, commands are executed in this transaction."""
         self.opened = Opened(transaction, self.services.clock(), 0)
         self.inside = Within(self.services.store, transaction)
+        self.seat.take(transaction)
 
     def take_opened(self) -> Opened | None:
         """The open transaction, which nothing is executed in any more; None if there is none."""
         opened, self.opened = self.opened, None
-        self.inside = self._reading
+        self.inside, self.seat.transaction = self._reading, None
         return opened
 
     def _doom(self, failure: Failure) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 from contextlib import ExitStack
+from dataclasses import replace
 from itertools import chain
 
 import pytest
@@ -18,7 +19,7 @@ from mvcc_kv.server.rounds import Rounds
 from mvcc_kv.server.served import Services
 from mvcc_kv.server.settings import Settings
 from tests.engine.logs import DeferringLog
-from tests.server.redis.test_quick import COMMANDS, KEYS, TRANSACTIONS, packed
+from tests.server.redis.test_quick import COMMANDS, INTERACTIVE, KEYS, TRANSACTIONS, packed
 
 OTHERS = st.one_of(
     st.tuples(st.just(b"DEL"), KEYS),
@@ -34,6 +35,18 @@ OTHERS = st.one_of(
     st.tuples(st.just(b"HELLO"), st.sampled_from([b"2", b"3"])),
     st.tuples(st.just(b"NOSUCH")),
 )
+
+
+class NoTimers:
+    """Nobody's time is up."""
+
+    has_limit = True
+
+    def arm(self, peer: Peer, now: float) -> None:
+        pass
+
+    def expire(self, peer: Peer, now: float) -> None:
+        pass
 
 
 class Place:
@@ -56,7 +69,7 @@ class Place:
             stack.enter_context(sock).setblocking(False)
         self._peers = [Peer(ours, "", Connection(services, Settings()), 0.0) for ours, _ in pairs]
         self._clients = [theirs for _, theirs in pairs]
-        self._rounds = Rounds(services, keep=lambda *_: pytest.fail("there is room"))
+        self._rounds = Rounds(services, keep=lambda *_: pytest.fail("there is room"), timers=NoTimers())
 
     def said(self, *data: bytes) -> list[bytes]:
         """What each is told at once when they have sent this, of one turn."""
@@ -98,11 +111,15 @@ class Place:
     def _keys(self) -> list[bytes]:
         return self.store.keys()
 
+    def opened(self) -> list[object]:
+        """Who is in a transaction, by number: all that the engine tells of it but its age."""
+        return [replace(it, age_s=0.0, id=0) for it in self.store.transactions()]
+
     def chains(self) -> dict[bytes, object]:
         return {key: self.store.chain(key) for key in self._keys()}
 
 
-PARTS = st.one_of(COMMANDS.map(lambda it: [it]), TRANSACTIONS, OTHERS.map(lambda it: [it]))
+PARTS = st.one_of(COMMANDS.map(lambda it: [it]), TRANSACTIONS, INTERACTIVE, OTHERS.map(lambda it: [it]))
 SENT = st.lists(PARTS, max_size=6).map(lambda parts: [command for part in parts for command in part])
 BURSTS = st.lists(st.tuples(st.tuples(SENT, SENT), st.integers(0, 3)), max_size=8)
 GREETING = b"*1\r\n$4\r\nPING\r\n"
@@ -132,6 +149,7 @@ def _tell_apart(
         if number % publishes == 0:
             assert quick.publish() == slow.publish()
         assert quick.chains() == slow.chains()
+        assert quick.opened() == slow.opened()
         quick.store.check()
         for place in (quick, slow):
             place.now_us += passed_ms * 1000
@@ -162,9 +180,12 @@ def _serve_alike(together: Place, apart: Place, turns: list[tuple[list[tuple[byt
         together.store.check()
 
 
+_QUICK = frozenset(((b"GET", 2), (b"SET", 3)))
+
+
 def _quick_only(commands: list[tuple[bytes, ...]]) -> list[tuple[bytes, ...]]:
     """Commands that the lane may execute: others end their client's part of a round, and what follows comes later."""
-    return [it for it in commands if it[0].upper() in (b"GET", b"SET") and all(map(_is_plain_text, it))]
+    return [it for it in commands if (it[0].upper(), len(it)) in _QUICK and all(map(_is_plain_text, it))]
 
 
 def _is_plain_text(text: bytes) -> bool:
@@ -173,3 +194,42 @@ def _is_plain_text(text: bytes) -> bool:
 
 def _told(place: Place) -> dict[str, object]:
     return {name: fact for name, fact in place.store.stats().items() if name not in ("pinned_bytes", "hot_keys")}
+
+
+PLAIN_KEYS = st.sampled_from([b"a", b"b", b"c"])
+STEPS = st.one_of(
+    st.sampled_from([(b"START",), (b"COMMIT",), (b"COMMIT",), (b"ROLLBACK",), (b"START", b"READONLY"), (b"MULTI",)]),
+    st.tuples(st.just(b"GET"), PLAIN_KEYS),
+    st.tuples(st.just(b"SET"), PLAIN_KEYS, st.sampled_from([b"1", b"2", b"three"])),
+    st.sampled_from([(b"EXEC",), (b"DEL", b"a"), (b"INCR", b"b"), (b"WATCH", b"a"), (b"START", b"SERIALIZABLE")]),
+    st.sampled_from([(b"START", b"LABEL", b"x"), (b"START", b"AT", b"2"), (b"CONFLICT", b"LAST"), (b"DBSIZE",)]),
+)
+CONVERSATION = st.lists(
+    st.tuples(st.integers(0, 1), st.lists(STEPS, min_size=1, max_size=4), st.booleans()), min_size=3, max_size=16
+)
+
+
+@settings(max_examples=500)
+@given(conversation=CONVERSATION, cut=st.integers(1, 60), logs=st.booleans())
+def test_two_clients_in_transactions_of_ours_cannot_tell_either(
+    conversation: list[tuple[int, list[tuple[bytes, ...]], bool]], cut: int, logs: bool
+) -> None:
+    with ExitStack() as stack:
+        quick, slow = (Place(stack, has_lane=has_lane, logs=logs) for has_lane in (True, False))
+        filled = b"".join(packed((b"SET", key, b"0")) for key in (b"a", b"b"))
+        for place in (quick, slow):
+            place.said(GREETING + filled, GREETING)
+            place.publish()
+        for who, commands, publishes in conversation:
+            _say_alike(quick, slow, who, b"".join(map(packed, commands)), cut)
+            assert not publishes or quick.publish() == slow.publish()
+            assert (quick.chains(), quick.opened()) == (slow.chains(), slow.opened())
+            quick.store.check()
+        assert quick.publish() == slow.publish()
+        assert _told(quick) == _told(slow)
+
+
+def _say_alike(quick: Place, slow: Place, who: int, data: bytes, cut: int) -> None:
+    for part in (data[:cut], data[cut:]):
+        turn = [part if at == who else b"" for at in range(2)]
+        assert quick.said(*turn) == slow.said(*turn)
