@@ -29,7 +29,7 @@ from mvcc_kv.engine.validation import clashes
 from mvcc_kv.errors import BadRequestError, ConflictError, TransactionDoomedError
 from mvcc_kv.values import add_to, is_overdue
 
-__all__ = ["LABEL_CHARACTERS_MAX", "PLAINLY", "TransactionHome"]
+__all__ = ["LABEL_CHARACTERS_MAX", "TransactionHome"]
 
 LABEL_CHARACTERS_MAX = 128
 

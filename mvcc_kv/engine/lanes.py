@@ -19,9 +19,10 @@ from typing import Protocol, TypeAlias, TypeVar
 
 from sortedcontainers import SortedDict
 
+from mvcc_kv.api import PLAINLY
 from mvcc_kv.engine.chains import Version
 from mvcc_kv.engine.freeing import SupersededVersion
-from mvcc_kv.engine.home import PLAINLY, TransactionHome
+from mvcc_kv.engine.home import TransactionHome
 from mvcc_kv.engine.section import CommitSection
 from mvcc_kv.engine.transaction import Transaction
 

@@ -21,14 +21,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypeVar
 
-from mvcc_kv.api import KeyRange, Page, TransactionOptions, VersionPage
+from mvcc_kv.api import PLAINLY, KeyRange, Page, TransactionOptions, VersionPage
 from mvcc_kv.engine.chains import versions, visible
 from mvcc_kv.engine.changes import CHANGES_BUFFER_BYTES, StoreChanges, feed_begin
 from mvcc_kv.engine.commit_log import CommitLog
 from mvcc_kv.engine.direct import DirectWrites
 from mvcc_kv.engine.following import Followers
 from mvcc_kv.engine.history import CommitHistory
-from mvcc_kv.engine.home import PLAINLY, TransactionHome
+from mvcc_kv.engine.home import TransactionHome
 from mvcc_kv.engine.index import ScanBounds
 from mvcc_kv.engine.lanes import Lane, LaneOutcome, run_lane
 from mvcc_kv.engine.outcomes import CommitOutcomes

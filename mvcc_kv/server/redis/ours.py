@@ -9,8 +9,7 @@
 
 from __future__ import annotations
 
-from mvcc_kv.api import Isolation, TransactionOptions
-from mvcc_kv.engine.home import PLAINLY
+from mvcc_kv.api import PLAINLY, Isolation, TransactionOptions
 from mvcc_kv.errors import ConflictError
 from mvcc_kv.protocol.resp import replies as resp
 from mvcc_kv.server.redis.arguments import integer
