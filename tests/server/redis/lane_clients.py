@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from mvcc_kv.api import PLAINLY
 from mvcc_kv.engine.chains import visible
-from mvcc_kv.engine.home import PLAINLY
 from mvcc_kv.engine.lanes import Permit, Permits
 from mvcc_kv.engine.transaction import READ_SET_BYTES_MAX, Transaction
 
