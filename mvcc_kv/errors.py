@@ -8,7 +8,7 @@ Embedded and remote use raise the same classes; `error_from_result` is how a rep
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
 __all__ = [
     "AuthRequiredError",
@@ -50,6 +50,12 @@ class Error(Exception):
 
     def __str__(self) -> str:
         return self.message
+
+    def again(self) -> Self:
+        """Another that says the same, for keeping, or raising once more: one that was raised holds all that was going on
+        then, and what that held.
+        """
+        return type(self)(self.message, retryable=self.retryable, **self.evidence)
 
     def to_result(self) -> dict[str, Any]:
         """The error as the `result` member of a reply: code and retryable first, then the evidence."""

@@ -196,7 +196,7 @@ class TransactionHome:
     def _validate(self, transaction: Transaction) -> None:
         """First committer wins: what it wrote, or, serializable, read, may have no version after its snapshot."""
         if transaction.ended is not None:
-            raise transaction.ended
+            raise transaction.ended.again()
         if not transaction.has_written:
             return
         section = self._section

@@ -445,7 +445,7 @@ class Transaction:
     def _must_not_be_ended(self) -> None:
         """Who was ended while he read may have read what is not there any more."""
         if self.ended is not None:
-            raise type(self.ended)(self.ended.message, retryable=self.ended.retryable, **self.ended.evidence)
+            raise self.ended.again()
 
     def _must_be_writable(self) -> None:
         self._must_be_open()

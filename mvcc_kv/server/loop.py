@@ -163,11 +163,27 @@ class Loop:
             self._take_in(peer, data)
             ready.append(peer)
         if heard.plain:
+            if heard.events or heard.ended:
+                ready += self._set_apart(heard)
             ready += self._rounds.run(heard.plain, heard.said, self.now)
         if ready:
             self._advance_all(ready)
         for peer in leftover:
             self.advance(peer)
+
+    def _set_apart(self, heard: wire.Heard) -> list[Peer]:
+        """Who was plain when heard, and is not any more, because of what others had done since: each goes on by itself.
+
+        Others may have killed it, or paused everybody.
+        """
+        plain = self._rounds.plain
+        apart = [at for at, peer in enumerate(heard.plain) if peer.descriptor not in plain]
+        peers = [heard.plain[at] for at in apart]
+        for at in apart:
+            self._take_in(heard.plain[at], heard.said[at])
+        for at in reversed(apart):
+            del heard.plain[at], heard.said[at]
+        return peers
 
     def _serve_others(self, events: list[tuple[int, int]], leftover: dict[Peer, None]) -> list[Peer]:
         """Call who is to be called, and take in what those sent who are not plain; who may have something to run now.
@@ -183,10 +199,11 @@ class Loop:
                     key.data(mask)
                 continue
             leftover.pop(peer, None)
+            mask &= peer.events  # what is amiss is told as everything
             if mask == _READ:
                 readable.append(peer)
             else:
-                self._on_event(peer, mask & peer.events)
+                self._on_event(peer, mask)
         listened_to = [peer for peer in readable if peer.can_receive]
         received = wire.receive([peer.socket for peer in listened_to], self._settings.receive_bytes)
         for peer, data in zip(listened_to, received, strict=True):
@@ -291,6 +308,8 @@ class Loop:
 
     def _take_in(self, peer: Peer, data: wire.Received) -> int:
         """Take in what was received, if it is not why nothing was; how many bytes it was."""
+        if not peer.is_open:
+            return 0
         if isinstance(data, int):
             if data not in wire.NOT_NOW:
                 self._drop(peer, "lost", reason=os.strerror(data))

@@ -70,7 +70,7 @@ class Opened:
     def doom(self, cause: Error) -> None:
         """A command was refused."""
         self.rollback()
-        self.cause = cause
+        self.cause = cause.again()
 
     def end(self, cause: Error) -> None:
         """The server doesn't let it go on; unless the store has a better reason, because of this."""
@@ -108,7 +108,7 @@ class Opened:
         """What a command is answered with that comes too late, the transaction having a cause. Raises most of it."""
         if self.untold:
             self.untold = False
-            raise cause
+            raise cause.again()
         if verb == "ROLLBACK":
             return ROLLED_BACK
         raise self._refusal(cause)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import ExitStack
+from selectors import EVENT_READ, EVENT_WRITE
 from typing import NamedTuple
 
 import pytest
@@ -147,6 +148,39 @@ def test_who_vanishes_in_a_transaction_leaves_none_open(table: Table) -> None:
         table.turn()
     assert (table.opened, table.store.stats()["rollbacks_total"]) == (0, 1)
     table.store.check()
+
+
+def in_one_turn(table: Table, first: Client, command: bytes, second: Client, then: bytes) -> None:
+    """The first, whom the selector watches as one who had no room, says that; and behind it speaks the second."""
+    loop = table.server._loop
+    peer = next(it for it in loop.peers if it.socket.getpeername() == first.socket.getsockname())
+    loop._rounds.leave(peer)
+    peer.events = EVENT_READ | EVENT_WRITE
+    loop._selector.modify(peer.socket, peer.events, peer)
+    first.send(command)
+    second.send(then)
+    table.turn()
+
+
+def test_who_is_killed_by_somebody_in_the_very_turn_in_which_it_speaks_has_nothing_executed(table: Table) -> None:
+    killer, client = table.clients
+    assert table.asked(client, START, SET) == [b":2", b"+OK"]
+    in_one_turn(table, killer, packed(b"CLIENT", b"KILL", b"TYPE", b"normal"), client, SET)
+    assert table.line(killer) == b":1"
+    while len(table.server._loop.peers) > 1:
+        table.turn()
+    assert (table.store.stats()["commits_total"], table.opened) == (2, 0)
+    assert client.is_closed_by_server()
+
+
+def test_who_speaks_in_the_very_turn_in_which_all_are_paused_waits(table: Table) -> None:
+    pauser, client = table.clients
+    in_one_turn(table, pauser, packed(b"CLIENT", b"PAUSE", b"1000", b"WRITE"), client, SET)
+    assert table.line(pauser) == b"+OK"
+    assert table.store.stats()["commits_total"] == 2 and not client.has_answer()
+    table.clock.now_s += 2
+    assert table.line(client) == b"+OK"
+    assert table.store.stats()["commits_total"] == 3
 
 
 def test_a_transaction_that_is_killed_says_so(table: Table) -> None:

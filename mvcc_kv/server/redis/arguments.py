@@ -25,9 +25,9 @@ def integer_of(text: bytes) -> int | None:
     return number if INT64_MIN <= number <= INT64_MAX else None
 
 
-def integer(text: bytes, failure: Failure = NOT_AN_INTEGER) -> int:
-    """The same, for an argument. Raises the failure."""
+def integer(text: bytes, refusal: str = NOT_AN_INTEGER) -> int:
+    """The same, for an argument. Raises that refusal as a `Failure`."""
     number = integer_of(text)
     if number is None:
-        raise failure
+        raise Failure(refusal)
     return number

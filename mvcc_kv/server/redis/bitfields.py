@@ -78,7 +78,7 @@ def _operations(session: RedisSession, arguments: list[bytes]) -> list[_Operatio
         count = _ARGUMENTS.get(name, len(arguments))
         own = arguments[at + 1 : at + 1 + count]
         if len(own) < count:
-            raise SYNTAX
+            raise Failure(SYNTAX)
         if name == b"OVERFLOW":
             overflow = _overflow(own[0])
         else:

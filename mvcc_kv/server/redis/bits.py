@@ -75,7 +75,7 @@ def getbit(session: RedisSession, arguments: list[bytes]) -> bytes:
 
 def _is_in_bits(unit: bytes) -> bool:
     if unit.upper() not in (b"BIT", b"BYTE"):
-        raise SYNTAX
+        raise Failure(SYNTAX)
     return unit.upper() == b"BIT"
 
 
@@ -108,7 +108,7 @@ def bitcount(session: RedisSession, arguments: list[bytes]) -> bytes:
     if len(arguments) == 2:
         return resp.integer(int.from_bytes(text, "big").bit_count())
     if len(arguments) not in (4, 5):
-        raise SYNTAX
+        raise Failure(SYNTAX)
     first, last = integer(arguments[2]), integer(arguments[3])
     if first < 0 and last < 0 and first > last:
         return resp.ZERO
@@ -140,7 +140,7 @@ def bitpos(session: RedisSession, arguments: list[bytes]) -> bytes:
     if value is None:
         return resp.integer(-bit)
     if len(arguments) > 6:
-        raise SYNTAX
+        raise Failure(SYNTAX)
     text = text_of(value)
     first, last, is_open = _searched(text, arguments[3:])
     if first > last:
@@ -186,7 +186,7 @@ def _found(number: int, first: int, last: int, bit: int, is_open: bool) -> int:
 def bitop(session: RedisSession, arguments: list[bytes]) -> bytes:
     operation, target, keys = arguments[1].upper(), arguments[2], arguments[3:]
     if operation != b"NOT" and operation not in _COMBINED:
-        raise SYNTAX
+        raise Failure(SYNTAX)
     if operation == b"NOT" and len(keys) != 1:
         raise Failure("ERR BITOP NOT must be called with a single source key.")
     session.effort = len(keys)

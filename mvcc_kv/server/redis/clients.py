@@ -122,10 +122,10 @@ def everybody(session: RedisSession, arguments: list[bytes]) -> bytes:
     if option == b"type" and len(arguments) == 4:
         chosen = [one for one in chosen if is_of_type(one, arguments[3])]
     elif option == b"id":
-        numbers = [integer(word, Failure("ERR Invalid client ID")) for word in arguments[3:]]
+        numbers = [integer(word, "ERR Invalid client ID") for word in arguments[3:]]
         chosen = [sessions[one] for one in numbers if one in sessions]
     elif len(arguments) != 2:
-        raise SYNTAX
+        raise Failure(SYNTAX)
     return resp.verbatim(b"".join(client_line(one) for one in chosen), session.proto)
 
 
@@ -149,7 +149,7 @@ def _wanted(words: list[bytes]) -> tuple[dict[bytes, bytes], bool]:
     for at in range(0, len(words), 2):
         option = words[at].lower()
         if option not in (b"id", b"type", b"addr", b"laddr", b"user", b"skipme") or at + 1 == len(words):
-            raise SYNTAX
+            raise Failure(SYNTAX)
         _check(option, words[at + 1])
         wanted[option] = words[at + 1]
     return wanted, wanted.pop(b"skipme", b"yes").lower() == b"yes"
@@ -157,13 +157,13 @@ def _wanted(words: list[bytes]) -> tuple[dict[bytes, bytes], bool]:
 
 def _check(option: bytes, value: bytes) -> None:
     if option == b"id":
-        failure = Failure("ERR client-id should be greater than 0")
-        if integer(value, failure) < 1:
-            raise failure
+        refusal = "ERR client-id should be greater than 0"
+        if integer(value, refusal) < 1:
+            raise Failure(refusal)
     elif option == b"user" and value != b"default":
         raise Failure(f"ERR No such user '{shown(value)}'")
     elif option == b"skipme" and value.lower() not in (b"yes", b"no"):
-        raise SYNTAX
+        raise Failure(SYNTAX)
     elif option == b"type":
         is_of_type(None, value)
 
@@ -211,7 +211,7 @@ def reply(session: RedisSession, arguments: list[bytes]) -> bytes:
         if session.silence is not Silence.OFF:
             session.silence = Silence.SKIP
     else:
-        raise SYNTAX
+        raise Failure(SYNTAX)
     return b""
 
 
@@ -222,7 +222,7 @@ def hold(session: RedisSession, arguments: list[bytes]) -> bytes:
         raise wrong_subcommand(arguments)
     if mode not in (b"all", b"write"):
         raise Failure("ERR CLIENT PAUSE mode must be WRITE or ALL")
-    for_ms = integer(arguments[2], Failure("ERR timeout is not an integer or out of range"))
+    for_ms = integer(arguments[2], "ERR timeout is not an integer or out of range")
     if for_ms < 0:
         raise Failure("ERR timeout is negative")
     pause(session, for_ms / 1000, is_for_all=mode == b"all")
@@ -241,7 +241,7 @@ def _flag(session: RedisSession, flag: str, word: bytes) -> bytes:
     elif word.lower() == b"off":
         session.flags.discard(flag)
     else:
-        raise SYNTAX
+        raise Failure(SYNTAX)
     return resp.OK
 
 
@@ -264,7 +264,7 @@ def tracking(_: RedisSession, arguments: list[bytes]) -> bytes:
     if mode == b"on":
         raise Failure("ERR CLIENT TRACKING is not supported here; go on without client side caching")
     if mode != b"off":
-        raise SYNTAX
+        raise Failure(SYNTAX)
     return resp.OK
 
 

@@ -65,7 +65,7 @@ def _parameter(name: bytes) -> Parameter | None:
 def put(session: RedisSession, arguments: list[bytes]) -> bytes:
     """All of them, or none."""
     if len(arguments) % 2:
-        raise SYNTAX
+        raise Failure(SYNTAX)
     names, texts = arguments[2::2], arguments[3::2]
     chosen = _chosen(names)
     new = [_new(session, parameter, text) for parameter, text in zip(chosen, texts, strict=True)]

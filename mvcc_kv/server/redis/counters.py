@@ -16,17 +16,17 @@ __all__: list[str] = []
 _GROUP = "string"
 _ONE = (1, 1, 1)
 _FLAGS = "write denyoom fast"
-_OVERFLOW = Failure("ERR increment or decrement would overflow")
+_OVERFLOW = "ERR increment or decrement would overflow"
 
 
 def _add(session: RedisSession, key: bytes, by: int) -> bytes:
     old = session.space.get(key)
     number = 0 if old is None else integer_of(text_of(old))
     if number is None:
-        raise NOT_AN_INTEGER
+        raise Failure(NOT_AN_INTEGER)
     total = number + by
     if not INT64_MIN <= total <= INT64_MAX:
-        raise _OVERFLOW
+        raise Failure(_OVERFLOW)
     put_kept(session, key, b"%d" % total, old)
     return b":%d\r\n" % total
 
@@ -68,7 +68,7 @@ def incrbyfloat(session: RedisSession, arguments: list[bytes]) -> bytes:
     number = long_double.read(b"0" if old is None else text_of(old))
     by = long_double.read(arguments[2])
     if number is None or by is None:
-        raise NOT_A_FLOAT
+        raise Failure(NOT_A_FLOAT)
     total = long_double.total(number, by)
     if total is None:
         raise Failure("ERR increment would produce NaN or Infinity")

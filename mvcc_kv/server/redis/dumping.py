@@ -59,7 +59,7 @@ def _options(words: list[bytes]) -> set[bytes]:
             if not 0 <= integer(text) <= 255:
                 raise Failure("ERR Invalid FREQ value, must be >= 0 and <= 255")
         elif option not in (b"REPLACE", b"ABSTTL"):
-            raise SYNTAX
+            raise Failure(SYNTAX)
     return options
 
 

@@ -19,8 +19,8 @@ __all__ = ["expires_ms", "put_until"]
 _ONE = (1, 1, 1)
 _SECOND_MS = 1000
 _IS_THERE_MS, _IS_GONE = -1, -2
-_INCOMPATIBLE_WITH_NX = Failure("ERR NX and XX, GT or LT options at the same time are not compatible")
-_GT_WITH_LT = Failure("ERR GT and LT options at the same time are not compatible")
+_INCOMPATIBLE_WITH_NX = "ERR NX and XX, GT or LT options at the same time are not compatible"
+_GT_WITH_LT = "ERR GT and LT options at the same time are not compatible"
 
 
 def expires_ms(value: bytes) -> int | None:
@@ -77,9 +77,9 @@ def _conditions(words: list[bytes]) -> set[bytes]:
             raise Failure(f"ERR Unsupported option {shown(word)}")
         conditions.add(condition)
     if b"NX" in conditions and len(conditions) > 1:
-        raise _INCOMPATIBLE_WITH_NX
+        raise Failure(_INCOMPATIBLE_WITH_NX)
     if conditions >= {b"GT", b"LT"}:
-        raise _GT_WITH_LT
+        raise Failure(_GT_WITH_LT)
     return conditions
 
 

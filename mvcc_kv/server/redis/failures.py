@@ -22,19 +22,21 @@ _SHOWN_MAX = 128
 
 
 class Failure(Exception):
-    """A command's error reply, without the dash: `ERR syntax error`."""
+    """A command's error reply, without the dash: `ERR syntax error`. A new one each time: once raised, it holds what
+    was being done, so what is kept is the text.
+    """
 
     def __init__(self, text: str) -> None:
         super().__init__(text)
         self.text = text
 
 
-SYNTAX = Failure("ERR syntax error")
-NOT_AN_INTEGER = Failure("ERR value is not an integer or out of range")
+SYNTAX = "ERR syntax error"
+NOT_AN_INTEGER = "ERR value is not an integer or out of range"
 ONLY_SUBSCRIBING = (
     "ERR Can't execute '{}': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / RESET are allowed in this context"
 )
-NOT_A_FLOAT = Failure("ERR value is not a valid float")
+NOT_A_FLOAT = "ERR value is not a valid float"
 
 
 def wrong_arity(name: str) -> Failure:

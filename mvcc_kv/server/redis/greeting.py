@@ -66,7 +66,7 @@ def reset(session: RedisSession, _: list[bytes]) -> bytes:
 @command("auth", -2, _NO_AUTH, group=_GROUP, summary="Authenticate to the server")
 def auth(session: RedisSession, arguments: list[bytes]) -> bytes:
     if len(arguments) > 3:
-        raise SYNTAX
+        raise Failure(SYNTAX)
     if len(arguments) == 2 and session.services.password is None:
         raise Failure(
             "ERR AUTH <password> called without any password configured for the default user. "
@@ -95,7 +95,7 @@ def set_name(session: RedisSession, name: bytes) -> None:
 def hello(session: RedisSession, arguments: list[bytes]) -> bytes:
     proto = session.proto
     if len(arguments) > 1:
-        proto = integer(arguments[1], Failure("ERR Protocol version is not an integer or out of range"))
+        proto = integer(arguments[1], "ERR Protocol version is not an integer or out of range")
         if proto not in (2, 3):
             raise Failure("NOPROTO unsupported protocol version")
     _take_options(session, arguments[2:])

@@ -172,7 +172,7 @@ def names(_: RedisSession, arguments: list[bytes]) -> bytes:
     if len(arguments) == 2:
         return resp.array([resp.bulk(entry.name.encode()) for entry in _all()])
     if len(arguments) != 5 or arguments[2].lower() != b"filterby":
-        raise SYNTAX
+        raise Failure(SYNTAX)
     chosen = _filtered(arguments[3].lower(), arguments[4])
     return resp.array([resp.bulk(entry.name.encode()) for entry in chosen])
 
@@ -186,7 +186,7 @@ def _filtered(by: bytes, what: bytes) -> list[Command]:
     if by == b"pattern":
         matches = matcher(what, ignores_case=True)
         return [entry for entry in every if matches(entry.name.encode())]
-    raise SYNTAX
+    raise Failure(SYNTAX)
 
 
 @subcommand("command|getkeys", -4, _FLAGS, since="2.8.13", summary="Extract keys given a full Redis command")

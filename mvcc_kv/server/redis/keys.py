@@ -14,9 +14,9 @@ _ONE = (1, 1, 1)
 _TWO = (1, 2, 1)
 _ALL = (1, -1, 1)
 _INT32_MAX = 2**31 - 1
-_NO_SUCH_KEY = Failure("ERR no such key")
-_NO_SUCH_DATABASE = Failure("ERR DB index is out of range")
-_SAME_OBJECT = Failure("ERR source and destination objects are the same")
+_NO_SUCH_KEY = "ERR no such key"
+_NO_SUCH_DATABASE = "ERR DB index is out of range"
+_SAME_OBJECT = "ERR source and destination objects are the same"
 
 
 @command("del", -2, "write", keys=_ALL, summary="Deletes one or more keys.")
@@ -55,7 +55,7 @@ def _move(session: RedisSession, source: bytes, target: bytes, *, may_overwrite:
     space = session.space
     value = space.get(source)
     if value is None:
-        raise _NO_SUCH_KEY
+        raise Failure(_NO_SUCH_KEY)
     if source == target or not (may_overwrite or space.get(target) is None):
         return False
     space.put(target, value)
@@ -74,13 +74,13 @@ def copy(session: RedisSession, arguments: list[bytes]) -> bytes:
         elif option == b"DB" and (index := next(left, None)) is not None:
             database(index)
         else:
-            raise SYNTAX
+            raise Failure(SYNTAX)
     return resp.integer(_copy(session, arguments[1], arguments[2], may_overwrite=may_overwrite))
 
 
 def _copy(session: RedisSession, source: bytes, target: bytes, *, may_overwrite: bool) -> bool:
     if source == target:
-        raise _SAME_OBJECT
+        raise Failure(_SAME_OBJECT)
     space = session.space
     value = space.get(source)
     if value is None or not (may_overwrite or space.get(target) is None):
@@ -92,17 +92,17 @@ def _copy(session: RedisSession, source: bytes, target: bytes, *, may_overwrite:
 @command("move", 3, "write fast", keys=_ONE, summary="Moves a key to another database; there is only one.")
 def move(session: RedisSession, arguments: list[bytes]) -> bytes:
     database(arguments[2])
-    raise _SAME_OBJECT
+    raise Failure(_SAME_OBJECT)
 
 
 @command("swapdb", 3, "write fast", group="server", since="4.0.0", summary="Swaps two databases; there is only one.")
 def swap(_: RedisSession, arguments: list[bytes]) -> bytes:
     for index, which in zip(arguments[1:], ("first", "second"), strict=True):
-        failure = Failure(f"ERR invalid {which} DB index")
-        if not _is_int32(integer(index, failure)):
-            raise failure
+        refusal = f"ERR invalid {which} DB index"
+        if not _is_int32(integer(index, refusal)):
+            raise Failure(refusal)
     if arguments[1:] != [b"0", b"0"]:
-        raise _NO_SUCH_DATABASE
+        raise Failure(_NO_SUCH_DATABASE)
     return resp.OK
 
 
@@ -112,7 +112,7 @@ def database(index: bytes) -> None:
     if not _is_int32(number):
         raise Failure(f"ERR value is out of range, value must between {-_INT32_MAX - 1} and {_INT32_MAX}")
     if number != 0:
-        raise _NO_SUCH_DATABASE
+        raise Failure(_NO_SUCH_DATABASE)
 
 
 def _is_int32(number: int) -> bool:
@@ -128,7 +128,7 @@ def count(session: RedisSession, _: list[bytes]) -> bytes:
 @command("flushall", -1, "write", group="server", summary="Removes all keys from all databases.")
 def flush(session: RedisSession, arguments: list[bytes]) -> bytes:
     if len(arguments) > 2 or (len(arguments) == 2 and arguments[1].upper() not in (b"ASYNC", b"SYNC")):
-        raise SYNTAX
+        raise Failure(SYNTAX)
     session.effort = session.space.clear()
     return resp.OK
 
@@ -136,6 +136,6 @@ def flush(session: RedisSession, arguments: list[bytes]) -> bytes:
 @command("wait", 3, "noscript", since="3.0.0", summary="Waits for replicas; there are none.")
 def wait(_: RedisSession, arguments: list[bytes]) -> bytes:
     integer(arguments[1])
-    if integer(arguments[2], Failure("ERR timeout is not an integer or out of range")) < 0:
+    if integer(arguments[2], "ERR timeout is not an integer or out of range") < 0:
         raise Failure("ERR timeout is negative")
     return resp.ZERO

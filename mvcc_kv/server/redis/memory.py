@@ -5,7 +5,7 @@ from __future__ import annotations
 from mvcc_kv.protocol.resp import replies as resp
 from mvcc_kv.server.redis.arguments import integer
 from mvcc_kv.server.redis.commands import command, subcommand
-from mvcc_kv.server.redis.failures import SYNTAX, wrong_arity
+from mvcc_kv.server.redis.failures import SYNTAX, Failure, wrong_arity
 from mvcc_kv.server.redis.helping import enter_help
 from mvcc_kv.server.redis.info import resident_bytes
 from mvcc_kv.server.redis.session import RedisSession
@@ -45,9 +45,9 @@ def usage(session: RedisSession, arguments: list[bytes]) -> bytes:
     options = arguments[3:]
     while options:
         if options[0].lower() != b"samples" or len(options) < 2:
-            raise SYNTAX
+            raise Failure(SYNTAX)
         if integer(options[1]) < 0:
-            raise SYNTAX
+            raise Failure(SYNTAX)
         options = options[2:]
     value = session.space.get(arguments[2])
     if value is None:

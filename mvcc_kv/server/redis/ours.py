@@ -54,7 +54,7 @@ def _options(words: list[bytes]) -> TransactionOptions:
         elif option == b"LABEL" and (value := next(left, None)) is not None:
             label = value.decode(errors="replace")
         else:
-            raise SYNTAX
+            raise Failure(SYNTAX)
     return TransactionOptions(isolation=isolation, read_only=read_only, at=at, label=label)
 
 
@@ -66,7 +66,7 @@ def commit(session: RedisSession, _: list[bytes]) -> bytes:
     try:
         commit_ts = opened.commit(None)
     except ConflictError as conflict:
-        session.last_conflict = conflict
+        session.last_conflict = conflict.again()
         session.lost_to_ts = max(winner["commit_ts"] for winner in conflict.evidence["winners"].values())
         raise
     session.wait_for(commit_ts)
@@ -87,7 +87,7 @@ def rollback(session: RedisSession, _: list[bytes]) -> bytes:
 )
 def conflict(session: RedisSession, arguments: list[bytes]) -> bytes:
     if arguments[1].upper() != b"LAST":
-        raise SYNTAX
+        raise Failure(SYNTAX)
     last = session.last_conflict
     if last is None:
         return resp.null(session.proto)

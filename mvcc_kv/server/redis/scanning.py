@@ -30,7 +30,7 @@ COUNT = 10
 PAGE_KEYS = 1_000
 DRAWS_MAX = 100
 _CURSOR = re.compile(rb"[+-]?[0-9]+\Z|\Z")
-_INVALID_CURSOR = Failure("ERR invalid cursor")
+_INVALID_CURSOR = "ERR invalid cursor"
 
 
 @command("keys", 2, "readonly", summary="Returns all key names that match a pattern.")
@@ -79,13 +79,13 @@ def scan(session: RedisSession, arguments: list[bytes]) -> bytes:
 def _place(session: RedisSession, text: bytes) -> bytes:
     """The key where the scan goes on. Raises Redis's failure for what is no number, or not known any more."""
     if _CURSOR.match(text) is None:
-        raise _INVALID_CURSOR
+        raise Failure(_INVALID_CURSOR)
     cursor = int(text[:40] or b"0")
     if cursor == 0:
         return b""
     key = session.house.cursors.find(cursor)
     if key is None:
-        raise _INVALID_CURSOR
+        raise Failure(_INVALID_CURSOR)
     return key
 
 
@@ -97,13 +97,13 @@ def _scan_options(words: list[bytes]) -> tuple[int, bytes, bytes]:
         if option == b"COUNT" and value:
             count = integer(value[0])
             if count < 1:
-                raise SYNTAX
+                raise Failure(SYNTAX)
         elif option == b"MATCH" and value:
             pattern = value[0]
         elif option == b"TYPE" and value:
             kind = value[0].lower()
         else:
-            raise SYNTAX
+            raise Failure(SYNTAX)
     return count, pattern, kind
 
 

@@ -47,7 +47,7 @@ def lolwut(session: RedisSession, arguments: list[bytes]) -> bytes:
         version = integer_of(arguments[2])
         numbers = arguments[3 : 3 + _LOLWUT_NUMBERS.get(version, 0)]
         if version is None or any(integer_of(number) is None for number in numbers):
-            raise NOT_AN_INTEGER
+            raise Failure(NOT_AN_INTEGER)
     text = f"Redis ver. {REDIS_VERSION}, spoken by mvcc-kv {__version__}\n"
     return resp.verbatim(text.encode(), session.proto)
 
@@ -71,7 +71,7 @@ def save(session: RedisSession, _: list[bytes]) -> None:
 @command("bgsave", -1, "no_async_loading admin noscript", group=_GROUP, summary="Save the dataset, answer at once")
 def save_later(session: RedisSession, arguments: list[bytes]) -> bytes:
     if len(arguments) > 2 or (len(arguments) == 2 and arguments[1].lower() != b"schedule"):
-        raise SYNTAX
+        raise Failure(SYNTAX)
     if session.house.is_saving:
         if len(arguments) == 1:
             raise Failure("ERR Background save already in progress")
@@ -134,7 +134,7 @@ def _seconds(text: bytes) -> float:
     try:
         for_s = float(text)
     except ValueError:
-        raise NOT_A_FLOAT from None
+        raise Failure(NOT_A_FLOAT) from None
     if not 0 <= for_s <= _SLEEP_S_MAX:
         raise Failure(f"ERR DEBUG SLEEP is from 0 to {_SLEEP_S_MAX:.0f} seconds")
     return for_s

@@ -42,11 +42,11 @@ class _Options:
         """Take the next word; how many arguments that was. Raises SYNTAX for one that can't stand beside the others."""
         if word in _TIMES:
             if time is None or self.kind not in (None, word) or not self.flags.isdisjoint((b"KEEPTTL", b"PERSIST")):
-                raise SYNTAX
+                raise Failure(SYNTAX)
             self.kind, self.time = word, time
             return 2
         if _NOT_BESIDE.get(word) in self.flags or (word in (b"KEEPTTL", b"PERSIST") and self.kind is not None):
-            raise SYNTAX
+            raise Failure(SYNTAX)
         self.flags.add(word)
         return 1
 
@@ -56,7 +56,7 @@ def _options(words: list[bytes], flags: frozenset[bytes]) -> _Options:
     while at < len(words):
         word = words[at].upper()
         if word not in flags and word not in _TIMES:
-            raise SYNTAX
+            raise Failure(SYNTAX)
         at += options.take(word, words[at + 1] if at + 1 < len(words) else None)
     return options
 

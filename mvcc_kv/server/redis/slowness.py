@@ -45,10 +45,10 @@ def get(session: RedisSession, arguments: list[bytes]) -> bytes:
         raise wrong_subcommand(arguments)
     count = _SHOWN
     if len(arguments) == 3:
-        failure = Failure("ERR count should be greater than or equal to -1")
-        count = integer(arguments[2], failure)
+        refusal = "ERR count should be greater than or equal to -1"
+        count = integer(arguments[2], refusal)
         if count < -1:
-            raise failure
+            raise Failure(refusal)
     entries = list(session.house.slowlog.entries)
     return resp.array([_told(entry) for entry in (entries if count < 0 else entries[:count])])
 

@@ -81,7 +81,7 @@ def _options(words: list[bytes]) -> _Options:
             case b"MINMATCHLEN" if (length := next(left, None)) is not None:
                 options.length_min = integer(length)
             case _:
-                raise SYNTAX
+                raise Failure(SYNTAX)
     if options.is_length and options.is_ranges:
         raise Failure("ERR If you want both the length and indexes, please just use IDX.")
     return options
