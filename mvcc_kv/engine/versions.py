@@ -323,10 +323,13 @@ class Versions:
     def pinned_bytes(self) -> int:
         """What open transactions keep alive: old versions that they see, and marks that they may clash with.
 
-        Where history is retained, this looks at each mark that it doesn't need.
+        Where history is retained, this looks at each mark that it doesn't need; what it does is not theirs.
         """
-        marks_bytes = self.marks.bytes_up_to(None if self.history is None else self.history.base_ts)
-        return self._live.pins.total_bytes + self._cleared_bytes + marks_bytes
+        if self.history is None:
+            return self.pinned_bytes_at_most
+        base_ts = self.history.base_ts
+        emptied_bytes = sum(it.used_bytes for it in self._emptied if it.commit_ts > base_ts)
+        return self._live.pins.total_bytes + self._cleared_bytes - emptied_bytes + self.marks.bytes_up_to(base_ts)
 
     @property
     def frees_marks(self) -> bool:

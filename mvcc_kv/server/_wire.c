@@ -132,8 +132,9 @@ typedef struct {
     PyObject *plain, *said, *ended, *events; /* lists; see `Heard` */
 } Heard;
 
-/* How long to wait, in ms: -1 for None. Never shorter than asked for, or the caller would turn for nothing. */
-static int timeout_of(PyObject *seconds, int *timeout_ms)
+/* How long to wait, in ms: -1 for None. Never shorter than asked for, or the caller would turn for nothing. Of this,
+   `poll_s` at most is spent awake, and `timeout_ms` is the rest. */
+static int timeout_of(PyObject *seconds, double *poll_s, int *timeout_ms)
 {
     double s;
     *timeout_ms = -1;
@@ -142,6 +143,10 @@ static int timeout_of(PyObject *seconds, int *timeout_ms)
     s = PyFloat_AsDouble(seconds);
     if (s == -1.0 && PyErr_Occurred())
         return 0;
+    if (*poll_s > s)
+        *poll_s = s;
+    if (*poll_s > 0)
+        s -= *poll_s;
     if (!(s > 0))
         *timeout_ms = 0;
     else if (s < WAIT_S_MAX)
@@ -232,12 +237,12 @@ static int poll_for(int epoll, struct epoll_event *events, int events_max, doubl
     return count;
 }
 
-/* How many events there are; none if a signal came first. -1 with an error. */
+/* How many events there are; none if a signal came first. -1 with an error. `timeout_ms`: behind the polling. */
 static int wait_for(int epoll, struct epoll_event *events, int events_max, int timeout_ms, double poll_s)
 {
     int count = 0;
     Py_BEGIN_ALLOW_THREADS
-    if (poll_s > 0 && timeout_ms)
+    if (poll_s > 0)
         count = poll_for(epoll, events, events_max, poll_s);
     if (count == 0)
         count = epoll_wait(epoll, events, events_max, timeout_ms);
@@ -262,7 +267,7 @@ static PyObject *hear(PyObject *module, PyObject *arguments)
     if (!PyArg_ParseTuple(
             arguments, "iniO!Od", &epoll, &size, &events_max, &PyDict_Type, &plain, &seconds, &poll_s))
         return NULL;
-    if (!timeout_of(seconds, &timeout_ms))
+    if (!timeout_of(seconds, &poll_s, &timeout_ms))
         return NULL;
     count = wait_for(epoll, events, events_max < HEARD_MAX ? events_max : HEARD_MAX, timeout_ms, poll_s);
     if (count < 0)

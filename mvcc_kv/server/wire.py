@@ -72,7 +72,9 @@ def hear_in_python(
 ) -> Heard:
     """What the selector tells of, and up to `size` bytes from each who is plain, the first `HEARD_MAX` of them."""
     heard = Heard([], [], [], [])
-    for key, mask in _polled(selector, timeout_s, poll_s) or selector.select(timeout_s):
+    if timeout_s is not None:
+        poll_s = min(poll_s, timeout_s)
+    for key, mask in _polled(selector, poll_s) or selector.select(timeout_s and timeout_s - max(poll_s, 0.0)):
         peer = plain.get(key.fd)
         if peer is None or len(heard.said) == HEARD_MAX:
             heard.events.append((key.fd, mask))
@@ -86,9 +88,9 @@ def hear_in_python(
     return heard
 
 
-def _polled(selector: BaseSelector, timeout_s: float | None, poll_s: float) -> list[tuple[SelectorKey, int]]:
+def _polled(selector: BaseSelector, poll_s: float) -> list[tuple[SelectorKey, int]]:
     """What the selector tells of before `poll_s` have passed; others have the core in between."""
-    until_s = perf_counter() + poll_s if timeout_s != 0 else 0.0
+    until_s = perf_counter() + poll_s if poll_s > 0 else 0.0
     while perf_counter() < until_s:
         events = selector.select(0)
         if events:

@@ -7,6 +7,7 @@ import pytest
 from mvcc_kv.api import TransactionOptions
 from mvcc_kv.durability.records import decode_commit, encode_commit
 from mvcc_kv.engine import VersionedStore
+from mvcc_kv.engine.history import CommitHistory
 from mvcc_kv.errors import ConflictError
 from mvcc_kv.values import Expiring
 from tests.engine.logs import DeferringLog
@@ -120,6 +121,14 @@ def test_old_snapshots_end_if_what_was_cleared_is_too_much_for_them_to_keep() ->
     collect_all(store)
     store.check()
     assert store.keys() == [b"a"]
+
+
+def test_what_only_history_keeps_of_it_is_pinned_by_nobody() -> None:
+    store = filled(VersionedStore(history=CommitHistory(retain_bytes=10_000_000)))
+    store.clear()
+    collect_all(store)
+    store.check()
+    assert (store.stats()["versions"] > 0, store.stats()["pinned_bytes"]) == (True, 0)
 
 
 def test_a_record_of_deletions_alone_tells_each_in_order() -> None:

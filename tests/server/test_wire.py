@@ -217,6 +217,13 @@ def test_who_is_awake_hears_without_sleeping(selector: selectors.DefaultSelector
     assert looks == 3
 
 
+def test_who_is_awake_is_so_no_longer_than_it_may_wait(selector: selectors.DefaultSelector, pairs: list[Pair]) -> None:
+    """If it were, it would be so until the end of time."""
+    plain = _watched(selector, pairs)
+    assert wire.hear_in_python(selector, 100, plain, 0.001, 1e9) == ([], [], [], [])
+    assert _compiled().hear(selector.fileno(), 100, wire.HEARD_MAX, plain, 0.001, 1e9) == ([], [], [], [])
+
+
 def test_a_signal_ends_the_wait_and_its_handler_is_called(
     hear: Listen, selector: selectors.DefaultSelector, pairs: list[Pair]
 ) -> None:
