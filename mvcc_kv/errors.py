@@ -52,7 +52,7 @@ class Error(Exception):
         return self.message
 
     def again(self) -> Self:
-        """Another that says the same, to be kept or raised once more: one that was raised holds all that went on then."""
+        """Another that says the same, to be kept or raised again: one that was raised holds all that went on then."""
         return type(self)(self.message, retryable=self.retryable, **self.evidence)
 
     def to_result(self) -> dict[str, Any]:
