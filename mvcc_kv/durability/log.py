@@ -184,11 +184,12 @@ class Log:
         """
         assert first_ts == self._appended_ts + 1 and self._history is None and self._failure is None
         if writes:
-            for at, commit in enumerate(writes):
-                if type(commit) is dict:
-                    writes[at] = encode_commit(commit, label, None, time_us)
-                elif type(commit) is list:
-                    writes[at] = encode_commit(dict(commit), None, None, time_us)
+            if set(map(type, writes)) != {tuple}:  # nearly always all put a key each
+                for at, commit in enumerate(writes):
+                    if type(commit) is dict:
+                        writes[at] = encode_commit(commit, label, None, time_us)
+                    elif type(commit) is list:
+                        writes[at] = encode_commit(dict(commit), None, None, time_us)
             self._pending.append(_Lane(single_write_head(time_us), cast("list[Framed]", writes)))
             self._appended_ts += len(writes)
 
