@@ -121,10 +121,10 @@ static PyObject *plain_writes(Queued *queue, Py_ssize_t count)
     PyObject *writes;
     Py_ssize_t i;
     if (count == 1)
-        return PyTuple_Pack(2, queue->key, queue->value);
+        return pair_of(queue->key, queue->value);
     writes = PyList_New(0);
     for (i = 0; writes != NULL && i < count; i++)
-        if (append(writes, PyTuple_Pack(2, queue[i].key, queue[i].value)) == FAILED)
+        if (append(writes, pair_of(queue[i].key, queue[i].value)) == FAILED)
             Py_CLEAR(writes);
     return writes;
 }

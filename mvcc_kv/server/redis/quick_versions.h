@@ -46,20 +46,47 @@ static void truncate_to(PyObject *list, Py_ssize_t len)
         PyList_SetSlice(list, len, PY_SSIZE_T_MAX, NULL);
 }
 
+/* A tuple of these, whose references it takes; NULL if one of them is. The collector need not look at it: they refer to
+ * nothing that could refer back. */
+static PyObject *tuple_of(Py_ssize_t count, PyObject *const items[])
+{
+    PyObject *tuple = PyTuple_New(count);
+    Py_ssize_t i;
+    int failed = tuple == NULL;
+    for (i = 0; i < count; i++) {
+        failed = failed || items[i] == NULL;
+        if (tuple != NULL)
+            PyTuple_SET_ITEM(tuple, i, items[i]);
+        else
+            Py_XDECREF(items[i]);
+    }
+    if (tuple != NULL)
+        PyObject_GC_UnTrack(tuple);
+    if (failed)
+        Py_CLEAR(tuple);
+    return tuple;
+}
+
+static PyObject *pair_of(PyObject *key, PyObject *value)
+{
+    PyObject *items[] = {Py_NewRef(key), Py_NewRef(value)};
+    return tuple_of(2, items);
+}
+
 /* The next commit takes the place of this version, if there is one: whoever keeps older ones is told. */
 static int note_superseded(Lane *lane, PyObject *key, PyObject *head)
 {
-    PyObject *value;
     if (lane->superseded == NULL || head == NULL)
         return DONE;
-    value = PyTuple_GET_ITEM(head, 1);
-    return append(lane->superseded, Py_BuildValue("LOOn", lane->commit_ts + 1, PyTuple_GET_ITEM(head, 0), key, PyBytes_GET_SIZE(value)));
+    PyObject *items[] = {PyLong_FromLongLong(lane->commit_ts + 1), Py_NewRef(PyTuple_GET_ITEM(head, 0)), Py_NewRef(key),
+                         PyLong_FromSsize_t(PyBytes_GET_SIZE(PyTuple_GET_ITEM(head, 1)))};
+    return append(lane->superseded, tuple_of(4, items));
 }
 
 /* Tell the log and collection of the commit, then link it: `node` on top of `head`, which is NULL for a new key. */
 static int link_version(Lane *lane, PyObject *key, PyObject *value, PyObject *head, PyObject *node)
 {
-    if (lane->writes != NULL && append(lane->writes, PyTuple_Pack(2, key, value)) == FAILED)
+    if (lane->writes != NULL && append(lane->writes, pair_of(key, value)) == FAILED)
         return FAILED;
     if (note_superseded(lane, key, head) == FAILED)
         return FAILED;
@@ -68,23 +95,12 @@ static int link_version(Lane *lane, PyObject *key, PyObject *value, PyObject *he
     return PyDict_SetItem(lane->heads, key, node) ? FAILED : DONE;
 }
 
-/* (commit_ts, value, older), all its own references. The collector need not look at it: nodes refer to older ones only,
- * so there is no cycle for it to find, and to take a node out of its lists again would cost two cache misses. */
+/* (commit_ts, value, older): nodes refer to older ones only, so there is no cycle for the collector to find, and to take
+ * one out of its lists again would cost two cache misses. */
 static PyObject *new_node(long long commit_ts, PyObject *value, PyObject *older)
 {
-    PyObject *node = PyTuple_New(3), *ts = PyLong_FromLongLong(commit_ts);
-    if (node == NULL || ts == NULL) {
-        Py_XDECREF(node);
-        Py_XDECREF(ts);
-        return NULL;
-    }
-    Py_INCREF(value);
-    Py_INCREF(older);
-    PyTuple_SET_ITEM(node, 0, ts);
-    PyTuple_SET_ITEM(node, 1, value);
-    PyTuple_SET_ITEM(node, 2, older);
-    PyObject_GC_UnTrack(node);
-    return node;
+    PyObject *items[] = {PyLong_FromLongLong(commit_ts), Py_NewRef(value), Py_NewRef(older)};
+    return tuple_of(3, items);
 }
 
 /* Put a version in the place of one that only the index refers to, and nobody can see any more: who reads it at this
