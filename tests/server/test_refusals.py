@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+from collections.abc import Callable
 from itertools import product
 
 import pytest
@@ -14,12 +15,20 @@ from mvcc_kv.server.redis.failures import Failure
 from .running import Client, Running, running
 from .test_gathering import packed
 
+Kept = Callable[[], list[BaseException]]
+
 PING = packed(b"PING")
 LEFT_OUT = {b"QUIT", b"SUBSCRIBE", b"PSUBSCRIBE", b"SSUBSCRIBE", b"MONITOR", b"CLIENT"}  # what follows isn't as before
 
 
-def kept() -> list[BaseException]:
-    """Errors that were raised and are still there."""
+@pytest.fixture
+def kept() -> Kept:
+    """Tells which errors were raised since, and are still there."""
+    before = _raised()
+    return lambda: [it for it in _raised() if all(it is not one for one in before)]
+
+
+def _raised() -> list[BaseException]:
     gc.collect()
     return [it for it in gc.get_objects() if isinstance(it, Error | Failure) and it.__traceback__ is not None]
 
@@ -46,14 +55,14 @@ def conflict(run: Running, label: bytes) -> Client:
     return loser
 
 
-def test_a_conflict_that_is_kept_for_who_asks_keeps_nobody_else() -> None:
+def test_a_conflict_that_is_kept_for_who_asks_keeps_nobody_else(kept: Kept) -> None:
     with running() as run:
         for number in range(5):
             conflict(run, b"%d" % number)
         assert kept() == []
 
 
-def test_a_transaction_that_was_refused_something_or_ended_keeps_nobody_else() -> None:
+def test_a_transaction_that_was_refused_something_or_ended_keeps_nobody_else(kept: Kept) -> None:
     with running(transaction_timeout_s=5) as run:
         slow, killed, spoilt, line = (run.connect() for _ in range(4))
         for client in (slow, killed):
@@ -70,7 +79,7 @@ def test_a_transaction_that_was_refused_something_or_ended_keeps_nobody_else() -
 
 
 @pytest.mark.parametrize("word", [b"x", b"-1", b"99999999999999999999"])
-def test_no_refusal_of_a_command_is_kept(word: bytes) -> None:
+def test_no_refusal_of_a_command_is_kept(word: bytes, kept: Kept) -> None:
     with running() as run:
         client = run.connect()
         names = {name.upper() for name in COMMANDS} - LEFT_OUT
@@ -81,7 +90,7 @@ def test_no_refusal_of_a_command_is_kept(word: bytes) -> None:
         assert kept() == []
 
 
-def test_nor_is_that_of_one_with_a_value_of_another_kind() -> None:
+def test_nor_is_that_of_one_with_a_value_of_another_kind(kept: Kept) -> None:
     with running() as run:
         client = run.connect()
         refused(client, packed(b"SET", b"a", b"x"))
